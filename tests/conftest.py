@@ -1,0 +1,57 @@
+"""What every test may use: a connection to the engine, and the rule that CI fails where a laptop would skip."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tarfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import pytest
+
+from dockerlab import engine
+from dockerlab.errors import CourseError
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--require-docker", action="store_true", help="a missing engine fails the engine tests instead of skipping them")
+
+
+@pytest.fixture(scope="session")
+def client(request: pytest.FixtureRequest) -> docker.DockerClient:
+    try:
+        return engine.connect()
+    except CourseError as error:
+        if request.config.getoption("--require-docker"):
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def tiny_image(client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A runnable image of about a megabyte: a static shell-less C program would need a compiler, so busybox is used."""
+    busybox = _static_busybox(tmp_path_factory.mktemp("busybox"))
+    tag = f"dockerlab-tiny:{uuid.uuid4().hex[:8]}"
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        tar.add(busybox, "bin/busybox")
+        for name in ("sh", "ls", "cat", "echo", "sleep", "rm", "touch", "mkdir", "dd", "httpd", "id", "test", "true", "false"):
+            link = tarfile.TarInfo(f"bin/{name}")
+            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+            tar.addfile(link)
+    repository, version = tag.split(":")
+    changes = [f"LABEL {key}={value}" for key, value in engine.labels(kind="test").items()] + ['CMD ["/bin/sh"]', "ENV PATH=/bin"]
+    client.api.import_image_from_data(buffer.getvalue(), repository=repository, tag=version, changes=changes)
+    yield tag
+    client.images.remove(tag, force=True)
+
+
+def _static_busybox(folder: Path) -> Path:
+    """Fetch Debian's statically linked busybox without installing it."""
+    subprocess.run(["apt-get", "download", "busybox-static"], cwd=folder, check=True, capture_output=True)
+    package = next(folder.glob("busybox-static_*.deb"))
+    subprocess.run(["dpkg-deb", "-x", package, folder], check=True, capture_output=True)
+    return next(path for path in (folder / "bin/busybox", folder / "usr/bin/busybox") if path.exists())
