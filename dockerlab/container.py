@@ -1,0 +1,136 @@
+"""Run an image as a service for as long as a `with` block lasts: start, wait until ready, always remove."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import docker
+import requests
+from docker.errors import APIError, ImageNotFound, NotFound
+from docker.models.containers import Container
+
+from dockerlab import engine
+from dockerlab.errors import CourseError
+
+
+class ContainerFailed(CourseError):
+    """A container did not start, did not become ready, or ended before it should."""
+
+
+@dataclass
+class Running:
+    """A container that answers. `start_seconds` is from the request to create it until it was ready."""
+
+    container: Container
+    url: str
+    start_seconds: float
+
+    def logs(self, lines: int = 10) -> str:
+        """The last lines of its output. Asks the engine."""
+        return self.container.logs(tail=lines).decode(errors="replace").strip()
+
+    def __repr__(self) -> str:
+        return f"Running({self.container.name})"
+
+
+@contextmanager
+def running(image: str, *, command: list[str] | str | None = None, port: int = 8000, ready: str | None = "/health",
+            environment: Mapping[str, str] | None = None, timeout: float = 60, name: str | None = None,
+            client: docker.DockerClient | None = None, **options: Any) -> Iterator[Running]:
+    """Run `image`, publish `port` on a free port of 127.0.0.1, wait until GET `ready` answers 200, remove it at the end.
+
+    `timeout` is in seconds; `ready=None` waits only until the container runs; other keywords go to `containers.run`.
+    Raises ContainerFailed with the container's last lines when it ends or stays silent.
+    """
+    client = client or engine.connect()
+    name = name or f"{engine.NAME_PREFIX}{uuid.uuid4().hex[:8]}"
+    started = time.monotonic()
+    try:
+        container = client.containers.create(
+            image, command, name=name, labels=engine.labels(kind="container"), environment=dict(environment or {}),
+            ports={f"{port}/tcp": ("127.0.0.1", None)} if port else None, **options,
+        )
+    except ImageNotFound as error:
+        raise ContainerFailed(f"There is no image {image} on the engine.", fix="Build it first, or run `dockerlab bases`.") from error
+    except APIError as error:
+        raise ContainerFailed(f"The engine refused to create the container: {error.explanation}.", fix="Read the reason above.") from error
+    try:
+        try:
+            container.start()
+        except APIError as error:
+            raise ContainerFailed(f"The container did not start: {error.explanation}.", fix=_advice(str(error.explanation))) from error
+        url = _wait(container, port, ready, started + timeout)
+        yield Running(container, url, time.monotonic() - started)
+    finally:
+        remove(container)
+
+
+def remove(container: Container) -> None:
+    """Remove a container and its anonymous volumes; it may be gone already. Asks the engine."""
+    try:
+        container.remove(force=True, v=True)
+    except NotFound:
+        pass
+    except APIError as error:
+        if error.status_code != 409:  # its removal is already under way
+            raise
+
+
+def published(container: Container, port: int) -> str:
+    """http://127.0.0.1:N for a published port, or "". Asks the engine."""
+    container.reload()
+    bindings = container.attrs["NetworkSettings"]["Ports"].get(f"{port}/tcp") or []
+    return f"http://127.0.0.1:{bindings[0]['HostPort']}" if bindings else ""
+
+
+def wait_until(ready: Any, timeout: float, interval: float = 0.02) -> bool:
+    """Call `ready()` until it is true or `timeout` seconds have passed; the one polling loop of the course."""
+    deadline = time.monotonic() + timeout
+    while not ready():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(interval)
+    return True
+
+
+def _wait(container: Container, port: int, ready: str | None, deadline: float) -> str:
+    url = published(container, port) if port else ""
+    session, checked = requests.Session(), time.monotonic()
+
+    def answers() -> bool:
+        nonlocal checked
+        try:
+            if ready is None or session.get(url + ready, timeout=2).ok:
+                return True
+        except requests.RequestException:
+            pass
+        if time.monotonic() - checked > 0.25:  # asking the engine every time would slow the start that is measured
+            checked = time.monotonic()
+            container.reload()
+            if container.status in ("exited", "dead"):
+                raise ContainerFailed(f"The container ended with exit code {container.attrs['State']['ExitCode']}.", _last_lines(container),
+                                      "Mend what its last line names, rebuild, and run it again.")
+        return False
+
+    if not wait_until(answers, deadline - time.monotonic()):
+        raise ContainerFailed(f"The container runs but {ready} did not answer 200 in time.", _last_lines(container),
+                              "Check the port and that the server listens on 0.0.0.0.")
+    return url
+
+
+def _last_lines(container: Container) -> str:
+    lines = container.logs(tail=3).decode(errors="replace").strip()
+    return f"Its last lines: {lines}" if lines else "It wrote nothing."
+
+
+def _advice(explanation: str) -> str:
+    if "already allocated" in explanation or "already in use" in explanation:
+        return "That port is taken: let the kernel choose one, or stop what uses it (`docker ps`)."
+    if "executable file not found" in explanation or "no such file" in explanation:
+        return "The command is not in the image: compare CMD and ENTRYPOINT with what the image holds."
+    return "Read the reason above; `docker events` shows what the engine tried."

@@ -1,0 +1,58 @@
+"""A package index for builds where a site hands out torch wheels as files instead of through an index.
+
+A container serves the site's folder of wheels as a simple repository API (PEP 503) and sends every other project
+on to the site's own index. It listens on the engine's bridge gateway only, where builds can reach it.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import docker
+import requests
+from docker.errors import NotFound
+
+from dockerlab import bases, engine
+from dockerlab.errors import CourseError
+from dockerlab.site import Site, load_site
+
+NAME = "dockerlab-wheels"
+PORT = 8901
+_SERVER = Path(__file__).with_name("_wheel_server.py")
+
+
+def torch_index(client: docker.DockerClient | None = None, site: Site | None = None) -> str:
+    """The address that a build passes to `pip install --index-url` for CPU builds of torch. Asks the engine.
+
+    It is the site's torch index, unless torch wheels lie in the site's `find_links` folder: then the container
+    that serves them is started if need be. Raises CourseError when that container does not answer in 20 s.
+    """
+    site = site or load_site()
+    if not site.wheels():
+        return site.torch_index_url
+    client = client or engine.connect()
+    gateway = bases.bridge_gateway(client)
+    url = f"http://{gateway}:{PORT}"
+    try:
+        served = client.containers.get(NAME)
+        if served.status == "running":
+            return url
+        served.remove(force=True)
+    except NotFound:
+        pass
+    bases.ensure(bases.SLIM, client, site)
+    client.containers.run(
+        bases.SLIM, ["python", "-u", "-c", _SERVER.read_text(encoding="utf-8")], name=NAME, detach=True, labels=engine.labels(kind="index"),
+        environment={"NEXT_INDEX": site.index_url}, ports={f"{PORT}/tcp": (gateway, PORT)},
+        volumes={site.find_links: {"bind": "/wheels", "mode": "ro"}}, restart_policy={"Name": "unless-stopped"},
+    )
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            if requests.get(f"{url}/torch/", timeout=2).ok:
+                return url
+        except requests.RequestException:
+            time.sleep(0.2)
+    raise CourseError("The container that serves the site's torch wheels does not answer.", fix=f"Run `docker logs {NAME}`.")
+
