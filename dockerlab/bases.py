@@ -175,9 +175,12 @@ def _debian(name: str, client: docker.DockerClient, site: Site) -> None:
         hooks = Path(folder) / "customize.sh"
         hooks.write_text(_customize(base, client, site, Path(folder)), encoding="utf-8")
         hooks.chmod(0o755)
-        command = ["mmdebstrap", "--quiet", f"--variant={base.variant}", f"--include={','.join(base.packages)}", "--aptopt=Acquire::Languages none",
+        packages = base.packages if base.variant == "extract" else (*base.packages, "usr-is-merged")
+        command = ["mmdebstrap", "--quiet", f"--variant={base.variant}", f"--include={','.join(packages)}", "--aptopt=Acquire::Languages none", "--aptopt=APT::Install-Recommends false",
                    f"--{hook}-hook={hooks} \"$1\""]
         command += [f"--dpkgopt=path-exclude={pattern}" for pattern in DOCS] + ["--dpkgopt=path-include=/usr/share/doc/*/copyright"]
+        if base.variant != "extract":  # merged /usr from the start, so that the usrmerge package and its perl stay out
+            command += ["--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr"]
         command += ["--skip=check/empty", SUITE, str(root), *debian_sources()]
         done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=600)
         if done.returncode:
@@ -212,6 +215,8 @@ def _customize(base: Base, client: docker.DockerClient, site: Site, folder: Path
         if site.ca_bundle:
             lines += ["mkdir -p etc/ssl/certs", f'cp "{site.ca_bundle}" etc/ssl/certs/ca-certificates.crt']
     else:
+        # The official images carry no byte code of the standard library either.
+        lines += ['find "$root" -xdev -name __pycache__ -type d -prune -exec rm -rf {} +']
         lines += ['rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/* "$root"/var/log/*.log "$root"/var/log/apt']
     return "\n".join(lines) + "\n"
 
