@@ -1,0 +1,1 @@
+"""DataFrame or report in, matplotlib Figure out; nothing here talks to an engine."""
