@@ -1,0 +1,85 @@
+# Two commands are enough: `make lab` to learn, `make test` to prove. Both do their own set-up and can be run again at once.
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTHON ?= 3.11
+# uv from the PATH, else one of our own beside the environment
+UV = $(or $(shell command -v uv 2>/dev/null),$(CURDIR)/.venv-uv/bin/uv)
+COMPILE = $(UV) pip compile --no-config --default-index https://pypi.org/simple --universal --generate-hashes --no-annotate --no-header \
+	--no-emit-index-url --no-emit-find-links --quiet --extra dev --python-version 3.11 pyproject.toml
+NOTEBOOKS = $(wildcard notebooks solutions)
+NBVAL = $(if $(NOTEBOOKS),--nbval --nbval-current-env --nbval-cell-timeout 900 $(addprefix --nbval-sanitize-with ,$(wildcard nbval_sanitize.cfg)))
+
+.PHONY: help
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: lab
+lab: bases  ## set everything up and open JupyterLab on the first lesson
+	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) $(firstword $(wildcard notebooks/00_*.ipynb) notebooks)
+
+.PHONY: test
+test: bases lint fresh  ## set everything up and run every test: package, tools, lessons, solutions, labs
+	$(BIN)/python -m pytest --require-docker $(NBVAL) $(wildcard tests assets/detection-api/tests) $(NOTEBOOKS)
+
+.PHONY: setup
+setup: $(STAMP)  ## make the Python environment .venv from requirements.lock
+
+$(STAMP): requirements.lock pyproject.toml
+	@command -v $(UV) >/dev/null || { echo "uv is not installed: putting it in .venv-uv"; \
+		python3 -m venv .venv-uv && .venv-uv/bin/pip install --quiet uv; } \
+		|| { echo "uv is missing and could not be installed. Install Python 3 with its venv module (Debian: apt-get install python3-venv), or uv." >&2; exit 1; }
+	@test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) $(VENV) || $(UV) venv --quiet --python '>=3.11,<3.14' $(VENV)
+	@echo "Installing what requirements.lock names in $(VENV)"
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+.PHONY: engine
+engine: setup  ## find the Docker Engine, or install and start one (Debian, Ubuntu)
+	$(BIN)/dockerlab engine
+
+.PHONY: bases
+bases: engine  ## bring the base images of the course to the engine
+	$(BIN)/dockerlab bases
+
+.PHONY: doctor
+doctor: setup  ## show every precondition, and what mends those that fail
+	$(BIN)/dockerlab doctor
+
+.PHONY: course
+course: bases  ## build notebooks, labs and solutions from sources/
+	$(BIN)/python tools/build_course.py
+
+.PHONY: fresh
+fresh: setup  ## prove, without Docker, that the built files match sources/
+	$(if $(wildcard tools/build_course.py),$(BIN)/python tools/build_course.py --check,@echo "nothing to build yet")
+
+.PHONY: lint
+lint: setup  ## check the Python sources with ruff
+	$(BIN)/ruff check .
+
+.PHONY: format
+format: setup  ## sort imports and mend what ruff can mend by itself
+	$(BIN)/ruff check --fix .
+
+.PHONY: ladder
+ladder: bases  ## build, run and measure every rung of the size ladder: build/ladder.csv and build/ladder.png
+	$(BIN)/dockerlab ladder
+
+.PHONY: bench
+bench: bases  ## compare `dockerlab build` with `docker buildx build` of the same context
+	$(BIN)/python tools/bench.py
+
+.PHONY: lock
+lock: setup  ## write requirements.lock anew from pyproject.toml
+	$(COMPILE) --upgrade --output-file requirements.lock >/dev/null
+
+.PHONY: clean
+clean: setup  ## remove what the course made on the engine; other people's things stay
+	$(BIN)/dockerlab clean
