@@ -1,0 +1,344 @@
+"""Build an image and report every step: BuildKit over the Engine API, without any command line; or the classic builder.
+
+Protocol: `POST /build?version=2` (Docker Engine API, ImageBuild) takes the context as a tar and answers a JSON stream;
+entries with the id `moby.buildkit.trace` hold a protobuf StatusResponse (see _buildkit.proto), the last one the image.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import IO, Any
+
+import docker
+import pandas as pd
+import requests
+from docker.errors import APIError, BuildError
+from docker.utils import build as docker_context
+
+from dockerlab import _buildkit_pb2 as pb
+from dockerlab import engine
+from dockerlab.errors import CourseError
+
+MAX_CONTEXT_BYTES = 500_000_000
+_HOUSEKEEPING = ("[internal]", "exporting to", "importing cache", "resolve image config", "docker-image://", "preparing build cache")
+
+
+class BuildFailed(CourseError):
+    """A step of the build failed, or the Dockerfile cannot be read."""
+
+
+class ContextTooLarge(CourseError):
+    """The build context is larger than anyone means to send."""
+
+
+class EngineStopped(CourseError):
+    """The engine went away during the build."""
+
+
+@dataclass
+class Step:
+    """One vertex of the build graph. Times in seconds from the first step's start."""
+
+    name: str
+    digest: str = ""
+    inputs: tuple[str, ...] = ()
+    started: float = 0.0
+    seconds: float = 0.0
+    cached: bool = False
+    done: bool = False
+    log: str = ""
+    error: str = ""
+
+    @property
+    def stage(self) -> str:
+        """The stage it belongs to, "" where the Dockerfile names none."""
+        match = re.match(r"\[(?:(\S+) )?\d+/\d+\]", self.name)
+        return (match.group(1) or "") if match else ""
+
+    @property
+    def internal(self) -> bool:
+        """Whether it is the builder's own housekeeping rather than an instruction of the Dockerfile."""
+        return self.name.startswith(_HOUSEKEEPING) or not self.name.startswith(("[", "Step"))
+
+
+@dataclass(repr=False)
+class BuildReport:
+    """What a build did. `seconds` is from sending the context until the image was there."""
+
+    image_id: str
+    tag: str | None
+    steps: list[Step] = field(default_factory=list)
+    seconds: float = 0.0
+    context_bytes: int = 0
+
+    @property
+    def instructions(self) -> list[Step]:
+        """The steps that stand in the Dockerfile, without the FROM lines, which do nothing once the base is here."""
+        return [step for step in self.steps if not step.internal and "] FROM " not in step.name]
+
+    @property
+    def ran(self) -> list[str]:
+        """Names of the instructions that were carried out."""
+        return [step.name for step in self.instructions if not step.cached]
+
+    @property
+    def cached(self) -> list[str]:
+        """Names of the instructions whose result came from the cache."""
+        return [step.name for step in self.instructions if step.cached]
+
+    def frame(self) -> pd.DataFrame:
+        """One row an instruction, in the order they started: step, stage, seconds, cached."""
+        rows = [(step.name, step.stage, round(step.seconds, 2), step.cached) for step in sorted(self.instructions, key=lambda s: s.started)]
+        return pd.DataFrame(rows, columns=["step", "stage", "seconds", "cached"])
+
+    def text(self) -> str:
+        """One line an instruction."""
+        return "\n".join(f"{'cached' if step.cached else f'{step.seconds:5.1f} s'}  {step.name}" for step in self.instructions)
+
+    def __repr__(self) -> str:
+        return f"BuildReport({self.tag}: {len(self.instructions)} steps)"
+
+
+def build(context: Path | str, *, dockerfile: str = "Dockerfile", tag: str | None = None, buildargs: Mapping[str, str] | None = None,
+          target: str | None = None, no_cache: bool = False, labels: Mapping[str, str] | None = None,
+          on_step: Callable[[Step], None] | None = None, backend: str = "buildkit", client: docker.DockerClient | None = None,
+          max_context_bytes: int = MAX_CONTEXT_BYTES) -> BuildReport:
+    """Build `context` and return the report; `on_step` is called whenever a step starts, ends or is found in the cache.
+
+    `backend` is "buildkit" or "classic". An interrupt closes the connection, and the engine stops the build.
+    Raises BuildFailed, ContextTooLarge or EngineStopped.
+    """
+    client, folder = client or engine.connect(timeout=1800), Path(context)
+    if not (folder / dockerfile).is_file():
+        raise BuildFailed(f"There is no {dockerfile} in {folder}.", fix="Create it, or name another with `dockerfile=`.")
+    exclude = _ignored(folder, dockerfile)
+    names = sorted(docker_context.exclude_paths(str(folder), exclude, dockerfile=dockerfile))
+    size = _check_size(folder, names, max_context_bytes)
+    arguments = {key: str(value) for key, value in (buildargs or {}).items()}
+    marks = engine.labels(kind="image") | dict(labels or {})
+    started = datetime.now(timezone.utc)
+    try:
+        with _archive(folder, names, dockerfile) as archive:
+            report = _BACKENDS[backend](client, archive, dockerfile, tag, arguments, target, no_cache, marks, on_step, folder)
+    except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
+        raise EngineStopped("The engine stopped answering during the build.", f"{type(error).__name__}.",
+                            "Run `make engine`, then build again: finished steps are in the cache.") from error
+    report.tag, report.context_bytes = tag, size
+    report.seconds = (datetime.now(timezone.utc) - started).total_seconds()
+    return report
+
+
+def _buildkit(client: docker.DockerClient, archive: Any, dockerfile: str, tag: str | None, arguments: dict[str, str], target: str | None,
+              no_cache: bool, marks: dict[str, str], on_step: Callable[[Step], None] | None, folder: Path) -> BuildReport:
+    query = {"version": "2", "dockerfile": dockerfile, "buildargs": json.dumps(arguments), "labels": json.dumps(marks), "rm": "1"}
+    query |= {key: value for key, value in (("t", tag), ("target", target), ("nocache", "1" if no_cache else None)) if value}
+    api = client.api
+    response = api.post(f"{api.base_url}/v{api.api_version}/build", params=query, data=archive, stream=True,
+                        headers={"Content-Type": "application/x-tar"}, timeout=None)
+    with response:
+        if not response.ok:
+            message = _message(response.content)
+            raise BuildFailed(f"The engine refused the build: {message}.", fix=_cause(message)[1])
+        trace = Trace(on_step)
+        for entry in _entries(response.iter_content(None)):
+            trace.add(entry)
+    if trace.error:
+        raise _failure(trace, folder / dockerfile)
+    return BuildReport(trace.image_id, tag, trace.steps())
+
+
+class Trace:
+    """Merges the entries of a BuildKit stream into steps, by vertex digest."""
+
+    def __init__(self, on_step: Callable[[Step], None] | None = None) -> None:
+        self._steps: dict[str, Step] = {}
+        self._origin: float | None = None
+        self._on_step = on_step
+        self.image_id = self.error = ""
+
+    def add(self, entry: Mapping[str, Any]) -> None:
+        """Take one JSON entry of the stream."""
+        if "errorDetail" in entry or "error" in entry:
+            self.error = (entry.get("errorDetail") or {}).get("message") or str(entry.get("error"))
+        elif entry.get("id") == "moby.image.id":
+            self.image_id = entry["aux"]["ID"]
+        elif entry.get("id") == "moby.buildkit.trace":
+            self._decode(base64.b64decode(entry["aux"]))
+
+    def _decode(self, data: bytes) -> None:
+        status = pb.StatusResponse.FromString(data)
+        for vertex in status.vertexes:
+            step = self._steps.setdefault(vertex.digest, Step(vertex.name, vertex.digest))
+            before = (step.done, step.cached, step.seconds)
+            step.name, step.inputs = vertex.name or step.name, tuple(vertex.inputs)
+            step.cached, step.error = step.cached or vertex.cached, vertex.error or step.error
+            if vertex.HasField("started"):
+                begun = vertex.started.ToNanoseconds() / 1e9
+                self._origin = begun if self._origin is None else min(self._origin, begun)
+                if not step.started or not step.done:
+                    step.started = begun
+                if vertex.HasField("completed"):
+                    # BuildKit may report a vertex several times; the parts it ran for add up.
+                    step.seconds = max(step.seconds, vertex.completed.ToNanoseconds() / 1e9 - begun)
+                    step.done = True
+            if self._on_step and before != (step.done, step.cached, step.seconds):
+                self._on_step(step)
+        for log in status.logs:
+            if log.vertex in self._steps:
+                self._steps[log.vertex].log += log.msg.decode(errors="replace")
+
+    def steps(self) -> list[Step]:
+        """The steps in the order they started, times counted from the first."""
+        for step in self._steps.values():
+            step.started = max(0.0, step.started - (self._origin or 0.0)) if step.started > 1e6 else step.started
+        return sorted(self._steps.values(), key=lambda step: step.started)
+
+    def failed(self) -> Step | None:
+        """The step that the build stopped at."""
+        return next((step for step in self._steps.values() if step.error and "context canceled" not in step.error), None)
+
+
+def _entries(chunks: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """JSON documents from a stream of chunks, one a line."""
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from (json.loads(line) for line in lines if line.strip())
+    if rest.strip():
+        yield json.loads(rest)
+
+
+def _classic(client: docker.DockerClient, archive: Any, dockerfile: str, tag: str | None, arguments: dict[str, str], target: str | None,
+             no_cache: bool, marks: dict[str, str], on_step: Callable[[Step], None] | None, folder: Path) -> BuildReport:
+    """The deprecated builder that docker-py's `images.build` talks to."""
+    try:
+        image, log = client.images.build(fileobj=archive, custom_context=True, dockerfile=dockerfile, tag=tag, buildargs=arguments, target=target,
+                                         nocache=no_cache, labels=marks, rm=True, forcerm=True)
+    except (BuildError, APIError) as error:
+        trace = Trace()
+        trace.error = getattr(error, "msg", None) or str(getattr(error, "explanation", error))
+        raise _failure(trace, folder / dockerfile) from error
+    steps: list[Step] = []
+    for line in (entry.get("stream", "") for entry in log):
+        if line.startswith("Step "):
+            steps.append(Step(line.strip(), done=True))
+        elif steps and not steps[-1].name.startswith("LABEL"):
+            steps[-1].cached = steps[-1].cached or "Using cache" in line
+            steps[-1].log += line
+    for step in steps if on_step else ():
+        on_step(step)
+    return BuildReport(image.id, tag, steps)
+
+
+_BACKENDS: dict[str, Callable[..., BuildReport]] = {"buildkit": _buildkit, "classic": _classic}
+
+# What a message contains, why it probably came about, and what to do.
+_CAUSES = (
+    (r"no space left on device", "The engine's disk is full.", "Free some with `dockerlab clean`, then build again."),
+    (r"pull access denied|failed to resolve source metadata|no such host.*registry|manifest unknown|lookup (registry|gcr|auth)",
+     "The base image is not on the engine and no registry answers.", "Run `dockerlab bases`, or check the name after FROM."),
+    (r"failed to compute cache key|not found: not found|: not found$|COPY failed", "A COPY names a file that is not in the context.",
+     "Check its path, and that .dockerignore does not exclude it."),
+    (r"No matching distribution|Could not find a version", "pip found no such package for this Python and platform.", "Check the name and version."),
+    (r"Temporary failure in name resolution|Network is unreachable|NewConnectionError|Could not resolve", "The build has no network.",
+     "Connect, or set the site's package index in course.local.toml."),
+    (r"Unable to locate package|has no installation candidate", "apt does not know that package in this release.",
+     "Check its name, and that `apt-get update` runs in the same RUN."),
+    (r"dockerfile parse error|unknown instruction|unknown flag|syntax error", "The Dockerfile has a syntax error.", "Mend that line."),
+    (r"permission denied", "A file may not be read or executed by this user.", "Check USER, --chown and --chmod."),
+)
+
+
+def _cause(message: str) -> tuple[str, str]:
+    for pattern, why, fix in _CAUSES:
+        if re.search(pattern, message, re.IGNORECASE):
+            return why, fix
+    return "", "Read the last lines above and mend that step."
+
+
+def _failure(trace: Trace, dockerfile: Path) -> BuildFailed:
+    step = trace.failed()
+    log = [line for line in (step.log if step else "").strip().splitlines() if line.strip()][-5:]
+    why, fix = _cause("\n".join([trace.error, *log[-2:]]))
+    number, text = _line(dockerfile, trace.error, step)
+    where = f"{dockerfile.name} line {number} failed: {text}" if number else f"{dockerfile.name} failed: {trace.error.strip()}"
+    tail = "\n".join(f"    {line}" for line in log)
+    detail = "" if not number else f"The engine says: {trace.error.strip().splitlines()[-1]}."
+    return BuildFailed(where + (f"\n{tail}" if tail else ""), " ".join(part for part in (detail, why) if part), fix)
+
+
+def _line(dockerfile: Path, error: str, step: Step | None) -> tuple[int, str]:
+    """The number and text of the Dockerfile line that failed, (0, "") when it cannot be told."""
+    lines = dockerfile.read_text(encoding="utf-8", errors="replace").splitlines()
+    match = re.search(r"(?:parse error on |Dockerfile\S*:|line )(?:line )?(\d+)", error)
+    if match and 0 < int(match.group(1)) <= len(lines):
+        return int(match.group(1)), lines[int(match.group(1)) - 1].strip()
+    if step:
+        wanted = re.sub(r"\s+", "", re.sub(r"^\[[^\]]*\]\s*", "", step.name))
+        for number, line in enumerate(lines, 1):
+            squeezed = re.sub(r"\s+", "", line.rstrip("\\"))
+            if squeezed and not line.lstrip().startswith("#") and len(squeezed) > 4 and wanted.startswith(squeezed):
+                return number, line.strip()
+    return 0, ""
+
+
+def _message(body: bytes) -> str:
+    try:
+        return str(json.loads(body).get("message", "")).strip()
+    except ValueError:
+        return body.decode(errors="replace").strip()
+
+
+def _ignored(folder: Path, dockerfile: str) -> list[str]:
+    """The patterns of `<dockerfile>.dockerignore`, else of `.dockerignore`."""
+    for name in (f"{dockerfile}.dockerignore", ".dockerignore"):
+        if (folder / name).is_file():
+            lines = (folder / name).read_text(encoding="utf-8").splitlines()
+            return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    return []
+
+
+def _archive(folder: Path, names: list[str], dockerfile: str) -> IO[bytes]:
+    """The context as a tar in a temporary file, the Dockerfile first and all entries owned by root.
+
+    GNU format, because the engine decides from the first kilobyte whether a body is a tar, and a PAX header hides that.
+    """
+    file = tempfile.TemporaryFile()
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        for name in sorted(names, key=lambda name: (name != dockerfile, name)):
+            try:
+                entry = archive.gettarinfo(folder / name, arcname=name)
+            except FileNotFoundError:
+                continue  # removed while the context was read
+            if entry is None:  # a socket: nothing that a build could use
+                continue
+            entry.uid = entry.gid = 0
+            entry.uname = entry.gname = ""
+            entry.mtime = int(entry.mtime)
+            if entry.isreg():
+                with (folder / name).open("rb") as source:
+                    archive.addfile(entry, source)
+            else:
+                archive.addfile(entry)
+    file.seek(0)
+    return file
+
+
+def _check_size(folder: Path, names: list[str], limit: int) -> int:
+    """The bytes that will be sent. Raises ContextTooLarge above `limit`, naming what weighs most."""
+    sizes = {name: (folder / name).stat().st_size for name in names if (folder / name).is_file() and not (folder / name).is_symlink()}
+    total = sum(sizes.values())
+    if total > limit:
+        largest = sorted(sizes, key=lambda name: -sizes[name])[:3]
+        named = ", ".join(f"{name} ({sizes[name] / 1e6:.0f} MB)" for name in largest)
+        raise ContextTooLarge(f"The build context holds {total / 1e6:,.0f} MB.", f"The largest: {named}.",
+                              "List what the build does not need in .dockerignore, or raise `max_context_bytes`.")
+    return total
