@@ -16,13 +16,13 @@ UNUSED = (
     "onnxruntime/capi/libonnxruntime.so*", "onnxruntime/tools", "onnxruntime/transformers", "onnxruntime/quantization", "onnxruntime/backend",
     "onnxruntime/datasets", "onnxruntime/ThirdPartyNotices.txt", "onnxruntime/Privacy.md",
     # NumPy: compiling Fortran, testing, documentation helpers
-    "numpy/f2py", "numpy/_pyinstaller", "numpy/distutils", "numpy/doc", "numpy/random", "numpy/polynomial", "numpy/testing", "numpy/typing", "numpy/_core/_simd*", "numpy/_core/*_tests*",
+    "numpy/f2py", "numpy/_pyinstaller", "numpy/distutils", "numpy/doc", "numpy/random", "numpy/polynomial", "numpy/ma", "numpy/fft", "numpy/ctypeslib", "numpy/testing", "numpy/typing", "numpy/_core/_simd*", "numpy/_core/*_tests*",
     # Pillow: codecs and user interfaces that the server refuses or never opens
     "PIL/_avif*", "PIL/_imagingtk*", "PIL/_imagingcms*", "PIL/_imagingft*", "PIL/ImageTk.py", "PIL/ImageQt.py",
     "pillow.libs/libavif*", "pillow.libs/liblcms2*", "pillow.libs/libharfbuzz*", "pillow.libs/libfreetype*", "pillow.libs/libbrotli*",
     # ONNX Runtime asks for these only to convert models or to pretty-print
     "sympy", "mpmath", "isympy.py", "flatbuffers", "google/protobuf", "packaging/licenses",
-    "pydantic/v1", "pydantic/_migration*.pyc", "fastapi/.agents",
+    "opentelemetry", "opentelemetry_*", "google", "*.dist-info/RECORD", "pydantic/v1", "pydantic/_migration*.pyc", "fastapi/.agents",
 )
 
 
