@@ -1,19 +1,30 @@
-"""The reader's Docker Engine: reach it, say what it is, and mark and remove what the course made on it."""
+"""The reader's Docker Engine: reach it, say what it is, and mark what the course makes on it."""
 
 from __future__ import annotations
 
 import getpass
+import hashlib
+import json
 import os
 import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import docker
+import requests
 from docker.errors import DockerException
 
 from dockerlab.errors import CourseError
 
 COURSE_LABEL = "dockerlab.course"
 OWNER_LABEL = "dockerlab.owner"
+KIND_LABEL = "dockerlab.kind"
 NAME_PREFIX = "dockerlab-"
+PROBE_SECONDS = 30
 
 
 class EngineUnavailable(CourseError):
@@ -31,16 +42,195 @@ def labels(**extra: str) -> dict[str, str]:
     return {COURSE_LABEL: "1", OWNER_LABEL: owner(), **{f"dockerlab.{key}": value for key, value in extra.items()}}
 
 
-def connect(timeout: float = 120) -> docker.DockerClient:
-    """Connect to the engine that the `docker` command line would use.
+@dataclass(frozen=True)
+class Endpoint:
+    """One place where an engine may listen; `explicit` when the reader named it, so that no other is tried."""
 
-    `timeout` is in seconds, per request. Raises EngineUnavailable where none answers.
+    name: str
+    url: str
+    explicit: bool = False
+    tls_folder: Path | None = None
+
+
+def endpoints(environ: Mapping[str, str] = os.environ, home: Path | None = None) -> list[Endpoint]:
+    """Where to look, in the order of the `docker` command line, then where other engines put their sockets.
+
+    Raises EngineUnavailable when the reader's docker context is broken.
     """
+    home = home or Path.home()
+    if environ.get("DOCKER_HOST"):
+        certificates = environ.get("DOCKER_CERT_PATH") if environ.get("DOCKER_TLS_VERIFY") else None
+        return [Endpoint("DOCKER_HOST", environ["DOCKER_HOST"], True, Path(certificates) if certificates else None)]
+    config = Path(environ.get("DOCKER_CONFIG") or home / ".docker")
+    context = environ.get("DOCKER_CONTEXT") or _current_context(config)
+    if context not in ("", "default"):
+        return [_context_endpoint(config, context)]
+    runtime = environ.get("XDG_RUNTIME_DIR") or (f"/run/user/{os.getuid()}" if hasattr(os, "getuid") else "")
+    sockets = [
+        ("Docker", Path("/var/run/docker.sock")),
+        ("rootless Docker", Path(runtime) / "docker.sock"),
+        ("Colima", home / ".colima/default/docker.sock"),
+        ("OrbStack", home / ".orbstack/run/docker.sock"),
+        ("Docker Desktop", home / ".docker/run/docker.sock"),
+        ("Docker Desktop", home / ".docker/desktop/docker.sock"),
+        ("Podman", Path(runtime) / "podman/podman.sock"),
+        ("Podman", Path("/run/podman/podman.sock")),
+    ]
+    found = [Endpoint(name, f"unix://{path}") for name, path in sockets if _is_socket(path)]
+    return [*found, Endpoint("Docker Desktop", "npipe:////./pipe/docker_engine")] if os.name == "nt" else found
+
+
+def _is_socket(path: Path) -> bool:
     try:
-        client = docker.from_env(timeout=timeout)
-        client.ping()
-    except DockerException as error:
+        return path.is_socket()
+    except OSError:
+        return False
+
+
+def _current_context(config: Path) -> str:
+    try:
+        return json.loads((config / "config.json").read_text(encoding="utf-8")).get("currentContext", "")
+    except (OSError, ValueError):
+        return ""
+
+
+def _context_endpoint(config: Path, name: str) -> Endpoint:
+    """Read one docker context from its metadata, stored under the SHA-256 of its name."""
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    try:
+        meta = json.loads((config / "contexts/meta" / digest / "meta.json").read_text(encoding="utf-8"))
+        host = meta["Endpoints"]["docker"]["Host"]
+    except (OSError, ValueError, KeyError) as error:
         raise EngineUnavailable(
-            "No Docker Engine answers.", f"The attempt ended with: {error}.", "Run `make engine`, then `dockerlab doctor`."
+            f"The docker context {name} is chosen but cannot be read.",
+            f"{type(error).__name__}: {error}.",
+            "Run `docker context use default`.",
         ) from error
+    certificates = config / "contexts/tls" / digest / "docker"
+    return Endpoint(f"docker context {name}", host, True, certificates if certificates.is_dir() else None)
+
+
+def _open(endpoint: Endpoint, timeout: float) -> docker.DockerClient:
+    tls: Any = False
+    if endpoint.tls_folder:
+        ca, certificate, key = (str(endpoint.tls_folder / f"{part}.pem") for part in ("ca", "cert", "key"))
+        pair = (certificate, key) if Path(certificate).exists() else None
+        tls = docker.tls.TLSConfig(client_cert=pair, ca_cert=ca if Path(ca).exists() else None, verify=True)
+    client = docker.DockerClient(
+        base_url=endpoint.url, timeout=min(timeout, PROBE_SECONDS), tls=tls, use_ssh_client=endpoint.url.startswith("ssh:")
+    )
+    try:
+        client.ping()
+    except BaseException:
+        client.close()
+        raise
+    client.api.timeout = timeout
     return client
+
+
+def connect(timeout: float = 120) -> docker.DockerClient:
+    """Connect to the engine that the `docker` command line would use, else to the first socket that answers.
+
+    Looks at DOCKER_HOST, the current docker context, the default socket, then the sockets of rootless Docker, Colima, OrbStack,
+    Docker Desktop and Podman. `timeout` is in seconds, per request. Raises EngineUnavailable where none answers.
+    """
+    failures: list[tuple[Endpoint, Exception]] = []
+    for endpoint in endpoints():
+        try:
+            return _open(endpoint, timeout)
+        except (DockerException, requests.RequestException, OSError, ValueError) as error:
+            failures.append((endpoint, error))
+    raise _unavailable(failures)
+
+
+def _unavailable(failures: list[tuple[Endpoint, Exception]]) -> EngineUnavailable:
+    """The one sentence that helps, from what was tried."""
+    if not failures:
+        return EngineUnavailable(
+            "No Docker Engine answers.",
+            "No engine's socket was found on this machine.",
+            "Run `make engine`, then `dockerlab doctor`.",
+        )
+    endpoint, error = next(((place, problem) for place, problem in failures if "Permission" in str(problem)), failures[0])
+    if "Permission" in str(error):
+        return EngineUnavailable(
+            "A Docker Engine runs, but you may not use it.",
+            f"{endpoint.url} belongs to another group.",
+            "Run `sudo usermod -aG docker $USER`, log out and in again, and repeat the command.",
+        )
+    reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
+    mend = {"DOCKER_HOST": "Correct or unset DOCKER_HOST."}.get(
+        endpoint.name, "Start that engine or run `docker context use default`."
+    )
+    return EngineUnavailable(
+        f"No Docker Engine answers at {endpoint.url} ({endpoint.name}).",
+        f"The attempt ended with: {reason}.",
+        mend if endpoint.explicit else "Run `make engine`, then `dockerlab doctor`.",
+    )
+
+
+@dataclass(frozen=True)
+class EngineFacts:
+    """What an engine says about itself; `buildx` and `compose` are the plugins of this machine's `docker` command, or None."""
+
+    name: str
+    version: str
+    api_version: str
+    image_store: str
+    cgroup_version: str
+    operating_system: str
+    cpus: int
+    memory_bytes: int
+    root_dir: str
+    buildx: str | None
+    compose: str | None
+
+    def __str__(self) -> str:
+        """One line for a terminal."""
+        return f"{self.name} {self.version} (API {self.api_version}, {self.image_store} image store, {self.operating_system})"
+
+
+def facts(client: docker.DockerClient) -> EngineFacts:
+    """What the engine is, and which plugins the `docker` command has here. Asks the engine."""
+    info, version = client.info(), client.version()
+    return EngineFacts(
+        name=_product(info, version),
+        version=version.get("Version", ""),
+        api_version=version.get("ApiVersion", ""),
+        image_store=image_store(info),
+        cgroup_version=str(info.get("CgroupVersion", "")),
+        operating_system=info.get("OperatingSystem", ""),
+        cpus=info.get("NCPU", 0),
+        memory_bytes=info.get("MemTotal", 0),
+        root_dir=info.get("DockerRootDir", ""),
+        buildx=plugin_version("buildx"),
+        compose=plugin_version("compose"),
+    )
+
+
+def image_store(info: Mapping[str, Any]) -> str:
+    """`containerd` where images lie in containerd's store, else the name of the storage driver (`overlay2`), from GET /info."""
+    status = dict(pair[:2] for pair in info.get("DriverStatus") or [])
+    return "containerd" if "containerd" in status.get("driver-type", "") else info.get("Driver", "")
+
+
+def _product(info: Mapping[str, Any], version: Mapping[str, Any]) -> str:
+    names = [part.get("Name", "") for part in version.get("Components") or []]
+    if any("Podman" in name for name in names):
+        return "Podman"
+    system = info.get("OperatingSystem", "")
+    return next((product for product in ("Docker Desktop", "OrbStack") if product in system), "Docker Engine")
+
+
+def plugin_version(plugin: str) -> str | None:
+    """The version of a plugin of the `docker` command (`buildx`, `compose`), or None where it is missing."""
+    if not shutil.which("docker"):
+        return None
+    try:
+        done = subprocess.run(
+            ["docker", plugin, "version"], capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    found = re.search(r"\bv?(\d+\.\d+\.\d+)", done.stdout)
+    return found[1] if done.returncode == 0 and found else None

@@ -1,0 +1,135 @@
+"""The `dockerlab` command. Each subcommand imports what it needs when it runs, so that a broken corner breaks only itself."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from dockerlab import __version__
+from dockerlab.errors import CourseError
+
+# Subcommands that read their own arguments.
+OWN_ARGUMENTS = ("doctor", "ladder")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(
+        prog="dockerlab", description="Docker fundamentals for ML deployment: the course's own tools."
+    )
+    top.add_argument("--version", action="version", version=f"dockerlab {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    commands.add_parser("doctor", help="show every precondition and what mends it (--json)", add_help=False)
+
+    engine = commands.add_parser("engine", help="find the Docker Engine, or install and start one (Debian, Ubuntu)")
+    engine.add_argument("--remove", action="store_true", help="undo what this command installed")
+    engine.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
+    engine.add_argument("-y", "--yes", action="store_true", help="do not ask")
+
+    bases = commands.add_parser("bases", help="bring the base images of the course to the engine")
+    bases.add_argument("--source", choices=("auto", "pull", "mirror", "bundle", "debian"), help="default: the first that works")
+
+    build = commands.add_parser("build", help="build an image and show what each step did and took")
+    build.add_argument("context", nargs="?", type=Path, default=Path())
+    build.add_argument("-f", "--file", dest="dockerfile", default="Dockerfile", help="relative to the context")
+    build.add_argument("-t", "--tag", default="dockerlab-build:latest")
+    build.add_argument("--target", help="stop at this stage")
+    build.add_argument("--build-arg", dest="buildargs", action="append", default=[], metavar="NAME=VALUE")
+    build.add_argument("--no-cache", action="store_true")
+
+    inspect = commands.add_parser("inspect", help="show an image's layers and its two sizes")
+    inspect.add_argument("image")
+
+    commands.add_parser("ladder", help="build, run and measure the rungs of the size ladder", add_help=False)
+
+    for name, text in (
+        ("check", "judge a lab by what it does"),
+        ("reset", "put a lab's starter files back"),
+        ("solve", "put a lab's solution in place"),
+    ):
+        commands.add_parser(name, help=text).add_argument("lab", help="its number, such as 05")
+    commands.add_parser("progress", help="show how far you are in every lab")
+
+    clean = commands.add_parser("clean", help="remove what the course made on the engine, and nothing else")
+    clean.add_argument("--all", action="store_true", help="the base images too")
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand; returns the exit code: 1 for an error that the reader can mend, 130 for Ctrl-C."""
+    args, rest = parser().parse_known_args(argv)
+    if rest and args.command not in OWN_ARGUMENTS:
+        parser().error(f"unrecognized arguments: {' '.join(rest)}")
+    try:
+        return run(args, rest)
+    except CourseError as error:
+        print("\n".join(part for part in (error.what, error.why, error.fix) if part), file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
+
+
+def run(args: argparse.Namespace, rest: Sequence[str]) -> int:
+    """Hand over to the module that does the work."""
+    match args.command:
+        case "doctor":
+            from dockerlab import doctor
+
+            return doctor.main(rest)
+        case "ladder":
+            from dockerlab import measure
+
+            return measure.main(rest) or 0
+        case "engine":
+            from dockerlab import engine_install
+
+            yes = True if args.yes else None
+            if args.remove:
+                engine_install.remove(yes)
+            else:
+                engine_install.install(yes, dry_run=args.dry_run)
+        case "bases":
+            from dockerlab import bases
+
+            bases.ensure_all(source=args.source)
+        case "build":
+            return _build(args)
+        case "inspect":
+            from dockerlab import image
+
+            print(image.inspect(args.image))
+        case "clean":
+            from dockerlab import clean, engine
+
+            print(clean.clean(engine.connect(), everything=args.all))
+        case "progress":
+            from dockerlab.checks import cli as labs
+
+            return labs.progress()
+        case _:
+            from dockerlab.checks import cli as labs
+
+            return getattr(labs, args.command)(args.lab)
+    return 0
+
+
+def _build(args: argparse.Namespace) -> int:
+    from dockerlab import build
+
+    wrong = [pair for pair in args.buildargs if "=" not in pair]
+    if wrong:
+        raise CourseError(f"--build-arg {wrong[0]} has no value.", fix="Write it as NAME=VALUE.")
+    report = build.build(
+        args.context, dockerfile=args.dockerfile, tag=args.tag, target=args.target,
+        buildargs=dict(pair.split("=", 1) for pair in args.buildargs), no_cache=args.no_cache,
+    )  # fmt: skip
+    print(report)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,204 @@
+"""Every precondition of the course: what was found, whether it is enough, and the command that mends it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import ssl
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import docker
+import requests
+from docker.errors import DockerException
+
+from dockerlab import bases, engine
+from dockerlab.errors import CourseError
+from dockerlab.site import ROOT, Site, load_site
+
+Status = Literal["ok", "warning", "failed"]
+MIN_API = (1, 44)
+GB = 1_000_000_000
+DISK_GB = (15, 5)
+MEMORY_GB = (4, 2)
+PUBLIC_INDEX = "https://pypi.org/simple"
+MARKS = {"ok": "✓ ok", "warning": "! warning", "failed": "✗ failed"}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One precondition; `fix` is the command or sentence that mends it, empty where it is ok."""
+
+    name: str
+    status: Status
+    found: str
+    fix: str = ""
+
+
+def checks(site: Site, client: docker.DockerClient | None, problem: CourseError | None = None) -> list[Check]:
+    """Look at every precondition. Asks the engine, unless `client` is None; `problem` then says why there is none."""
+    found = _engine_checks(client, problem)
+    return [*found, *_bases(client), package_index(site), certificate(site), model_file()]
+
+
+def _engine_checks(client: docker.DockerClient | None, problem: CourseError | None) -> list[Check]:
+    names = ("API version", "image store", "cgroup version", "buildx", "compose", "disk free", "memory")
+    facts = None
+    if client is not None:
+        try:
+            facts = engine.facts(client)
+        except (DockerException, requests.RequestException) as error:
+            problem = CourseError("The engine stopped answering.", f"{error}.", "Run `make engine`.")
+    if facts is None:
+        fix = problem.fix if problem else "Run `make engine`."
+        unknown = [Check(name, "warning", "not known without an engine", fix) for name in names if name != "disk free"]
+        return [Check("engine", "failed", problem.what if problem else "none answers", fix), *unknown, disk_free(Path.home())]
+    return [
+        Check("engine", "ok", f"{facts.name} {facts.version} on {facts.operating_system}"),
+        api_version(facts.api_version),
+        image_store(facts.image_store),
+        cgroup(facts.cgroup_version),
+        plugin("buildx", facts.buildx, "docker-buildx-plugin", "two cells need it"),
+        plugin("compose", facts.compose, "docker-compose-plugin", "the lesson on stacks needs it"),
+        disk_free(Path(facts.root_dir or "/")),
+        memory(facts.memory_bytes),
+    ]
+
+
+def api_version(version: str) -> Check:
+    """The engine's API must know what the course asks of it: 1.44, Docker 25."""
+    numbers = tuple(int(part) for part in version.split(".") if part.isdigit())
+    if numbers >= MIN_API:
+        return Check("API version", "ok", version)
+    return Check(
+        "API version",
+        "failed",
+        version or "none",
+        "Upgrade the engine to Docker 26 or later (API 1.44 is the oldest that works).",
+    )
+
+
+def image_store(store: str) -> Check:
+    """Both stores work; any other storage driver is slow or untried."""
+    if store in ("overlay2", "containerd"):
+        return Check("image store", "ok", store)
+    return Check(
+        "image store", "warning", store or "unknown", "Use overlay2 or the containerd store: other drivers are slow or untried."
+    )
+
+
+def cgroup(version: str) -> Check:
+    """Limits work on both versions; engines from 29 on call version 1 deprecated."""
+    if version == "2":
+        return Check("cgroup version", "ok", "2")
+    fix = "The course works so; new engines want version 2: boot with systemd.unified_cgroup_hierarchy=1."
+    return Check("cgroup version", "warning", version or "none", fix)
+
+
+def plugin(name: str, version: str | None, package: str, why: str) -> Check:
+    """A plugin of the `docker` command, version 2 or later for compose."""
+    if version and not (name == "compose" and int(version.split(".")[0]) < 2):
+        return Check(name, "ok", version)
+    return Check(name, "warning", version or "missing", f"Install {package}, or docker-{name} on Debian and Ubuntu: {why}.")
+
+
+def disk_free(folder: Path) -> Check:
+    """Free space of the file system that holds the engine's data, or of this machine where that folder is elsewhere (a VM)."""
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free / GB
+    return _enough("disk free", free, DISK_GB, "Free disk space: `dockerlab clean`, then look at `docker system df`.")
+
+
+def memory(size: int) -> Check:
+    """Memory that the engine can give to containers, in bytes."""
+    return _enough(
+        "memory", size / GB, MEMORY_GB, "Give the engine's machine more memory (Docker Desktop: Settings, Resources)."
+    )
+
+
+def _enough(name: str, gigabytes: float, limits: tuple[int, int], fix: str) -> Check:
+    warn, fail = limits
+    status: Status = "failed" if gigabytes < fail else "warning" if gigabytes < warn else "ok"
+    return Check(name, status, f"{gigabytes:.0f} GB", "" if status == "ok" else f"At least {warn} GB is wanted. {fix}")
+
+
+def _bases(client: docker.DockerClient | None) -> list[Check]:
+    if client is None:
+        return [Check("bases", "warning", "not known without an engine", "Run `make engine`, then `dockerlab bases`.")]
+    try:
+        missing = [name for name in bases.COURSE_BASES if not bases.present(client, name)]
+    except (DockerException, requests.RequestException) as error:
+        return [Check("bases", "warning", str(error), "Run `make engine`.")]
+    if missing:
+        return [Check("bases", "warning", f"missing: {', '.join(missing)}", "dockerlab bases")]
+    return [Check("bases", "ok", f"{len(bases.COURSE_BASES)} present")]
+
+
+def package_index(site: Site, timeout: float = 10) -> Check:
+    """Whether the package index that builds will use answers within `timeout` seconds."""
+    url, verify = site.index_url or PUBLIC_INDEX, site.ca_bundle or True
+    fix = "Connect to a network, or set DOCKERLAB_INDEX_URL to an index that answers here."
+    try:
+        answer = requests.head(f"{url}/pip/", timeout=timeout, verify=verify, allow_redirects=True)
+    except requests.exceptions.SSLError:
+        return Check(
+            "package index",
+            "failed",
+            f"{url}: its certificate is not trusted",
+            "Set DOCKERLAB_CA_BUNDLE to your site's CA file.",
+        )
+    except (requests.RequestException, OSError) as error:
+        return Check("package index", "failed", f"{url}: {type(error).__name__}", fix)
+    if answer.status_code < 400:
+        return Check("package index", "ok", url)
+    return Check("package index", "failed", f"{url}: HTTP {answer.status_code}", fix)
+
+
+def certificate(site: Site) -> Check:
+    """The CA file that is added to bases; none is needed on the open internet."""
+    if not site.ca_bundle:
+        return Check("certificate", "ok", "the system's own")
+    try:
+        count = len(ssl.create_default_context(cafile=site.ca_bundle).get_ca_certs())
+    except (OSError, ssl.SSLError) as error:
+        fix = "Point DOCKERLAB_CA_BUNDLE at a file of PEM certificates."
+        return Check("certificate", "failed", f"{site.ca_bundle}: {type(error).__name__}", fix)
+    return Check("certificate", "ok", f"{site.ca_bundle} ({count} authorities)")
+
+
+def model_file(file: Path = ROOT / "assets/model/harbour-n.pt") -> Check:
+    """The trained model is there and is no pointer to a large file that was not fetched."""
+    size = file.stat().st_size if file.is_file() else 0
+    if size > 1_000_000:
+        return Check("model", "ok", f"{file.name}, {size / 1e6:.1f} MB")
+    return Check("model", "failed", f"{file.name}: {size} bytes", "git checkout -- assets/model")
+
+
+def table(results: Sequence[Check]) -> str:
+    """The checks as aligned text; what mends a check stands below it."""
+    width = max(len(check.name) for check in results)
+    lines = []
+    for check in results:
+        lines.append(f"{check.name:<{width}}  {MARKS[check.status]:<9}  {check.found}")
+        if check.fix:
+            lines.append(f"{'':<{width}}  {'':<9}  do: {check.fix}")
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """`dockerlab doctor [--json]`; 1 where a check failed."""
+    parser = argparse.ArgumentParser(prog="dockerlab doctor", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print the checks as JSON")
+    args = parser.parse_args(argv)
+    client, problem = None, None
+    try:
+        client = engine.connect(timeout=30)
+    except CourseError as error:
+        problem = error
+    results = checks(load_site(), client, problem)
+    print(json.dumps([asdict(check) for check in results], indent=1) if args.json else table(results))
+    return int(any(check.status == "failed" for check in results))
