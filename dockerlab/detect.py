@@ -73,13 +73,14 @@ class Answer:
 def detect(url: str, image_path: str | Path, confidence: float = 0.25, timeout: float = 30) -> Answer:
     """Send one picture to the API at `url` (with or without /detect) and return what it found.
 
-    `timeout` is in seconds. Raises DetectionFailed when the file cannot be read, nothing answers, or the answer is no detection.
+    `timeout` is in seconds. Raises DetectionFailed: unreadable file, no answer, refusal, another answer.
     """
     path = Path(image_path)
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise DetectionFailed(f"{path} cannot be read.", f"{error.strerror or error}.", "Check the path of the picture.") from error
+        why = f"{error.strerror or error}."
+        raise DetectionFailed(f"{path} cannot be read.", why, "Check the path of the picture.") from error
     address = url.rstrip("/").removesuffix("/detect") + "/detect"
     kind = {".png": "image/png", ".webp": "image/webp", ".bmp": "image/bmp"}.get(path.suffix.lower(), "image/jpeg")
     try:
@@ -106,7 +107,9 @@ def detect(url: str, image_path: str | Path, confidence: float = 0.25, timeout: 
         return parse(reply.json())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DetectionFailed(
-            f"{address} answered something that is not a detection.", "Another program listens on this port.", "Check the address."
+            f"{address} answered something that is not a detection.",
+            "Another program listens on this port.",
+            "Check the address.",
         ) from error
 
 
@@ -116,10 +119,8 @@ def parse(body: dict[str, Any]) -> Answer:
         Detection(str(each["label"]), float(each["score"]), *(float(each["box"][side]) for side in ("x1", "y1", "x2", "y2")))
         for each in body["detections"]
     )
-    size = body["image"]
-    return Answer(
-        str(body["model"]), str(body["backend"]), int(size["width"]), int(size["height"]), detections, dict(body.get("milliseconds", {}))
-    )
+    width, height = (int(body["image"][side]) for side in ("width", "height"))
+    return Answer(str(body["model"]), str(body["backend"]), width, height, detections, dict(body.get("milliseconds", {})))
 
 
 def draw(image_path: str | Path, answer: Answer) -> Figure:

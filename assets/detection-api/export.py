@@ -35,7 +35,7 @@ def export(weights: str, target: Path, size: int) -> None:
         graph = onnx.load(made).graph
         takes, answers = (_shape(values[0]) for values in (graph.input, graph.output))
         if takes != [1, 3, size, size] or len(answers) != 3 or answers[0] != 1 or answers[2] != 6:
-            raise ValueError(f"The exported model takes {takes} and answers {answers}; wanted [1, 3, {size}, {size}] and [1, N, 6].")
+            raise ValueError(f"The model takes {takes} and answers {answers}; wanted [1, 3, {size}, {size}] and [1, N, 6].")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(made, target)
     print(f"{target}: {target.stat().st_size / 1e6:.1f} MB, {takes} -> {answers}")

@@ -57,7 +57,10 @@ def create_app(settings: Settings, load: Callable[[str, int], Detector] = load_d
         return detector
 
     app = FastAPI(
-        title="Detection API", version="1.0.0", description="Send a picture; get what is on it, with boxes and scores.", lifespan=lifespan
+        title="Detection API",
+        version="1.0.0",
+        description="Send a picture; get what is on it, with boxes and scores.",
+        lifespan=lifespan,
     )
     app.add_middleware(Door, max_image_bytes=settings.max_image_bytes)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -70,16 +73,16 @@ def create_app(settings: Settings, load: Callable[[str, int], Detector] = load_d
         summary="Find objects on a picture",
         responses={
             400: _problem("The file is no picture, damaged or cut short", "The picture is damaged or cut short."),
-            413: _problem("Too many bytes or pixels", "The request is too large; a picture may have at most 10000000 bytes."),
-            415: _problem("Not multipart, or the part is not a picture", "Send multipart/form-data with the picture in the field `image`."),
-            422: _problem("The field is missing or the threshold is no number from 0 to 1", "image: Field required."),
+            413: _problem("Too many bytes or pixels", "The request is too large."),
+            415: _problem("Not multipart, or no picture in it", "Send multipart/form-data with the picture in the field `image`."),
+            422: _problem("The field is missing, or the threshold is not 0 to 1", "image: Field required."),
             503: _problem("The model is not loaded yet", "The model is being loaded; ask again in a moment."),
         },
     )
     async def detect(
         image: Annotated[UploadFile, File(description="a JPEG, PNG, WebP or BMP picture")],
         confidence: Annotated[
-            float, Query(ge=0, le=1, allow_inf_nan=False, description="only objects with a higher score are returned", examples=[0.25])
+            float, Query(ge=0, le=1, allow_inf_nan=False, description="only objects with a higher score", examples=[0.25])
         ] = settings.confidence,
     ) -> Answer:
         """Boxes are in pixels of the picture as a viewer shows it: upright, origin at the top left."""

@@ -9,6 +9,8 @@ from PIL import Image, ImageOps
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 # What clients send when they do not know better: the bytes decide then.
 UNTOLD = ("", "application/octet-stream", "binary/octet-stream")
+# Kept from before Ultralytics is imported: it replaces Image.open by one that installs decoders when it meets a stranger.
+_open = Image.open
 
 
 class Refused(Exception):
@@ -31,7 +33,7 @@ def decode(data: bytes, max_pixels: int) -> Image.Image:
     if not data:
         raise Refused(400, "The file is empty.")
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = _open(io.BytesIO(data), formats=FORMATS)
         width, height = image.size
         if width * height > max_pixels:
             raise Refused(413, f"The picture has {width} x {height} pixels; at most {max_pixels} are taken.")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import io
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,19 +13,9 @@ from PIL import Image
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
+from api_helpers import HAS_ULTRALYTICS, WEIGHTS, encode, wait_until_loaded  # noqa: E402
 from app.main import create_app  # noqa: E402
 from app.settings import Settings  # noqa: E402
-
-WEIGHTS = HERE.parents[1] / "model" / "harbour-n.pt"
-IMAGES = HERE.parents[1] / "images"
-HAS_ULTRALYTICS = importlib.util.find_spec("ultralytics") is not None
-
-
-def wait_until_loaded(client: TestClient, seconds: float = 60) -> None:
-    until = time.monotonic() + seconds
-    while (answer := client.get("/health")).status_code != 200:
-        assert time.monotonic() < until, answer.text
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="session")
@@ -50,12 +37,6 @@ def api(request: pytest.FixtureRequest) -> Iterator[TestClient]:
     with TestClient(create_app(settings), raise_server_exceptions=False) as client:
         wait_until_loaded(client)
         yield client
-
-
-def encode(image: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 @pytest.fixture(scope="session")

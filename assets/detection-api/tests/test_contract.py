@@ -6,9 +6,9 @@ import tempfile
 import threading
 
 import pytest
+from api_helpers import encode, wait_until_loaded
 from app.main import create_app
 from app.settings import Settings
-from conftest import encode, wait_until_loaded
 from fastapi.testclient import TestClient
 from PIL import Image
 

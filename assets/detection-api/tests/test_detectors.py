@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from api_helpers import HAS_ULTRALYTICS, HERE, IMAGES, WEIGHTS
 from app.detectors import load_detector
 from app.detectors.onnx import OnnxDetector
-from conftest import HAS_ULTRALYTICS, HERE, IMAGES, WEIGHTS
 from PIL import Image
 
 
@@ -71,9 +72,8 @@ def test_the_onnx_server_imports_no_heavy_library(tiny: Path) -> None:
 @pytest.mark.skipif(not HAS_ULTRALYTICS, reason="Ultralytics is not installed here")
 def test_both_back_ends_agree_on_every_sample(tmp_path: Path) -> None:
     target = tmp_path / "harbour-n.onnx"
-    subprocess.run(
-        [sys.executable, str(HERE.parent / "export.py"), str(WEIGHTS), str(target)], check=True, capture_output=True, timeout=300
-    )
+    command = [sys.executable, str(HERE.parent / "export.py"), str(WEIGHTS), str(target)]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
     torch, onnx = load_detector(str(WEIGHTS), 2), load_detector(str(target), 2)
     assert (torch.backend, onnx.backend) == ("ultralytics", "onnxruntime")
     samples = sorted(IMAGES.glob("*.jpg"))
@@ -95,3 +95,11 @@ def _same(a, b) -> bool:
     if a.label != b.label or abs(a.score - b.score) > 0.02 or min(wide, high) <= 0:
         return False
     return wide * high >= 0.9 * ((a.x2 - a.x1) * (a.y2 - a.y1) + (b.x2 - b.x1) * (b.y2 - b.y1) - wide * high)
+
+
+def test_the_model_card_is_kept() -> None:
+    metrics = json.loads((WEIGHTS.parent / "metrics.json").read_text())
+    assert metrics["map50"] >= 0.90
+    card = (WEIGHTS.parent / "README.md").read_text()
+    assert f"{metrics['held_out_scenes']} scenes" in card
+    assert all(f"`{name}`" in card for name in metrics["ap50_by_class"])
