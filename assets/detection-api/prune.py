@@ -22,7 +22,7 @@ UNUSED = (
     "pillow.libs/libavif*", "pillow.libs/liblcms2*", "pillow.libs/libharfbuzz*", "pillow.libs/libfreetype*", "pillow.libs/libbrotli*",
     # ONNX Runtime asks for these only to convert models or to pretty-print
     "sympy", "mpmath", "isympy.py", "flatbuffers", "google/protobuf", "packaging/licenses",
-    "opentelemetry", "opentelemetry_*", "google", "*.dist-info/RECORD", "pydantic/v1", "pydantic/_migration*.pyc", "fastapi/.agents",
+    "google", "*.dist-info/RECORD", "pydantic/v1", "pydantic/_migration*.pyc", "fastapi/.agents",
 )
 
 

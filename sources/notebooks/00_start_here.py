@@ -36,7 +36,7 @@ print(doctor.table(checks))
 from dockerlab import bases
 
 bases.ensure(bases.SLIM, client)
-print("labelled as a stand-in:", "no" if "publisher" in bases.standin_note(client, bases.SLIM) else "yes or no, see the next cell")
+print("present:", bases.present(client, bases.SLIM))
 
 # %% tags=["nbval-ignore-output"]
 print(bases.standin_note(client, bases.SLIM))
@@ -135,8 +135,6 @@ beside(found, int((frame["label"] == "container").sum()))
 # ## How the course works
 #
 # - Each step asks you to **guess, run, explain**: change the guess above its cell, run on, and compare.
-# - Labs are in `labs/`. `dockerlab check 05` checks lab 05 and gives a hint for the first thing that is missing; `dockerlab reset 05` gives you the starter again (your version is kept), `dockerlab solve 05` shows our solution.
-# - `dockerlab progress` lists what you have passed.
 # - Everything that the course makes carries the label `dockerlab.course=1`. `dockerlab clean` removes just that, and nothing of yours.
 #
 # ## Key points
