@@ -74,7 +74,7 @@ def create_app(settings: Settings, load: Callable[[str, int], Detector] = load_d
         responses={
             400: _problem("The file is no picture, damaged or cut short", "The picture is damaged or cut short."),
             413: _problem("Too many bytes or pixels", "The request is too large."),
-            415: _problem("Not multipart, or no picture in it", "Send multipart/form-data with the picture in the field `image`."),
+            415: _problem("Not multipart, or no picture in it", "Send multipart/form-data, field `image`."),
             422: _problem("The field is missing, or the threshold is not 0 to 1", "image: Field required."),
             503: _problem("The model is not loaded yet", "The model is being loaded; ask again in a moment."),
         },
