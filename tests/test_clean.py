@@ -1,0 +1,118 @@
+"""What `clean` takes away and, above all, what it leaves alone."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+import docker
+import pytest
+from docker.errors import NotFound
+
+from dockerlab import clean, engine
+
+COURSE = {"dockerlab.course": "1", "dockerlab.owner": "ann"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "expected"),
+    [
+        (COURSE, ["anything"], True),
+        (COURSE | {"dockerlab.kind": "image"}, ["dockerlab-api:slim"], True),
+        ({"dockerlab.course": "1"}, ["no-owner"], True),
+        ({"dockerlab.course": "0"}, ["dockerlab-x"], False),
+        ({}, ["dockerlab-x"], False),
+        (None, [], False),
+        (COURSE | {"dockerlab.owner": "bob"}, ["dockerlab-x"], False),
+        # inherited from a stand-in by somebody's own image or container
+        (COURSE | {"dockerlab.kind": "base"}, ["my-shop:1"], False),
+        (COURSE | {"dockerlab.kind": "base"}, ["dockerlab-api:slim"], True),
+        (COURSE | {"dockerlab.kind": "base"}, ["python:3.11-slim-bookworm"], False),
+    ],
+)
+def test_only_what_the_course_made_for_this_learner_is_ours(labels, names, expected) -> None:
+    assert clean.is_ours(labels, names, "ann") is expected
+
+
+def test_the_report_counts_in_words() -> None:
+    report = clean.CleanReport(containers=1, images=2, kept=("dockerlab-x (in use)",), freed_bytes=3_000_000)
+    assert str(report).splitlines() == [
+        "Removed 1 container, 2 images, 0 volumes, 0 networks: 3 MB freed.",
+        "Still in use, kept: dockerlab-x (in use)",
+    ]
+
+
+@pytest.fixture
+def name() -> str:
+    return uuid.uuid4().hex[:10]
+
+
+@pytest.fixture
+def learner(monkeypatch: pytest.MonkeyPatch, name: str) -> str:
+    """A learner of our own, so that the tests touch nobody's things on a shared engine."""
+    monkeypatch.setenv("DOCKERLAB_OWNER", f"t{name}")
+    return engine.owner()
+
+
+@pytest.fixture
+def foreign(client: docker.DockerClient, tiny_image: str, name: str) -> Iterator[dict]:
+    """A container, image, volume and network that the course did not make, and a container that inherits a base's labels."""
+    image = f"foreign-{name}:1"
+    plain = {"dockerlab.course": "", "dockerlab.owner": ""}
+    inherited = {"dockerlab.course": "1", "dockerlab.owner": f"t{name}", "dockerlab.kind": "base"}
+    holder = client.containers.create(tiny_image, "true", labels=plain, name=f"foreign-holder-{name}")
+    changes = ["LABEL dockerlab.course='' dockerlab.owner='' dockerlab.kind=''"]
+    holder.commit("foreign-" + name, "1", changes=changes)
+    holder.remove()
+    things = {
+        "running": client.containers.run(image, "sleep 300", detach=True, labels=plain, name=f"foreign-{name}"),
+        "inherits": client.containers.create(tiny_image, "true", labels=inherited, name=f"foreign-inherits-{name}"),
+        "volume": client.volumes.create(f"foreign-{name}"),
+        "network": client.networks.create(f"foreign-{name}"),
+    }
+    yield things | {"image": image}
+    for kind in ("running", "inherits"):
+        things[kind].remove(force=True)
+    things["volume"].remove()
+    things["network"].remove()
+    client.images.remove(image, force=True)
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("everything", [False, True])
+def test_foreign_things_survive_and_ours_go(client, tiny_image, learner, foreign, name, everything) -> None:
+    ours = engine.labels(kind="test")
+    container = client.containers.run(tiny_image, "sleep 300", detach=True, labels=ours, name=f"dockerlab-{name}")
+    network = client.networks.create(f"dockerlab-{name}", labels=ours)
+    volume = client.volumes.create(f"dockerlab-{name}", labels=ours)
+    container.commit(f"dockerlab-{name}", "1", changes=[f"LABEL {key}={value}" for key, value in ours.items()])
+
+    report = clean.clean(client, everything=everything)
+
+    assert (report.containers, report.networks, report.volumes, report.images, report.kept) == (1, 1, 1, 1, ())
+    for collection, key in (
+        (client.containers, container.id), (client.networks, network.id), (client.volumes, volume.name), (client.images, f"dockerlab-{name}:1"),
+    ):  # fmt: skip
+        with pytest.raises(NotFound):
+            collection.get(key)
+    assert client.containers.get(foreign["running"].id).status == "running"
+    assert client.containers.get(foreign["inherits"].id)
+    assert client.images.get(foreign["image"]) and client.images.get(tiny_image)
+    assert client.volumes.get(foreign["volume"].name) and client.networks.get(foreign["network"].id)
+    again = clean.clean(client, everything=everything)
+    assert (again.containers, again.networks, again.volumes, again.images, again.kept) == (0, 0, 0, 0, ())
+
+
+@pytest.mark.engine
+def test_bases_stay_unless_everything_goes(client, tiny_image, learner, name, monkeypatch) -> None:
+    tag = f"public-{name}:1"
+    monkeypatch.setattr(clean, "BASES", {tag: None})
+    holder = client.containers.create(tiny_image, "true", name=f"dockerlab-holder-{name}")
+    changes = [f"LABEL {key}={value}" for key, value in engine.labels(kind="base").items()]
+    holder.commit(*tag.split(":"), changes=changes)
+    holder.remove()
+    assert clean.clean(client).images == 0
+    assert client.images.get(tag)
+    assert clean.clean(client, everything=True).images == 1
+    with pytest.raises(NotFound):
+        client.images.get(tag)

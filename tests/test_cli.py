@@ -1,0 +1,85 @@
+"""The command line: exit codes, one clear error, and no import before it is needed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import types
+
+import pytest
+
+from dockerlab import cli
+from dockerlab.errors import CourseError
+
+
+@pytest.fixture
+def labs(monkeypatch) -> types.SimpleNamespace:
+    """The lab commands, replaced."""
+    fake = types.ModuleType("dockerlab.checks.cli")
+    calls: list[tuple[str, ...]] = []
+    for name in ("check", "reset", "solve"):
+        setattr(fake, name, lambda lab, name=name: calls.append((name, lab)) or 0)
+    fake.progress = lambda: calls.append(("progress",)) or 3
+    package = types.ModuleType("dockerlab.checks")
+    package.cli = fake
+    monkeypatch.setitem(sys.modules, "dockerlab.checks", package)
+    monkeypatch.setitem(sys.modules, "dockerlab.checks.cli", fake)
+    return types.SimpleNamespace(calls=calls, module=fake)
+
+
+def test_lab_commands_hand_over_and_return_the_code(labs) -> None:
+    assert [cli.main([name, "05"]) for name in ("check", "reset", "solve")] == [0, 0, 0]
+    assert cli.main(["progress"]) == 3
+    assert labs.calls == [("check", "05"), ("reset", "05"), ("solve", "05"), ("progress",)]
+
+
+def test_a_course_error_is_three_lines_and_code_one(labs, capsys) -> None:
+    def fail(lab):
+        raise CourseError("It broke.", "Something was missing.", "Bring it.")
+
+    labs.module.check = fail
+    assert cli.main(["check", "05"]) == 1
+    assert capsys.readouterr().err == "It broke.\nSomething was missing.\nBring it.\n"
+
+
+def test_ctrl_c_is_130(labs) -> None:
+    def stop(lab):
+        raise KeyboardInterrupt
+
+    labs.module.check = stop
+    assert cli.main(["check", "05"]) == 130
+
+
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["check"], ["clean", "--everything"], ["bases", "--source", "moon"]])
+def test_wrong_arguments_are_two(arguments, capsys) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert caught.value.code == 2
+
+
+def test_build_arguments_reach_build(monkeypatch, capsys) -> None:
+    seen = {}
+    fake = types.ModuleType("dockerlab.build")
+    fake.build = lambda context, **options: seen.update(options, context=str(context)) or "the report"
+    monkeypatch.setitem(sys.modules, "dockerlab.build", fake)
+    monkeypatch.setattr("dockerlab.build", fake, raising=False)
+    assert cli.main(["build", "here", "-t", "dockerlab-x:1", "--build-arg", "A=b=c", "--no-cache"]) == 0
+    assert seen == {
+        "context": "here", "dockerfile": "Dockerfile", "tag": "dockerlab-x:1", "target": None, "buildargs": {"A": "b=c"}, "no_cache": True,
+    }  # fmt: skip
+    assert capsys.readouterr().out == "the report\n"
+    assert cli.main(["build", "here", "--build-arg", "A"]) == 1
+
+
+def test_no_engine_is_one_message_and_no_traceback(monkeypatch, capsys) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    for command in (["clean"], ["bases"], ["engine"]):
+        assert cli.main(command) == 1
+        error = capsys.readouterr().err
+        assert error.startswith("No Docker Engine answers") and "Traceback" not in error and error.count("\n") <= 3
+
+
+def test_help_loads_neither_docker_nor_pandas() -> None:
+    code = "import sys, dockerlab.cli as c\ntry: c.main(['--help'])\nexcept SystemExit: pass\n"
+    code += "assert not {'docker', 'pandas', 'matplotlib'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)

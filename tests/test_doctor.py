@@ -1,0 +1,113 @@
+"""Each precondition at its limits, and the whole table with and without an engine."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+import requests
+
+from dockerlab import doctor
+from dockerlab.errors import CourseError
+from dockerlab.site import Site
+
+SITE = Site(index_url="https://index.example/simple")
+
+
+@pytest.fixture
+def offline(monkeypatch) -> None:
+    def refuse(*_, **__):
+        raise requests.ConnectionError("no route")
+
+    monkeypatch.setattr(requests, "head", refuse)
+
+
+@pytest.mark.parametrize(("version", "status"), [("1.44", "ok"), ("1.51", "ok"), ("2.0", "ok"), ("1.43", "failed"), ("", "failed")])
+def test_api_version(version, status) -> None:
+    assert doctor.api_version(version).status == status
+
+
+@pytest.mark.parametrize(("size", "status"), [(16e9, "ok"), (3e9, "warning"), (1e9, "failed")])
+def test_memory(size, status) -> None:
+    assert doctor.memory(int(size)).status == status
+
+
+@pytest.mark.parametrize(("free", "status"), [(15e9, "ok"), (14.9e9, "warning"), (4.9e9, "failed")])
+def test_disk(monkeypatch, tmp_path, free, status) -> None:
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": free}))
+    check = doctor.disk_free(tmp_path / "not" / "there")
+    assert check.status == status and bool(check.fix) == (status != "ok")
+
+
+def test_store_cgroup_and_plugins() -> None:
+    assert doctor.image_store("containerd").status == "ok" and doctor.image_store("vfs").status == "warning"
+    assert doctor.cgroup("2").status == "ok" and doctor.cgroup("1").status == "warning"
+    assert doctor.plugin("compose", "2.40.3", "p", "w").status == "ok"
+    assert doctor.plugin("compose", "1.29.2", "p", "w").status == "warning"
+    assert doctor.plugin("buildx", None, "p", "w").found == "missing"
+
+
+@pytest.mark.parametrize(("code", "status"), [(200, "ok"), (404, "failed"), (503, "failed")])
+def test_package_index_asks_the_sites_index_with_its_certificate(monkeypatch, code, status) -> None:
+    asked = {}
+
+    def head(url, **options):
+        asked.update(options, url=url)
+        return type("Answer", (), {"status_code": code})
+
+    monkeypatch.setattr(requests, "head", head)
+    assert doctor.package_index(Site(index_url="https://index.example/simple", ca_bundle="/ca.pem")).status == status
+    assert asked["url"] == "https://index.example/simple/pip/" and asked["verify"] == "/ca.pem"
+
+
+def test_package_index_out_of_reach(offline) -> None:
+    check = doctor.package_index(SITE)
+    assert check.status == "failed" and "ConnectionError" in check.found and "network" in check.fix
+
+
+@pytest.mark.parametrize(("code", "status"), [(0, "ok"), (2, "failed")])
+def test_without_a_site_index_uv_is_asked(monkeypatch, code, status) -> None:
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: f"/bin/{name}")
+    monkeypatch.setattr(doctor.subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, code, "", "error: no route"))
+    assert doctor.package_index(Site()).status == status
+
+
+def test_certificate(tmp_path) -> None:
+    broken = tmp_path / "ca.pem"
+    broken.write_text("no certificate")
+    assert doctor.certificate(Site()).status == "ok"
+    assert doctor.certificate(Site(ca_bundle=str(broken))).status == "failed"
+    assert doctor.certificate(Site(ca_bundle=str(tmp_path / "missing"))).status == "failed"
+
+
+def test_model(tmp_path) -> None:
+    assert doctor.model_file().status == "ok"
+    pointer = tmp_path / "harbour-n.pt"
+    pointer.write_text("version https://git-lfs.github.com/spec/v1")
+    assert doctor.model_file(pointer).status == "failed"
+
+
+def test_without_an_engine_the_table_still_stands(offline) -> None:
+    results = doctor.checks(SITE, None, CourseError("No engine.", fix="Run `make engine`."))
+    names = [check.name for check in results]
+    assert len(names) == len(set(names)) == 12
+    assert results[0] == doctor.Check("engine", "failed", "No engine.", "Run `make engine`.")
+    text = doctor.table(results)
+    assert all(name in text for name in names) and "do: Run `make engine`." in text
+    assert all(check.fix for check in results if check.status != "ok")
+
+
+def test_main_fails_with_one_where_no_engine_answers(monkeypatch, capsys, offline) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    monkeypatch.setattr(doctor, "load_site", lambda: SITE)
+    assert doctor.main(["--json"]) == 1
+    printed = json.loads(capsys.readouterr().out)
+    assert {"name", "status", "found", "fix"} == set(printed[0]) and printed[0]["status"] == "failed"
+
+
+@pytest.mark.engine
+def test_with_an_engine_the_same_checks(client) -> None:
+    results = {check.name: check for check in doctor.checks(SITE, client)}
+    assert len(results) == 12
+    assert results["engine"].status == results["API version"].status == "ok"
