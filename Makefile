@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 PYTHON ?= 3.11
 # uv from the PATH, else one of our own beside the environment
 UV = $(or $(shell command -v uv 2>/dev/null),$(CURDIR)/.venv-uv/bin/uv)
-COMPILE = $(UV) pip compile --no-config --default-index https://pypi.org/simple --universal --generate-hashes --no-annotate --no-header \
+COMPILE = $(UV) pip compile --no-config --universal --generate-hashes --no-annotate --no-header \
 	--no-emit-index-url --no-emit-find-links --quiet --extra dev --python-version 3.11 pyproject.toml
 NOTEBOOKS = $(wildcard notebooks solutions)
 NBVAL = $(if $(NOTEBOOKS),--nbval --nbval-current-env --nbval-cell-timeout 900 $(addprefix --nbval-sanitize-with ,$(wildcard nbval_sanitize.cfg)))

@@ -26,7 +26,7 @@ class Index(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer one request."""
         parts = [urllib.parse.unquote(part) for part in self.path.split("?")[0].strip("/").split("/")]
-        if len(parts) == 2 and parts[0] == "files" and parts[1] in os.listdir(WHEELS):
+        if len(parts) == 2 and parts[0] == "files" and parts[1] in {file.name for file in WHEELS.iterdir()}:
             self.send_file(WHEELS / parts[1])
             return
         project = re.sub(r"[-_.]+", "-", parts[-1]).lower()

@@ -13,7 +13,7 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -124,7 +124,7 @@ def build(context: Path | str, *, dockerfile: str = "Dockerfile", tag: str | Non
     size = _check_size(folder, names, max_context_bytes)
     arguments = {key: str(value) for key, value in (buildargs or {}).items()}
     marks = engine.labels(kind="image") | dict(labels or {})
-    started = datetime.now(timezone.utc)
+    started = datetime.now(UTC)
     try:
         with _archive(folder, names, dockerfile) as archive:
             report = _BACKENDS[backend](client, archive, dockerfile, tag, arguments, target, no_cache, marks, on_step, folder)
@@ -132,7 +132,7 @@ def build(context: Path | str, *, dockerfile: str = "Dockerfile", tag: str | Non
         raise EngineStopped("The engine stopped answering during the build.", f"{type(error).__name__}.",
                             "Run `make engine`, then build again: finished steps are in the cache.") from error
     report.tag, report.context_bytes = tag, size
-    report.seconds = (datetime.now(timezone.utc) - started).total_seconds()
+    report.seconds = (datetime.now(UTC) - started).total_seconds()
     return report
 
 
@@ -311,7 +311,7 @@ def _archive(folder: Path, names: list[str], dockerfile: str) -> IO[bytes]:
 
     GNU format, because the engine decides from the first kilobyte whether a body is a tar, and a PAX header hides that.
     """
-    file = tempfile.TemporaryFile()
+    file = tempfile.TemporaryFile()  # noqa: SIM115 (the caller closes it)
     with tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as archive:
         for name in sorted(names, key=lambda name: (name != dockerfile, name)):
             try:

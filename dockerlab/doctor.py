@@ -6,6 +6,8 @@ import argparse
 import json
 import shutil
 import ssl
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +26,6 @@ MIN_API = (1, 44)
 GB = 1_000_000_000
 DISK_GB = (15, 5)
 MEMORY_GB = (4, 2)
-PUBLIC_INDEX = "https://pypi.org/simple"
 MARKS = {"ok": "✓ ok", "warning": "! warning", "failed": "✗ failed"}
 
 
@@ -140,7 +141,9 @@ def _bases(client: docker.DockerClient | None) -> list[Check]:
 
 def package_index(site: Site, timeout: float = 10) -> Check:
     """Whether the package index that builds will use answers within `timeout` seconds."""
-    url, verify = site.index_url or PUBLIC_INDEX, site.ca_bundle or True
+    if not site.index_url:
+        return _default_index(timeout)
+    url, verify = site.index_url, site.ca_bundle or True
     fix = "Connect to a network, or set DOCKERLAB_INDEX_URL to an index that answers here."
     try:
         answer = requests.head(f"{url}/pip/", timeout=timeout, verify=verify, allow_redirects=True)
@@ -156,6 +159,22 @@ def package_index(site: Site, timeout: float = 10) -> Check:
     if answer.status_code < 400:
         return Check("package index", "ok", url)
     return Check("package index", "failed", f"{url}: HTTP {answer.status_code}", fix)
+
+
+def _default_index(timeout: float) -> Check:
+    """Whether uv can look a package up where nobody told it which index to ask."""
+    uv = shutil.which("uv")
+    if not uv:
+        return Check("package index", "warning", "the public one; not tried, because uv is not on the PATH", "make setup")
+    command = [uv, "pip", "install", "--dry-run", "--no-deps", "--refresh-package", "six", "--reinstall", "--python", sys.executable, "six"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout + 20)
+    except subprocess.TimeoutExpired:
+        return Check("package index", "failed", "no answer", "Connect to a network, or set DOCKERLAB_INDEX_URL to an index that answers here.")
+    if done.returncode == 0:
+        return Check("package index", "ok", "the public one")
+    return Check("package index", "failed", done.stderr.strip().splitlines()[-1][:120] if done.stderr.strip() else "no answer",
+                 "Connect to a network, or set DOCKERLAB_INDEX_URL to an index that answers here.")
 
 
 def certificate(site: Site) -> Check:

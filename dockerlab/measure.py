@@ -140,7 +140,8 @@ def measure_rung(name: str, client: docker.DockerClient, reference: dict[str, An
     agreement = statistics.fmean(detect.agreement(reference[picture], answers[picture]) for picture in answers)
     row = {
         "rung": name, "tag": rung.tag, "disk_bytes": report.disk_bytes, "download_bytes": report.download_bytes,
-        "build_seconds": round(first.seconds, 1), "rebuild_seconds": round(again.seconds, 2), "cold_start_seconds": round(statistics.median(starts), 2),
+        "build_seconds": round(first.seconds, 1), "rebuild_seconds": round(again.seconds, 2),
+        "cold_start_seconds": round(statistics.median(starts), 2),
         "latency_p50_ms": round(percentile(times, 0.5), 1), "latency_p95_ms": round(percentile(times, 0.95), 1), "agreement": round(agreement, 3),
     }
     return row, answers
@@ -153,8 +154,9 @@ def ladder(names: Sequence[str], client: docker.DockerClient) -> pd.DataFrame:
         row, answers = measure_rung(name, client, reference)
         reference = reference or answers
         rows.append(row)
-        print(f"{name}: {image.mb(row['disk_bytes'])} on disk, {image.mb(row['download_bytes'])} to download, built in {row['build_seconds']:.0f} s, "
-              f"rebuilt in {row['rebuild_seconds']} s, answers after {row['cold_start_seconds']} s, agreement {row['agreement']}", flush=True)
+        print(f"{name}: {image.mb(row['disk_bytes'])} on disk, {image.mb(row['download_bytes'])} to download, "
+              f"built in {row['build_seconds']:.0f} s, rebuilt in {row['rebuild_seconds']} s, answers after {row['cold_start_seconds']} s, "
+              f"agreement {row['agreement']}", flush=True)
         write(pd.DataFrame(rows, columns=COLUMNS))
     return pd.DataFrame(rows, columns=COLUMNS)
 

@@ -1,156 +1,287 @@
-"""Build notebooks/ from sources/notebooks/, one way only: text -> cells -> executed -> cleaned -> written.
+"""Build notebooks/, labs/ and solutions/ from sources/, or prove with --check (no Docker) that they are fresh.
 
-    python tools/build_course.py [NAME ...]     # build all, or the named ones
-    python tools/build_course.py --check        # prove without Docker that what is built matches its source
+    build_course.py                 everything
+    build_course.py 05 00_start     lessons and labs whose name begins so
+    build_course.py --starters-only labs/ alone; nothing is executed
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
-import re
+import shutil
 import sys
 import tempfile
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePath
 
-import jupytext
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
 
-ROOT = Path(__file__).resolve().parent.parent
-TAGS = {"solution", "nbval-ignore-output", "raises-exception"}
-WIDGET = "application/vnd.jupyter.widget-view+json"
-BANNED = (
-    (re.compile(r"\btqdm\b"), "tqdm prints differently every time"),
-    (re.compile(r"\bclear_output\b"), "clear_output hides what nbval compares"),
-    (re.compile(r"^[^#\n]*;\s*$", re.MULTILINE), "a trailing semicolon no longer hides output"),
-)
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from dockerlab import notebooks, workspace
+from dockerlab.errors import CourseError
+from dockerlab.regions import BuildError
+from dockerlab.site import ROOT
 
-class CourseBuildError(Exception):
-    """A source that cannot be built; the message names the file and what to mend."""
-
-
-def read_source(path: Path) -> nbformat.NotebookNode:
-    """The cells of a py:percent source, with ids made of the lesson's name and the cell's position."""
-    text = path.read_text(encoding="utf-8")
-    notebook = jupytext.reads(text, fmt="py:percent")
-    clean = nbformat.v4.new_notebook()
-    for number, cell in enumerate(notebook.cells):
-        tags = list(cell.metadata.get("tags", []))
-        unknown = set(tags) - TAGS
-        if unknown:
-            raise CourseBuildError(f"{path.name}, cell {number}: the tag {', '.join(sorted(unknown))} is not used in this course.")
-        if cell.cell_type == "code":
-            for pattern, why in BANNED:
-                if pattern.search(cell.source):
-                    raise CourseBuildError(f"{path.name}, cell {number}: {why}.")
-        make = nbformat.v4.new_code_cell if cell.cell_type == "code" else nbformat.v4.new_markdown_cell
-        new = make(cell.source, metadata={"tags": tags} if tags else {})
-        new["id"] = f"{path.stem[:2].lower()}-{number:03d}-{hashlib.sha256(path.stem.encode()).hexdigest()[:6]}"
-        clean.cells.append(new)
-    clean.metadata = nbformat.from_dict({
-        "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
-        "language_info": {"name": "python"},
-        "dockerlab": {"source_sha256": hashlib.sha256(text.encode()).hexdigest()},
-    })
-    return clean
+CELL_TIMEOUT = 1800  # seconds; the first build of a lesson may install PyTorch
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+NOTEBOOK = workspace.NOTEBOOK
 
 
-def execute(notebook: nbformat.NotebookNode, folder: Path, name: str) -> nbformat.NotebookNode:
-    """Run every cell in `folder`. Raises CourseBuildError naming the cell that failed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    metadata = notebook.metadata
-    client = NotebookClient(notebook, timeout=900, kernel_name="python3", record_timing=False, resources={"metadata": {"path": str(folder)}})
+def execute(notebook: NotebookNode, folder: Path, name: str, root: Path) -> NotebookNode:
+    """Run every cell in `folder` on the kernel python3 and clean the outputs.
+
+    Raises BuildError that names lesson, cell and error.
+    """
+    client = NotebookClient(
+        notebook, kernel_name="python3", timeout=CELL_TIMEOUT, record_timing=False, resources={"metadata": {"path": str(folder)}}
+    )
     try:
         client.execute()
     except CellExecutionError as error:
-        failed = next((i for i, cell in enumerate(notebook.cells) for out in cell.get("outputs", []) if out.output_type == "error"), "?")
-        raise CourseBuildError(f"{name}, cell {failed}: {error.ename}: {error.evalue}") from error
-    notebook.metadata = metadata
-    return notebook
+        raise BuildError(f"{name}, {_failed_cell(notebook)}: {error.ename}: {_one_line(error.evalue)}") from error
+    except (CellTimeoutError, DeadKernelError) as error:
+        raise BuildError(f"{name}, {_failed_cell(notebook)}: {type(error).__name__}.", "The kernel died or took too long.") from error
+    return clean(notebook, name, root)
 
 
-def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Drop what differs from run to run without meaning anything: widget views and state, and the Python version."""
-    notebook.metadata.pop("widgets", None)
-    notebook.metadata["language_info"] = {"name": "python"}
-    for cell in notebook.cells:
-        cell.metadata.pop("execution", None)
-        for output in cell.get("outputs", []):
-            output.get("data", {}).pop(WIDGET, None)
-    return notebook
-
-
-def write(notebook: nbformat.NotebookNode, path: Path) -> None:
-    """Write atomically and in one stable form."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nbformat.validate(notebook)
-    text = json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8") as file:
-        file.write(text)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
-
-
-def differences(source: nbformat.NotebookNode, built: nbformat.NotebookNode) -> list[str]:
-    """What tells that a built notebook is not the product of its source."""
-    found: list[str] = []
-
-    def key(cell: Any) -> tuple[Any, ...]:
-        return cell.cell_type, cell.id, cell.source, tuple(cell.metadata.get("tags", []))
-
-    if built.metadata.get("dockerlab") != source.metadata["dockerlab"]:
-        found.append("its source has changed")
-    if [key(cell) for cell in source.cells] != [key(cell) for cell in built.cells]:
-        found.append("its cells are not those of its source")
-    for number, cell in enumerate(built.cells):
-        if cell.cell_type == "code" and cell.source.strip() and cell.execution_count is None:
-            found.append(f"cell {number} was not run")
-        errors = any(output.output_type == "error" for output in cell.get("outputs", []))
-        if errors and "raises-exception" not in cell.metadata.get("tags", []):
-            found.append(f"cell {number} ended with an error")
-    return found
-
-
-def check(root: Path) -> list[str]:
-    """One line for each notebook that is missing, stale, or has no source. Needs no Docker."""
-    sources = {path.stem: path for path in sorted((root / "sources" / "notebooks").glob("*.py"))}
-    lines = []
-    for name, path in sources.items():
-        target = root / "notebooks" / f"{name}.ipynb"
-        if not target.exists():
-            lines.append(f"notebooks/{name}.ipynb is missing")
+def clean(notebook: NotebookNode, name: str, root: Path) -> NotebookNode:
+    """Drop from an executed notebook what belongs to this run or this machine."""
+    metadata = json.loads(json.dumps(notebooks.METADATA))
+    notebook.metadata = nbformat.from_dict(metadata | {"dockerlab": notebook.metadata["dockerlab"]})
+    for number, cell in enumerate(notebook.cells):
+        tags = cell.metadata.get("tags", [])
+        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+        if cell.cell_type != "code":
             continue
-        lines += [f"notebooks/{name}.ipynb: {what}" for what in differences(read_source(path), nbformat.read(target, as_version=4))]
-    built = {path.stem for path in (root / "notebooks").glob("*.ipynb")}
-    return lines + [f"notebooks/{name}.ipynb has no source" for name in sorted(built - set(sources))]
+        for output in cell.outputs:
+            output.get("data", {}).pop(WIDGET_VIEW, None)
+        cell.outputs = [item for item in cell.outputs if "data" not in item or item["data"]]
+        forgiving = "nbval-ignore-output" in tags
+        cell.outputs = [_without_root(item, root, f"{name}, cell {number}", forgiving) for item in cell.outputs]
+    return notebook
 
 
-def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
-    """Build or check; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", help="beginnings of lesson names; default: all")
-    parser.add_argument("--check", action="store_true")
-    args = parser.parse_args(argv)
+def _without_root(output: NotebookNode, root: Path, where: str, forgiving: bool) -> NotebookNode:
+    """Shorten this checkout's path where nobody compares it; elsewhere another machine would print something else."""
+    written = json.dumps(output)
+    if f"{root}/" not in written and str(root) not in written:
+        return output
+    compared = json.dumps({key: value for key, value in output.items() if key != "traceback"})
+    if str(root) in compared and not forgiving:
+        raise BuildError(f"{where} prints the path of this checkout.", fix="Print a path relative to it, or tag it nbval-ignore-output.")
+    return nbformat.from_dict(json.loads(written.replace(f"{root}/", "").replace(str(root), ".")))
+
+
+def build_lesson(source: Path, root: Path) -> None:
+    """Build and execute one lesson; on any error the built file stays as it was."""
+    notebook = notebooks.lesson(source.read_text(encoding="utf-8"), source.stem, _relative(source, root))
+    target = root / "notebooks" / f"{source.stem}.ipynb"
+    target.parent.mkdir(exist_ok=True)
+    write(target, notebooks.dump(execute(notebook, target.parent, source.stem, root)))
+
+
+def build_lab(source: Path, root: Path, starters_only: bool) -> None:
+    """Build starter and solution of one lab; the solution's notebook is executed among the solved files."""
+    solved, starter = workspace.derived_files(source, root)
+    if not starters_only:
+        with _staging(root / "solutions", source.name) as staged:
+            _fill(staged, solved)
+            if NOTEBOOK in solved:
+                notebook = nbformat.reads(solved[NOTEBOOK].decode(), as_version=4)
+                write(staged / NOTEBOOK, notebooks.dump(execute(notebook, staged, f"lab {source.name}", root)))
+                _fill(staged, {path: content for path, content in solved.items() if path != NOTEBOOK}, empty_first=True)
+            _swap(staged, root / "solutions" / source.name)
+    if workspace.files(root / "labs" / source.name) != starter:
+        workspace.replace(root / "labs", source.name, starter)
+
+
+class _staging:
+    """A folder beside the target, so that relative paths mean the same there; removed unless it was moved away."""
+
+    def __init__(self, parent: Path, name: str) -> None:
+        parent.mkdir(exist_ok=True)
+        self.path = Path(tempfile.mkdtemp(prefix=f".building-{name}-", dir=parent))
+        self.path.chmod(0o755)
+
+    def __enter__(self) -> Path:
+        return self.path
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _fill(folder: Path, contents: Mapping[PurePath, bytes], empty_first: bool = False) -> None:
+    """Write files; with `empty_first` remove what the execution left behind (the executed notebook stays)."""
+    if empty_first:
+        for path in sorted(folder.rglob("*"), reverse=True):
+            relative = PurePath(path.relative_to(folder))
+            if path.is_file() and relative not in contents and relative != NOTEBOOK:
+                path.unlink()
+            elif path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
+    for path, content in contents.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+
+
+def _swap(staged: Path, target: Path) -> None:
+    old = target.with_name(f".old-{target.name}")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        target.rename(old)
+    staged.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     try:
-        if args.check:
-            stale = check(root)
-            print("\n".join(stale) + "\nRun `make course`." if stale else "Every notebook is the product of its source.")
-            return 1 if stale else 0
-        for path in sorted((root / "sources" / "notebooks").glob("*.py")):
-            if not args.names or path.stem.startswith(tuple(args.names)):
-                write(clean(execute(read_source(path), root / "notebooks", path.stem)), root / "notebooks" / f"{path.stem}.ipynb")
-                print(f"built notebooks/{path.stem}.ipynb", flush=True)
-    except CourseBuildError as error:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def stale(root: Path, names: Sequence[str] = ()) -> Iterator[str]:
+    """One line for each built file that does not match its source, by content. Needs no engine and executes nothing."""
+    lessons, labs = sources(root, names)
+    for source in lessons:
+        expected = notebooks.lesson(source.read_text(encoding="utf-8"), source.stem, _relative(source, root))
+        yield from _compare(root / "notebooks" / f"{source.stem}.ipynb", expected, root)
+    for source in labs:
+        solved, starter = workspace.derived_files(source, root)
+        yield from _compare_files(root / "labs" / source.name, starter, root)
+        yield from _compare_files(root / "solutions" / source.name, {path: data for path, data in solved.items() if path != NOTEBOOK}, root)
+        if NOTEBOOK in solved:
+            expected = nbformat.reads(solved[NOTEBOOK].decode(), as_version=4)
+            yield from _compare(root / "solutions" / source.name / NOTEBOOK, expected, root)
+    if not names:
+        yield from _orphans(root, lessons, labs)
+
+
+def _orphans(root: Path, lessons: Sequence[Path], labs: Sequence[Path]) -> Iterator[str]:
+    known = {source.stem for source in lessons}
+    for path in sorted((root / "notebooks").glob("*.ipynb")):
+        if path.stem not in known:
+            yield f"{_relative(path, root)}: has no source"
+    for folder in ("labs", "solutions"):
+        for path in sorted((root / folder).glob("[!.]*")):
+            if path.is_dir() and path.name not in {source.name for source in labs}:
+                yield f"{_relative(path, root)}: has no source"
+
+
+def _compare_files(folder: Path, expected: Mapping[PurePath, bytes], root: Path) -> Iterator[str]:
+    found = workspace.files(folder)
+    for path in sorted(set(expected) | set(found)):
+        where = f"{_relative(folder, root)}/{path.as_posix()}"
+        if path not in found:
+            yield f"{where}: missing"
+        elif path not in expected:
+            if not (path == NOTEBOOK and folder.parent.name == "solutions"):
+                yield f"{where}: has no source"
+        elif found[path] != expected[path]:
+            yield f"{where}: differs from its source"
+
+
+def _compare(path: Path, expected: NotebookNode, root: Path) -> Iterator[str]:
+    where = _relative(path, root)
+    if not path.exists():
+        yield f"{where}: missing"
+        return
+    try:
+        found = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
+    except Exception as error:  # nbformat raises many kinds
+        yield f"{where}: not a notebook ({_one_line(str(error))})"
+        return
+    problem = _difference(found, expected)
+    if problem:
+        yield f"{where}: {problem}"
+
+
+def _difference(found: NotebookNode, expected: NotebookNode) -> str:
+    if len(found.cells) != len(expected.cells):
+        return f"{len(found.cells)} cells, its source has {len(expected.cells)}"
+    for number, (cell, wanted) in enumerate(zip(found.cells, expected.cells, strict=True)):
+        for name in ("cell_type", "id", "source"):
+            if cell.get(name) != wanted[name]:
+                return f"cell {number} differs from its source ({name})"
+        tags = wanted.metadata.get("tags", [])
+        if cell.metadata.get("tags", []) != tags:
+            return f"cell {number} differs from its source (tags)"
+        if cell.cell_type == "code" and cell.source.strip():
+            if not isinstance(cell.execution_count, int):
+                return f"cell {number} was never executed"
+            if "raises-exception" not in tags and any(item.output_type == "error" for item in cell.outputs):
+                return f"cell {number} holds an error"
+    if found.metadata.get("dockerlab") != expected.metadata["dockerlab"]:
+        return "was built from another text (source_sha256)"
+    return ""
+
+
+def sources(root: Path, names: Sequence[str] = ()) -> tuple[list[Path], list[Path]]:
+    """Sources of lessons and labs, all or those that begin with one of the names. Raises BuildError for a name unknown."""
+    lessons = sorted((root / "sources/notebooks").glob("*.py"))
+    labs = sorted(path for path in (root / "sources/labs").glob("[!._]*") if path.is_dir())
+    unknown = [name for name in names if not any(path.name.startswith(name) for path in (*lessons, *labs))]
+    if unknown:
+        raise BuildError(f"No lesson or lab is called {', '.join(unknown)}.", fix="Name it as in sources/, for example 05.")
+    chosen = tuple(names) or ("",)
+    return [path for path in lessons if path.name.startswith(chosen)], [path for path in labs if path.name.startswith(chosen)]
+
+
+def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
+    """The command line; returns the exit code: 1 where something is stale or cannot be built."""
+    parser = argparse.ArgumentParser(prog="build_course.py", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="lessons and labs whose name begins so; default: all")
+    parser.add_argument("--check", action="store_true", help="build nothing; list what is stale")
+    parser.add_argument("--starters-only", action="store_true", help="build labs/ only, executing nothing")
+    options = parser.parse_args(arguments)
+    try:
+        if options.check:
+            lines = list(stale(root, options.names))
+            print("\n".join(lines) or "Everything built matches its source.")
+            return 1 if lines else 0
+        lessons, labs = sources(root, options.names)
+        for source in [] if options.starters_only else lessons:
+            print(f"lesson {source.stem}", flush=True)
+            build_lesson(source, root)
+        for source in labs:
+            print(f"lab {source.name}", flush=True)
+            build_lab(source, root, options.starters_only)
+    except CourseError as error:
         print(error, file=sys.stderr)
         return 1
     return 0
 
 
+def _failed_cell(notebook: NotebookNode) -> str:
+    """The cell that failed: the first that holds an unexpected error, else the last that began."""
+    begun = -1
+    for number, cell in enumerate(notebook.cells):
+        if cell.cell_type == "code" and cell.source.strip():
+            if "raises-exception" not in cell.metadata.get("tags", []) and any(item.output_type == "error" for item in cell.outputs):
+                return f"cell {number}"
+            begun = number if cell.execution_count or cell.outputs or begun < 0 else begun
+    return f"cell {max(begun, 0)} or the next"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:300]
+
+
+def _relative(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix()
+
+
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

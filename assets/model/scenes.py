@@ -12,7 +12,6 @@ when the scene is finished. Something mostly hidden behind a later object is not
 from __future__ import annotations
 
 import argparse
-import math
 import random
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -13,6 +13,9 @@
 # `doctor` looks at each thing that the course needs. A line that says *failed* also says which command mends it.
 
 # %%
+%matplotlib inline
+import pandas as pd
+
 from dockerlab import doctor, engine
 from dockerlab.site import load_site
 
@@ -21,10 +24,10 @@ checks = doctor.checks(load_site(), client)
 print(sum(check.status == "failed" for check in checks), "checks failed")
 
 # %% tags=["nbval-ignore-output"]
-print(doctor.table(checks))
+pd.DataFrame([(check.name, check.status) for check in checks], columns=["what", "state"])
 
 # %% [markdown]
-# The table is about your machine, so it differs from your neighbour's. What matters is that nothing failed.
+# The table is about your machine, so it may differ from your neighbour's. What matters is that nothing failed. `dockerlab doctor` in a terminal prints the same with what was found.
 
 # %% [markdown]
 # ## 2. The first container

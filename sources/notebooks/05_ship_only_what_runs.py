@@ -8,6 +8,7 @@
 # **You need**: lesson 00, about 3 minutes with warm caches (8 the first time), 3 GB of free disk.
 
 # %%
+%matplotlib inline
 from pathlib import Path
 
 import pandas as pd

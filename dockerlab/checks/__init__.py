@@ -1,0 +1,46 @@
+"""Labs are judged here: `check("05")` in a notebook, `dockerlab check 05` in a terminal. One module labNN.py a lab, with `LAB`."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from pathlib import Path
+
+from dockerlab import workspace
+from dockerlab.checks.core import Criterion, Lab, NotStarted, Outcome, Submission, judge
+from dockerlab.checks.report import Report, Status, save_progress
+from dockerlab.errors import CourseError
+from dockerlab.site import ROOT
+
+__all__ = ["Criterion", "Lab", "NotStarted", "Outcome", "Report", "Status", "Submission", "check", "known", "load", "run"]
+
+
+def known() -> list[str]:
+    """The numbers of the labs that can be checked."""
+    return sorted(module.name[3:] for module in pkgutil.iter_modules(__path__) if module.name.startswith("lab"))
+
+
+def load(number: str) -> Lab:
+    """The lab `5`, `05` or `05_name`; its module is imported only now. Raises CourseError for a lab that has no checks."""
+    wanted = number.strip().split("_")[0]
+    wanted = wanted.zfill(2) if wanted.isdigit() else wanted
+    if wanted not in known():
+        raise CourseError(f"Lab {number!r} has no checks.", fix=f"Labs: {', '.join(known()) or 'none yet'}.")
+    lab = importlib.import_module(f"dockerlab.checks.lab{wanted}").LAB
+    assert isinstance(lab, Lab)
+    return lab
+
+
+def run(lab: Lab | str, folder: Path | str | None = None) -> Report:
+    """Judge a folder, by default the learner's in labs/. Talks to the engine; keeps no record."""
+    chosen = load(lab) if isinstance(lab, str) else lab
+    where = Path(folder) if folder is not None else ROOT / "labs" / workspace.find(chosen.number).name
+    return judge(chosen, where.resolve())
+
+
+def check(lab: str, folder: Path | str | None = None) -> Report:
+    """Judge a lab. The learner's own folder goes into the progress file, any other folder does not."""
+    report = run(lab, folder)
+    if folder is None:
+        save_progress(report)
+    return report

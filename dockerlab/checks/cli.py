@@ -1,0 +1,54 @@
+"""`dockerlab check | reset | solve | progress`: each prints its result and returns the exit code; errors are CourseErrors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dockerlab import checks, workspace
+from dockerlab.checks.report import load_progress
+from dockerlab.site import ROOT
+
+
+def check(lab: str, folder: str | Path | None = None) -> int:
+    """Judge a lab: 0 where every criterion holds, else 1."""
+    report = checks.check(lab, folder)
+    print(report)
+    return 0 if report.passed else 1
+
+
+def reset(lab: str) -> int:
+    """Put the starter into labs/, keeping what was there."""
+    return _say(lab, "the starter", workspace.reset(lab))
+
+
+def solve(lab: str) -> int:
+    """Put the solution into labs/, keeping what was there."""
+    return _say(lab, "the solution", workspace.solve(lab))
+
+
+def progress() -> int:
+    """Print one line for each lab: passed, how far, or not started."""
+    noted = load_progress()
+    sources = {path.name.split("_")[0]: path.name for path in sorted((ROOT / "sources/labs").glob("[!._]*")) if path.is_dir()}
+    numbers = sorted({*sources, *noted, *checks.known()})
+    if not numbers:
+        print("There are no labs yet.")
+    for number in numbers:
+        print(_line(number, sources.get(number, number), noted.get(number, {})))
+    return 0
+
+
+def _line(number: str, name: str, note: dict[str, object]) -> str:
+    if note.get("passed"):
+        mark, text = "✓", "passed"
+    elif note.get("started"):
+        mark, text = "✗", f"{note.get('held', 0)} of {note.get('of', '?')} criteria hold"
+    else:
+        mark, text = "·", "not started"
+    return f"{mark} {number}  {name.partition('_')[2].replace('_', ' ') or note.get('name', ''):<32} {text}"
+
+
+def _say(lab: str, what: str, kept: Path | None) -> int:
+    folder = f"labs/{workspace.find(lab).name}"
+    print(f"{folder} holds {what}." + (f" Your version is in {kept.relative_to(ROOT).as_posix()}." if kept else ""))
+    return 0

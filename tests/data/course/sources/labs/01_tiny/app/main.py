@@ -1,0 +1,7 @@
+def double(number: int) -> int:
+    """Twice the number."""
+    # --- solution
+    return 2 * number
+    # --- starter
+    # raise NotImplementedError
+    # --- end
