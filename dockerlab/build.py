@@ -177,7 +177,7 @@ class Trace:
         status = pb.StatusResponse.FromString(data)
         for vertex in status.vertexes:
             step = self._steps.setdefault(vertex.digest, Step(vertex.name, vertex.digest))
-            before = (step.done, step.cached, step.seconds)
+            before = (step.done, step.cached, step.seconds, step.started)
             step.name, step.inputs = vertex.name or step.name, tuple(vertex.inputs)
             step.cached, step.error = step.cached or vertex.cached, vertex.error or step.error
             if vertex.HasField("started"):
@@ -189,7 +189,7 @@ class Trace:
                     # BuildKit may report a vertex several times; the parts it ran for add up.
                     step.seconds = max(step.seconds, vertex.completed.ToNanoseconds() / 1e9 - begun)
                     step.done = True
-            if self._on_step and before != (step.done, step.cached, step.seconds):
+            if self._on_step and before != (step.done, step.cached, step.seconds, step.started):
                 self._on_step(step)
         for log in status.logs:
             if log.vertex in self._steps:
