@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -81,10 +83,15 @@ class Quiz:
         path = folder / f"{name}.toml"
         if not path.is_file():
             raise CourseError(f"There is no quiz {name}.", fix=f"Quizzes lie in {folder.name}/ as NN.toml.")
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-        questions = tuple(Question(q["text"], tuple(Option(o["text"], o["feedback"], o.get("right", False)) for o in q["options"]))
-                          for q in data["question"])
+        try:
+            data = tomllib.loads(path.read_text(encoding="utf-8"))
+            questions = tuple(Question(q["text"], tuple(Option(o["text"], o["feedback"], o.get("right", False)) for o in q["options"]))
+                              for q in data["question"])
+        except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+            raise CourseError(f"{path.name} is not a quiz.", f"{error!r}.", "Give each option a text and a feedback.") from error
         for number, question in enumerate(questions, 1):
+            if not all(option.text.strip() and option.feedback.strip() for option in question.options):
+                raise CourseError(f"{path.name}, question {number}: an option has no text or no feedback.")
             if not 3 <= len(question.options) <= 4 or sum(option.right for option in question.options) != 1:
                 raise CourseError(f"{path.name}, question {number}: it needs three or four options, one of them right.")
         positions = {[option.right for option in question.options].index(True) for question in questions}
@@ -94,10 +101,10 @@ class Quiz:
 
     def answer(self, question: int, letter: str) -> str:
         """Check one answer without widgets: `answer(1, "b")`. Raises CourseError for a question or letter that is not there."""
-        try:
-            option = self.questions[question - 1].options[LETTERS.index(letter.lower())]
-        except (IndexError, ValueError):
-            raise CourseError(f"There is no question {question} with an option {letter}.", fix="Print the quiz to see them.") from None
+        options = self.questions[question - 1].options if 1 <= question <= len(self.questions) else ()
+        option = dict(zip(LETTERS, options, strict=False)).get(letter.strip().lower())
+        if option is None:
+            raise CourseError(f"There is no question {question} with an option {letter}.", fix="Print the quiz to see them.")
         return ("Right. " if option.right else "Not so. ") + option.feedback
 
     def show(self) -> Quiz:
@@ -115,10 +122,11 @@ class Quiz:
 
         def chosen(change: dict[str, Any]) -> None:
             option = question.options[change["new"]]
-            said.value = f"<b>{'✓ Right.' if option.right else '✗ Not so.'}</b> {option.feedback}"
+            said.value = f"<b>{'✓ Right.' if option.right else '✗ Not so.'}</b> {_html(option.feedback)}"
 
         choice.observe(chosen, names="value")
-        return widgets.VBox([widgets.HTML(f"<b>{number}.</b> {question.text}"), choice, said], layout=widgets.Layout(margin="0 0 12px 0"))
+        asked = widgets.HTML(f"<b>{number}.</b> {escape(question.text, quote=False)}")
+        return widgets.VBox([asked, choice, said], layout=widgets.Layout(margin="0 0 12px 0"))
 
     def __repr__(self) -> str:
         lines = []
@@ -126,3 +134,9 @@ class Quiz:
             lines.append(f"{number}. {question.text}")
             lines += [f"   {LETTERS[index]}) {option.text}" for index, option in enumerate(question.options)]
         return "\n".join(lines)
+
+
+def _html(text: str) -> str:
+    """Text as HTML, with `code` between backticks; screen readers speak it when it changes."""
+    code = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text, quote=False))
+    return f'<span role="status">{code}</span>'

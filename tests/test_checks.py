@@ -1,0 +1,261 @@
+"""The checks themselves: verdicts, stable reports, progress, and that nothing is left behind."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from dockerlab import checks, engine
+from dockerlab.checks import Criterion, Lab, NotStarted, Outcome, Status, Submission, cli, core, report
+from dockerlab.errors import CourseError
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DOCKERLAB_STATE", str(tmp_path / "state"))
+    return tmp_path / "state" / "progress.json"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "05_shrink"
+    path.mkdir()
+    (path / "Dockerfile").write_text("FROM scratch\n")
+    return path
+
+
+def _holds(_: Submission) -> Outcome:
+    return Outcome(True, "85 MB")
+
+
+def _fails(_: Submission) -> Outcome:
+    return Outcome(False, "900 <MB>")
+
+
+def _raises(error: BaseException) -> Callable[[Submission], Any]:
+    def measure(_: Submission) -> Any:
+        raise error
+
+    return measure
+
+
+def _criterion(key: str, measure: Callable[[Submission], Outcome] = _holds, needs: tuple[str, ...] = ()) -> Criterion:
+    return Criterion(key, f"The {key} is small", "why", f"look at {key}", f"line of {key}", "at most 100 MB", measure, needs)
+
+
+def _lab(*criteria: Criterion, **more: Any) -> Lab:
+    return Lab("05", "shrink", criteria, **more)
+
+
+def _statuses(result: report.Report) -> list[Status]:
+    return [item.status for item in result.results]
+
+
+def test_all_that_holds_passes(folder: Path) -> None:
+    result = core.judge(_lab(_criterion("image"), _criterion("start")), folder)
+    assert result.passed and result.held == 2 and result.first_failure is None
+    assert repr(result).splitlines()[0] == "Lab 05, shrink: all 2 hold"
+    assert result.hints() == "Nothing needs a hint."
+
+
+def test_the_report_is_stable_and_hints_at_the_first_failure(folder: Path) -> None:
+    lab = _lab(_criterion("image"), _criterion("start", _fails), _criterion("edit", needs=("start",)))
+    result = core.judge(lab, folder)
+    assert not result.passed
+    assert repr(result) == repr(core.judge(lab, folder)) == (
+        "Lab 05, shrink: 1 of 3 hold\n"
+        "✓ 1. The image is small\n"
+        "     wanted: at most 100 MB   measured: 85 MB\n"
+        "✗ 2. The start is small\n"
+        "     wanted: at most 100 MB   measured: 900 <MB>\n"
+        "· 3. The edit is small\n"
+        "     not checked (needs: The start is small)\n"
+        "Hint: look at start"
+    )  # fmt: skip
+    assert repr(result.hints()) == "The start is small\n  look at start\n  line of start"
+    assert "line of image" in result.hints(1)
+    with pytest.raises(CourseError, match="Use 1 to 3"):
+        result.hints(4)
+
+
+def test_the_table_says_the_same_and_escapes(folder: Path) -> None:
+    html = core.judge(_lab(_criterion("image"), _criterion("start", _fails)), folder)._repr_html_()
+    assert "900 &lt;MB&gt;" in html and "<MB>" not in html
+    assert html.count("<tr>") == 3 and "✓" in html and "✗" in html and "look at start" in html
+
+
+@pytest.mark.parametrize("error", [NotImplementedError(), NotStarted("Dockerfile is still empty.")])
+def test_what_was_not_begun_is_not_a_failure(folder: Path, error: Exception) -> None:
+    result = core.judge(_lab(_criterion("image", _raises(error))), folder)
+    assert _statuses(result) == [Status.NOT_STARTED] and not result.started and not result.passed
+    assert "not started" in repr(result) and "Traceback" not in repr(result)
+
+
+@pytest.mark.parametrize("content", [None, "", "\n \n", "# only a comment\n"])
+def test_an_empty_or_missing_file_is_not_started(folder: Path, content: str | None) -> None:
+    (folder / "Dockerfile").unlink()
+    if content is not None:
+        (folder / "Dockerfile").write_text(content)
+    result = core.judge(_lab(_criterion("image"), files=("Dockerfile",)), folder)
+    assert _statuses(result) == [Status.NOT_STARTED]
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [(CourseError("It does not build.", "No base."), "It does not build. No base."), (KeyError("boxes"), "KeyError: 'boxes'")],
+)
+def test_an_error_is_a_failure_with_its_sentence(folder: Path, error: Exception, sentence: str) -> None:
+    result = core.judge(_lab(_criterion("image", _raises(error)), _criterion("start")), folder)
+    assert _statuses(result) == [Status.FAILED, Status.PASSED]
+    assert result.results[0].measured == sentence
+
+
+def test_after_a_failed_preparation_nothing_is_checked(folder: Path) -> None:
+    lab = _lab(_criterion("image"), _criterion("start"), prepare=_raises(CourseError("It does not build.")))
+    result = core.judge(lab, folder)
+    assert _statuses(result) == [Status.NOT_CHECKED] * 2 and not result.passed and result.started
+    assert repr(result).splitlines()[1] == "  It does not build."
+    lab = _lab(_criterion("image"), prepare=_raises(NotImplementedError()))
+    assert _statuses(core.judge(lab, folder)) == [Status.NOT_STARTED]
+
+
+def test_no_engine_is_nobodys_failure(folder: Path) -> None:
+    with pytest.raises(engine.EngineUnavailable):
+        core.judge(_lab(_criterion("image", _raises(engine.EngineUnavailable("No engine.")))), folder)
+
+
+def test_an_empty_lab_never_passes(folder: Path) -> None:
+    assert not core.judge(_lab(), folder).passed
+
+
+def test_criteria_are_unique_and_in_order() -> None:
+    for criteria in ((_criterion("a"), _criterion("a")), (_criterion("a", needs=("b",)), _criterion("b"))):
+        with pytest.raises(ValueError, match="comes twice, or before"):
+            _lab(*criteria)
+
+
+def test_clean_up_runs_last_first_also_after_ctrl_c(folder: Path) -> None:
+    done: list[object] = []
+
+    def measure(submission: Submission) -> Outcome:
+        copy = submission.copy()
+        assert (copy / "Dockerfile").read_text() == "FROM scratch\n"
+        submission.callback(lambda: done.append(copy.exists()))
+        submission.callback(done.append, "first")
+        raise KeyboardInterrupt
+
+    copies: list[Path] = []
+    with pytest.raises(KeyboardInterrupt):
+        core.judge(_lab(_criterion("image", measure)), folder)
+    assert done == ["first", True] and not copies
+
+
+def test_a_cached_build_happens_once_and_its_error_stays(folder: Path) -> None:
+    calls: list[str] = []
+
+    def make() -> str:
+        calls.append("made")
+        if len(calls) > 1:
+            raise CourseError("It does not build.")
+        return "image"
+
+    with Submission(folder) as submission:
+        assert submission.cached("good", make) == submission.cached("good", make) == "image"
+        for _ in range(2):
+            with pytest.raises(CourseError):
+                submission.cached("bad", make)
+    assert len(calls) == 2
+
+
+@pytest.mark.engine
+def test_nothing_is_left_on_the_engine(folder: Path, client: Any, tiny_image: str) -> None:
+    made: dict[str, str] = {}
+
+    def measure(submission: Submission) -> Outcome:
+        container = submission.client.containers.create(tiny_image, name=submission.name("run"), labels=submission.labels())
+        made["tag"] = submission.tag("app")
+        container.commit(*made["tag"].split(":"))
+        submission.client.networks.create(submission.name("net"), labels=submission.labels())
+        submission.client.volumes.create(submission.name("data"), labels=submission.labels())
+        made["id"] = submission.id
+        return Outcome(True, "made")
+
+    assert core.judge(_lab(_criterion("image", measure)), folder, client).passed
+    filters = {"label": f"dockerlab.check={made['id']}"}
+    left = [*client.containers.list(all=True, filters=filters), *client.images.list(filters=filters)]
+    assert [*left, *client.networks.list(filters=filters), *client.volumes.list(filters=filters)] == []
+    assert client.images.list(name=made["tag"]) == []
+    assert client.images.get(tiny_image)
+
+
+# progress and the command line
+
+
+@pytest.fixture
+def lab05(monkeypatch: pytest.MonkeyPatch, folder: Path) -> SimpleNamespace:
+    """Lab 05 with one criterion whose outcome the test chooses."""
+    chosen = SimpleNamespace(measure=_fails, folder=folder)
+    module = ModuleType("dockerlab.checks.lab05")
+    module.LAB = _lab(_criterion("image", lambda submission: chosen.measure(submission)))  # type: ignore[attr-defined]
+    root = folder.parent
+    (root / "sources/labs/05_shrink").mkdir(parents=True)
+    (root / "labs").mkdir()
+    folder.rename(root / "labs/05_shrink")
+    monkeypatch.setitem(sys.modules, "dockerlab.checks.lab05", module)
+    monkeypatch.setattr(checks, "known", lambda: ["05"])
+    monkeypatch.setattr(checks, "ROOT", root)
+    monkeypatch.setattr(cli, "ROOT", root)
+    find = checks.workspace.find
+    monkeypatch.setattr(checks.workspace, "find", lambda lab: find(lab, root))
+    return chosen
+
+
+def test_check_prints_notes_and_returns_the_exit_code(lab05: SimpleNamespace, state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.progress()
+    assert "· 05  shrink" in capsys.readouterr().out
+    assert cli.check("5") == 1
+    assert "0 of 1 hold" in capsys.readouterr().out and state.is_file()
+    cli.progress()
+    assert "0 of 1 criteria hold" in capsys.readouterr().out
+    lab05.measure = _holds
+    assert cli.check("05") == 0
+    lab05.measure = _fails
+    assert cli.check("05_shrink") == 1
+    capsys.readouterr()
+    assert cli.progress() == 0
+    assert capsys.readouterr().out.split() == ["✓", "05", "shrink", "passed"]
+
+
+def test_another_folder_is_judged_but_not_noted(lab05: SimpleNamespace, state: Path, tmp_path: Path) -> None:
+    lab05.measure = _holds
+    assert cli.check("05", tmp_path) == 0 and not state.exists()
+    with pytest.raises(CourseError, match="There is no folder gone"):
+        cli.check("05", tmp_path / "gone")
+
+
+def test_an_unknown_lab_is_one_sentence(lab05: SimpleNamespace) -> None:
+    with pytest.raises(CourseError, match="Lab '77' has no checks. Labs: 05"):
+        cli.check("77")
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"05": 1}'])
+def test_a_broken_progress_file_counts_as_none(state: Path, content: str) -> None:
+    state.parent.mkdir()
+    state.write_text(content)
+    assert report.load_progress() == {}
+
+
+def test_progress_that_cannot_be_saved_says_so(state: Path, folder: Path) -> None:
+    state.parent.write_text("a file where the folder should be")
+    with pytest.raises(CourseError, match="cannot be saved"):
+        report.save_progress(core.judge(_lab(_criterion("image")), folder))
+
+
+def test_every_lab_of_the_course_loads() -> None:
+    for number in checks.known():
+        assert checks.load(number).number == number

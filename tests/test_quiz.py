@@ -1,0 +1,91 @@
+"""Quizzes are fair, guesses have defaults, and both work without a browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dockerlab.errors import CourseError
+from dockerlab.quiz import QUIZ_FOLDER, Quiz, beside, guess_box
+
+OPTION = '[[question.options]]\ntext = "{text}"\nfeedback = "{feedback}"\n{right}'
+
+
+def _quiz(folder: Path, *rights: str, feedback: str = "because") -> Quiz:
+    text = ""
+    for marks in rights:
+        text += '[[question]]\ntext = "What then?"\n'
+        for number, mark in enumerate(marks):
+            text += OPTION.format(text=f"option {number}", feedback=feedback, right="right = true\n" if mark == "x" else "")
+    (folder / "09.toml").write_text(text)
+    return Quiz.load("09", folder)
+
+
+@pytest.mark.parametrize("path", sorted(QUIZ_FOLDER.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_quiz_of_the_course_is_fair(path: Path) -> None:
+    quiz = Quiz.load(path.stem)
+    assert len(quiz.questions) >= 3
+
+
+def test_answers_work_without_widgets(tmp_path: Path) -> None:
+    quiz = _quiz(tmp_path, "x--", "-x-", "--x")
+    assert quiz.answer(1, "a") == "Right. because"
+    assert quiz.answer(2, " C") == "Not so. because"
+
+
+@pytest.mark.parametrize(("number", "letter"), [(0, "a"), (4, "a"), (1, "d"), (1, ""), (1, "ab")])
+def test_an_answer_that_is_not_there_is_refused(tmp_path: Path, number: int, letter: str) -> None:
+    with pytest.raises(CourseError, match="no question"):
+        _quiz(tmp_path, "x--", "-x-", "--x").answer(number, letter)
+
+
+@pytest.mark.parametrize("marks", [("x-", "-x"), ("---", "x--"), ("xx-", "x--"), ("x----", "-x-"), ("x--", "x---", "x--")])
+def test_an_unfair_quiz_is_refused(tmp_path: Path, marks: tuple[str, ...]) -> None:
+    with pytest.raises(CourseError):
+        _quiz(tmp_path, *marks)
+
+
+def test_every_option_needs_feedback(tmp_path: Path) -> None:
+    with pytest.raises(CourseError, match="no feedback"):
+        _quiz(tmp_path, "x--", feedback=" ")
+    path = tmp_path / "09.toml"
+    path.write_text(path.read_text().replace('feedback = " "', ""))
+    with pytest.raises(CourseError, match="not a quiz"):
+        Quiz.load("09", tmp_path)
+    path.write_text("[[question")
+    with pytest.raises(CourseError, match="not a quiz"):
+        Quiz.load("09", tmp_path)
+    with pytest.raises(CourseError, match="no quiz 77"):
+        Quiz.load("77", tmp_path)
+
+
+def test_the_text_form_shows_questions_and_no_answers(tmp_path: Path) -> None:
+    text = repr(_quiz(tmp_path, "x--", "-x--"))
+    assert text.splitlines()[:4] == ["1. What then?", "   a) option 0", "   b) option 1", "   c) option 2"]
+    assert "because" not in text and "True" not in text
+
+
+def test_choosing_in_the_widget_says_why(tmp_path: Path) -> None:
+    quiz = _quiz(tmp_path, "x--", "-x-", feedback="use `a<b>`")
+    _, choice, said = quiz._card(1, quiz.questions[0]).children
+    assert choice.value is None and said.value == ""
+    choice.value = 1
+    assert "✗" in said.value and "<code>a&lt;b&gt;</code>" in said.value
+    choice.value = 0
+    assert "✓" in said.value
+
+
+@pytest.mark.parametrize(("options", "default"), [(None, 3), (None, 2.5), (["yes", "no"], "no")])
+def test_a_guess_has_its_default_and_follows_the_widget(options: list[str] | None, default: object) -> None:
+    guess = guess_box("How many?", options=options, default=default)
+    assert guess.value == default and type(guess.value) is type(default)
+    assert repr(guess) == f"Your guess: How many? (default {default})"
+    assert guess._repr_mimebundle_()["text/plain"] == repr(guess)
+    guess.widget.value = options[0] if options else 7
+    assert guess.value == (options[0] if options else 7)
+
+
+def test_guess_and_outcome_stand_side_by_side() -> None:
+    frame = beside(guess_box("How many?", default=3), 4)
+    assert frame.loc["How many?"].to_dict() == {"your guess": 3, "outcome": 4}
