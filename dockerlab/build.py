@@ -7,10 +7,12 @@ entries with the id `moby.buildkit.trace` hold a protobuf StatusResponse (see _b
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import re
 import tarfile
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,7 +22,6 @@ from typing import IO, Any
 import docker
 import pandas as pd
 import requests
-from docker.errors import APIError, BuildError
 from docker.utils import build as docker_context
 
 from dockerlab import _buildkit_pb2 as pb
@@ -110,12 +111,14 @@ class BuildReport:
 def build(context: Path | str, *, dockerfile: str = "Dockerfile", tag: str | None = None, buildargs: Mapping[str, str] | None = None,
           target: str | None = None, no_cache: bool = False, labels: Mapping[str, str] | None = None,
           on_step: Callable[[Step], None] | None = None, backend: str = "buildkit", client: docker.DockerClient | None = None,
-          max_context_bytes: int = MAX_CONTEXT_BYTES) -> BuildReport:
+          max_context_bytes: int = MAX_CONTEXT_BYTES, network: str | None = None) -> BuildReport:
     """Build `context` and return the report; `on_step` is called whenever a step starts, ends or is found in the cache.
 
-    `backend` is "buildkit" or "classic". An interrupt closes the connection, and the engine stops the build.
-    Raises BuildFailed, ContextTooLarge or EngineStopped.
+    `backend` is "buildkit" or "classic"; `network` is the network of RUN steps ("none", "host"), the engine's default where None.
+    An interrupt closes the connection, and the engine stops the build. Raises BuildFailed, ContextTooLarge or EngineStopped.
     """
+    if backend not in _TRACES:
+        raise CourseError(f"There is no back end {backend!r}.", fix=f"Use one of: {', '.join(_TRACES)}.")
     client, folder = client or engine.connect(timeout=1800), Path(context)
     if not (folder / dockerfile).is_file():
         raise BuildFailed(f"There is no {dockerfile} in {folder}.", fix="Create it, or name another with `dockerfile=`.")
@@ -124,35 +127,43 @@ def build(context: Path | str, *, dockerfile: str = "Dockerfile", tag: str | Non
     size = _check_size(folder, names, max_context_bytes)
     arguments = {key: str(value) for key, value in (buildargs or {}).items()}
     marks = engine.labels(kind="image") | dict(labels or {})
+    query = {"version": "2" if backend == "buildkit" else "1", "dockerfile": dockerfile, "buildargs": json.dumps(arguments),
+             "labels": json.dumps(marks), "rm": "1", "forcerm": "1"}
+    query |= {key: value for key, value in (("t", tag), ("target", target), ("networkmode", network)) if value}
+    query |= {"nocache": "1"} if no_cache else {}
     started = datetime.now(UTC)
     try:
         with _archive(folder, names, dockerfile) as archive:
-            report = _BACKENDS[backend](client, archive, dockerfile, tag, arguments, target, no_cache, marks, on_step, folder)
+            trace = _post(client, archive, query, _TRACES[backend](on_step))
     except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
-        raise EngineStopped("The engine stopped answering during the build.", f"{type(error).__name__}.",
-                            "Run `make engine`, then build again: finished steps are in the cache.") from error
-    report.tag, report.context_bytes = tag, size
-    report.seconds = (datetime.now(UTC) - started).total_seconds()
-    return report
+        raise _stopped(type(error).__name__) from error
+    if trace.error and not trace.failed() and re.search(_SHUTDOWN, trace.error):
+        raise _stopped(trace.error.strip().rstrip("."))
+    if trace.error:
+        raise _failure(trace, folder / dockerfile)
+    if not trace.image_id:
+        raise _stopped("its answer ended without an image")
+    seconds = (datetime.now(UTC) - started).total_seconds()
+    return BuildReport(trace.image_id, tag, trace.steps(), seconds, size)
 
 
-def _buildkit(client: docker.DockerClient, archive: Any, dockerfile: str, tag: str | None, arguments: dict[str, str], target: str | None,
-              no_cache: bool, marks: dict[str, str], on_step: Callable[[Step], None] | None, folder: Path) -> BuildReport:
-    query = {"version": "2", "dockerfile": dockerfile, "buildargs": json.dumps(arguments), "labels": json.dumps(marks), "rm": "1"}
-    query |= {key: value for key, value in (("t", tag), ("target", target), ("nocache", "1" if no_cache else None)) if value}
+def _post(client: docker.DockerClient, archive: IO[bytes], query: dict[str, str], trace: Trace) -> Trace:
+    """Send the context and feed the answer to `trace`; leaving early, by an interrupt too, closes the connection."""
     api = client.api
     response = api.post(f"{api.base_url}/v{api.api_version}/build", params=query, data=archive, stream=True,
                         headers={"Content-Type": "application/x-tar"}, timeout=None)
     with response:
         if not response.ok:
             message = _message(response.content)
-            raise BuildFailed(f"The engine refused the build: {message}.", fix=_cause(message)[1])
-        trace = Trace(on_step)
+            raise BuildFailed(f"The engine refused the build: {message}.", *_cause(message))
         for entry in _entries(response.iter_content(None)):
             trace.add(entry)
-    if trace.error:
-        raise _failure(trace, folder / dockerfile)
-    return BuildReport(trace.image_id, tag, trace.steps())
+    return trace
+
+
+def _stopped(reason: str) -> EngineStopped:
+    return EngineStopped("The engine stopped answering during the build.", f"{reason}.",
+                         "Run `make engine`, then build again: finished steps are in the cache.")
 
 
 class Trace:
@@ -207,38 +218,70 @@ class Trace:
 
 
 def _entries(chunks: Iterable[bytes]) -> Iterator[dict[str, Any]]:
-    """JSON documents from a stream of chunks, one a line."""
+    """JSON documents from a stream of chunks, one a line; a last line that was cut off is dropped."""
     rest = b""
     for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")
         yield from (json.loads(line) for line in lines if line.strip())
     if rest.strip():
-        yield json.loads(rest)
+        with contextlib.suppress(ValueError):
+            yield json.loads(rest)
 
 
-def _classic(client: docker.DockerClient, archive: Any, dockerfile: str, tag: str | None, arguments: dict[str, str], target: str | None,
-             no_cache: bool, marks: dict[str, str], on_step: Callable[[Step], None] | None, folder: Path) -> BuildReport:
-    """The deprecated builder that docker-py's `images.build` talks to."""
-    try:
-        image, log = client.images.build(fileobj=archive, custom_context=True, dockerfile=dockerfile, tag=tag, buildargs=arguments, target=target,
-                                         nocache=no_cache, labels=marks, rm=True, forcerm=True)
-    except (BuildError, APIError) as error:
-        trace = Trace()
-        trace.error = getattr(error, "msg", None) or str(getattr(error, "explanation", error))
-        raise _failure(trace, folder / dockerfile) from error
-    steps: list[Step] = []
-    for line in (entry.get("stream", "") for entry in log):
-        if line.startswith("Step "):
-            steps.append(Step(line.strip(), done=True))
-        elif steps and not steps[-1].name.startswith("LABEL"):
-            steps[-1].cached = steps[-1].cached or "Using cache" in line
-            steps[-1].log += line
-    for step in steps if on_step else ():
-        on_step(step)
-    return BuildReport(image.id, tag, steps)
+class ClassicTrace(Trace):
+    """Reads the plain-text stream of the deprecated builder into the same steps, named as BuildKit names them.
+
+    The stream holds no times, so a step lasts from its line until the next step's line arrives.
+    """
+
+    def __init__(self, on_step: Callable[[Step], None] | None = None) -> None:
+        super().__init__(on_step)
+        self._stage = ""
+        self._begun = time.monotonic()
+
+    def add(self, entry: Mapping[str, Any]) -> None:
+        """Take one JSON entry of the stream."""
+        super().add(entry)
+        line = str(entry.get("stream", ""))
+        if header := re.match(r"Step (\d+)/(\d+) : (.*)", line, re.DOTALL):
+            self._finish()
+            self._start(int(header[1]), int(header[2]), header[3].strip())
+        elif self._steps and line:
+            step = self.steps()[-1]
+            step.cached = step.cached or line.strip() == "---> Using cache"
+            step.log += line
+        if "ID" in (aux := entry.get("aux") or {}) and isinstance(aux, dict):
+            self.image_id = aux["ID"]
+        if built := re.match(r"Successfully built ([0-9a-f]+)", line):
+            self.image_id = self.image_id or built[1]
+            self._finish()
+        if self.error and self._steps and not self.steps()[-1].error:
+            self.steps()[-1].error = self.error
+
+    def _start(self, number: int, count: int, instruction: str) -> None:
+        # The builder appends our labels as a last instruction that does not stand in the Dockerfile.
+        if number == count:
+            name = "[internal] set labels"
+        else:
+            if opened := re.match(r"FROM\s+\S+(?:\s+AS\s+(\S+))?", instruction, re.IGNORECASE):
+                self._stage = f"{opened[1]} " if opened[1] else ""
+            name = f"[{self._stage}{number}/{count - 1}] {instruction}"
+        step = Step(name, digest=str(number), started=time.monotonic() - self._begun)
+        self._steps[step.digest] = step
+        if self._on_step:
+            self._on_step(step)
+
+    def _finish(self) -> None:
+        step = self.steps()[-1] if self._steps else None
+        if step and not step.done:
+            step.seconds, step.done = time.monotonic() - self._begun - step.started, True
+            if self._on_step:
+                self._on_step(step)
 
 
-_BACKENDS: dict[str, Callable[..., BuildReport]] = {"buildkit": _buildkit, "classic": _classic}
+_TRACES: dict[str, type[Trace]] = {"buildkit": Trace, "classic": ClassicTrace}
+# What an engine that is being stopped says about a build that ran.
+_SHUTDOWN = r"context canceled|graceful.?stop|transport is closing|error reading from server|connection refused"
 
 # What a message contains, why it probably came about, and what to do.
 _CAUSES = (
@@ -337,8 +380,12 @@ def _check_size(folder: Path, names: list[str], limit: int) -> int:
     sizes = {name: (folder / name).stat().st_size for name in names if (folder / name).is_file() and not (folder / name).is_symlink()}
     total = sum(sizes.values())
     if total > limit:
-        largest = sorted(sizes, key=lambda name: -sizes[name])[:3]
-        named = ", ".join(f"{name} ({sizes[name] / 1e6:.0f} MB)" for name in largest)
+        weights: dict[str, int] = {}
+        for name, size in sizes.items():  # a folder of many small files weighs as one
+            top, *below = Path(name).parts
+            weights[f"{top}/" if below else top] = weights.get(f"{top}/" if below else top, 0) + size
+        largest = sorted(weights, key=lambda name: -weights[name])[:3]
+        named = ", ".join(f"{name} ({weights[name] / 1e6:.0f} MB)" for name in largest)
         raise ContextTooLarge(f"The build context holds {total / 1e6:,.0f} MB.", f"The largest: {named}.",
                               "List what the build does not need in .dockerignore, or raise `max_context_bytes`.")
     return total
