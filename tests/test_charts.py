@@ -1,0 +1,26 @@
+"""The ladder's chart and table say what the numbers say."""
+
+from __future__ import annotations
+
+import statistics
+
+import pandas as pd
+import pytest
+
+from dockerlab.charts.ladder import size_ladder
+from dockerlab.measure import percentile
+
+
+def test_the_title_is_the_finding() -> None:
+    frame = pd.DataFrame({"rung": ["small", "large"], "disk_bytes": [2e8, 8e9], "download_bytes": [1e8, 3e9]})
+    axes = size_ladder(frame).axes[0]
+    assert axes.get_title(loc="left") == "small is 40 times smaller on disk than large"
+    assert axes.get_xlim()[0] == 0
+    assert "8,000 MB on disk" in {text.get_text() for text in axes.texts}
+
+
+@pytest.mark.parametrize("share", [0.5, 0.95])
+def test_percentile_against_the_definition(share: float) -> None:
+    values = [float(n) for n in range(1, 202)]
+    assert percentile(values, share) == pytest.approx(1 + 200 * share)
+    assert percentile(values, 0.5) == statistics.median(values)
