@@ -35,10 +35,11 @@ def compare_timelines(reports: Mapping[str, BuildReport]) -> Figure:
 def _draw(axes: Axes, report: BuildReport, end: float) -> None:
     steps = sorted(report.instructions, key=lambda step: step.started)
     for row, step in enumerate(steps):
-        axes.barh(row, max(step.seconds, end * 0.004), left=step.started, height=0.62, color=PALETTE["cached" if step.cached else "run"],
-                  hatch="///" if step.cached else None, edgecolor="white", linewidth=0.5)
+        width = max(step.seconds, end * (0.03 if step.cached else 0.004))  # wide enough for the hatch to be seen
+        axes.barh(row, width, left=step.started, height=0.62, color=PALETTE["cached" if step.cached else "run"],
+                  hatch="////" if step.cached else None, edgecolor=PALETTE["ink"] if step.cached else "white", linewidth=0.5)
         label = "cached" if step.cached else f"{step.seconds:.1f} s"
-        axes.text(step.started + step.seconds + end * 0.01, row, label, va="center", fontsize=8, color=PALETTE["ink"])
+        axes.text(step.started + width + end * 0.01, row, label, va="center", fontsize=8, color=PALETTE["ink"])
     names = [step.name if len(step.name) <= 46 else step.name[:45] + "…" for step in steps]
     axes.set_yticks(range(len(steps)), names, fontsize=8, family="monospace")
     axes.invert_yaxis()
