@@ -95,7 +95,7 @@ def lint(source: str, where: str) -> None:
         raise BuildError(f"{where}: not Python.", f"{error}.", "Mend the cell.") from error
     for statement in ast.walk(tree):
         if isinstance(statement, ast.stmt) and _followed_by_semicolon(code, statement):
-            raise BuildError(f"{where}: a line ends in `;`.", "It does not hide the output.", "Remove it.")
+            raise BuildError(f"{where}: a line ends in a semicolon, `;`.", "It does not hide the output.", "Remove it.")
         for name in _names(statement):
             if name in BANNED:
                 raise BuildError(f"{where}: {name}.", f"{BANNED[name].capitalize()}.", "Print the result once.")

@@ -31,6 +31,12 @@ from dockerlab.site import ROOT
 CELL_TIMEOUT = 1800  # seconds; the first build of a lesson may install PyTorch
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 NOTEBOOK = workspace.NOTEBOOK
+CourseBuildError = BuildError
+
+
+def read_source(path: Path) -> NotebookNode:
+    """The unexecuted notebook of a lesson. Raises BuildError for what a lesson may not hold."""
+    return notebooks.lesson(path.read_text(encoding="utf-8"), path.stem, path.name)
 
 
 def execute(notebook: NotebookNode, folder: Path, name: str, root: Path) -> NotebookNode:
@@ -80,7 +86,7 @@ def _without_root(output: NotebookNode, root: Path, where: str, forgiving: bool)
 
 def build_lesson(source: Path, root: Path) -> None:
     """Build and execute one lesson; on any error the built file stays as it was."""
-    notebook = notebooks.lesson(source.read_text(encoding="utf-8"), source.stem, _relative(source, root))
+    notebook = read_source(source)
     target = root / "notebooks" / f"{source.stem}.ipynb"
     target.parent.mkdir(exist_ok=True)
     write(target, notebooks.dump(execute(notebook, target.parent, source.stem, root)))
@@ -156,8 +162,7 @@ def stale(root: Path, names: Sequence[str] = ()) -> Iterator[str]:
     """One line for each built file that does not match its source, by content. Needs no engine and executes nothing."""
     lessons, labs = sources(root, names)
     for source in lessons:
-        expected = notebooks.lesson(source.read_text(encoding="utf-8"), source.stem, _relative(source, root))
-        yield from _compare(root / "notebooks" / f"{source.stem}.ipynb", expected, root)
+        yield from _compare(root / "notebooks" / f"{source.stem}.ipynb", read_source(source), root)
     for source in labs:
         solved, starter = workspace.derived_files(source, root)
         yield from _compare_files(root / "labs" / source.name, starter, root)
@@ -167,6 +172,11 @@ def stale(root: Path, names: Sequence[str] = ()) -> Iterator[str]:
             yield from _compare(root / "solutions" / source.name / NOTEBOOK, expected, root)
     if not names:
         yield from _orphans(root, lessons, labs)
+
+
+def check(root: Path, names: Sequence[str] = ()) -> list[str]:
+    """The lines of `stale`; empty where everything built matches its source."""
+    return list(stale(root, names))
 
 
 def _orphans(root: Path, lessons: Sequence[Path], labs: Sequence[Path]) -> Iterator[str]:
@@ -248,7 +258,7 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
     options = parser.parse_args(arguments)
     try:
         if options.check:
-            lines = list(stale(root, options.names))
+            lines = check(root, options.names)
             print("\n".join(lines) or "Everything built matches its source.")
             return 1 if lines else 0
         lessons, labs = sources(root, options.names)
