@@ -3,6 +3,11 @@
 Size is two numbers: `disk_bytes` is the sum of the files of all layers, unpacked; `download_bytes` is the sum of the
 layers compressed with gzip -6, as a registry would serve them. Both come from the layers' content, so they do not
 depend on how an engine stores images. Layers are read as a stream; nothing is unpacked.
+
+The compressor is zlib's level 6 on blocks of 1 MiB, which comes within 0.4 % of gzip -6 on the whole. Up to 512 MiB of a
+layer are compressed in full. Of what follows, level 6 sees every 8th block and level 1, three times as fast, sees all of
+them: the ratio of the two on the shared blocks turns the level-1 size into the level-6 size (a ratio estimate; standard
+error about 0.3 % on Python packages). The same content always gives the same number.
 """
 
 from __future__ import annotations
@@ -10,25 +15,33 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
+import posixpath
 import re
 import tarfile
 import zlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
 import docker
 import pandas as pd
+import requests
 import zstandard
-from docker.errors import ImageNotFound
+from docker.errors import APIError, ImageNotFound
 
 from dockerlab import engine
 from dockerlab.errors import CourseError
 
 _BLOCK = 1 << 20
-_IMAGE_META = re.compile(r"(manifest|index)\.json$")
+_EXACT_BLOCKS = 512
+_EVERY = 8
+_KEPT = 8
+_LONGEST_DOCUMENT = 32 << 20
+_REMEMBERED: dict[tuple[str, str], ImageReport] = {}
 
 
 class ImageUnreadable(CourseError):
@@ -52,6 +65,26 @@ class Layer:
     emptied: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Hidden:
+    """A file that ships but cannot be seen: its size in bytes, and the numbers of the layers that wrote and hid it."""
+
+    path: str
+    how: str
+    size: int
+    wrote: int
+    hid: int
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What one layer does to the files below it: paths that it adds, changes and deletes."""
+
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    deleted: tuple[str, ...]
+
+
 @dataclass(repr=False)
 class ImageReport:
     """An image, layer by layer, oldest first."""
@@ -73,7 +106,12 @@ class ImageReport:
     @property
     def wasted_bytes(self) -> int:
         """Bytes that ship but cannot be seen, because a later layer replaced or deleted the file."""
-        return sum(size for _, _, size, _, _ in self._hidden())
+        return sum(each.size for each in self.hidden)
+
+    @property
+    def architecture(self) -> str:
+        """The processor that the image is made for, as in `amd64`."""
+        return self.config.get("architecture", "")
 
     @property
     def user(self) -> str:
@@ -82,107 +120,195 @@ class ImageReport:
 
     def paths(self) -> list[str]:
         """Every file that a container of this image sees."""
-        seen: dict[str, int] = {}
-        for layer in self.layers:
-            for path in _hides(layer, seen):
-                seen.pop(path, None)
-            seen |= layer.files
-        return sorted(seen)
+        return sorted(self._story[2])
+
+    @property
+    def changes(self) -> list[Changes]:
+        """Files added, changed and deleted, one entry a layer."""
+        return self._story[0]
+
+    @property
+    def hidden(self) -> list[Hidden]:
+        """Every file that ships unseen."""
+        return self._story[1]
 
     def frame(self) -> pd.DataFrame:
-        """One row a layer: instruction, MB on disk, MB to download, files, deleted."""
-        rows = [(layer.instruction[:80], round(layer.disk_bytes / 1e6, 1), round(layer.download_bytes / 1e6, 1), len(layer.files),
-                 len(layer.deleted) + len(layer.emptied)) for layer in self.layers]
-        return pd.DataFrame(rows, columns=["instruction", "MB on disk", "MB to download", "files", "deleted"])
+        """One row a layer, oldest first: instruction, MB on disk and to download, files added, changed and deleted.
+
+        `MB wasted` is what this layer wrote and a later one hid.
+        """
+        wasted = [0] * len(self.layers)
+        for each in self.hidden:
+            wasted[each.wrote] += each.size
+        rows = [(layer.instruction[:80], round(layer.disk_bytes / 1e6, 1), round(layer.download_bytes / 1e6, 1), len(change.added),
+                 len(change.changed), len(change.deleted), round(hidden / 1e6, 1))
+                for layer, change, hidden in zip(self.layers, self.changes, wasted, strict=True)]
+        return pd.DataFrame(rows, columns=["instruction", "MB on disk", "MB to download", "added", "changed", "deleted", "MB wasted"])
 
     def files(self, layer: int | None = None, top: int = 20) -> pd.DataFrame:
-        """The largest files, of one layer (0 is the oldest) or of all: layer, path, MB, and whether it is new or changed."""
-        rows, lower = [], set()
-        for number, each in enumerate(self.layers):
+        """The largest files, of one layer (0 is the oldest) or of all: layer, path, MB, and added, changed or deleted."""
+        rows: list[tuple[int, str, float, str]] = []
+        for number, (each, change) in enumerate(zip(self.layers, self.changes, strict=True)):
             if layer in (None, number):
-                rows += [(number, path, round(size / 1e6, 2), "changed" if path in lower else "added") for path, size in each.files.items()]
-                rows += [(number, path, 0.0, "deleted") for path in each.deleted]
-            lower |= set(each.files)
-        frame = pd.DataFrame(rows, columns=["layer", "path", "MB", "kind"])
-        return frame.sort_values("MB", ascending=False, kind="stable").head(top).reset_index(drop=True)
+                for kind in ("added", "changed", "deleted"):
+                    rows += [(number, path, each.files.get(path, 0) / 1e6, kind) for path in getattr(change, kind)]
+        rows.sort(key=lambda row: (-row[2], row[0], row[1]))
+        return pd.DataFrame(rows[:top], columns=["layer", "path", "MB", "kind"]).round({"MB": 2})
 
     def wasted(self) -> pd.DataFrame:
-        """What ships unseen: path, MB, the instruction that wrote it, the instruction that hid it; largest first."""
-        rows = [(path, round(size / 1e6, 2), self.layers[wrote].instruction[:60], self.layers[hid].instruction[:60])
-                for path, _, size, wrote, hid in self._hidden()]
-        return pd.DataFrame(rows, columns=["path", "MB", "written by", "hidden by"]).sort_values("MB", ascending=False).reset_index(drop=True)
+        """What ships unseen: path, MB, replaced or deleted, the instruction that wrote it and the one that hid it; largest first."""
+        rows = [(each.path, round(each.size / 1e6, 2), each.how, self.layers[each.wrote].instruction[:60], self.layers[each.hid].instruction[:60])
+                for each in sorted(self.hidden, key=lambda each: (-each.size, each.path)) if each.size]
+        return pd.DataFrame(rows, columns=["path", "MB", "how", "written by", "hidden by"])
 
-    def _hidden(self) -> Iterator[tuple[str, str, int, int, int]]:
+    @cached_property
+    def _story(self) -> tuple[list[Changes], list[Hidden], dict[str, tuple[int, int]]]:
+        """Lay the layers on one another: the changes of each, what gets hidden, and path -> (size, layer) of what is seen."""
+        changes: list[Changes] = []
+        hidden: list[Hidden] = []
         seen: dict[str, tuple[int, int]] = {}
+        folders: set[str] = set()
         for number, layer in enumerate(self.layers):
-            for path in set(_hides(layer, seen)):
-                size, wrote = seen.pop(path)
-                yield path, "deleted", size, wrote, number
-            for path, size in layer.files.items():
+            own_folders = {parent for path in layer.files for parent in _parents(path)}
+            # A file where a folder was hides all below it, and a folder where a file was hides that file.
+            gone = _hides(layer, seen, {path for path in layer.files if path in folders}) + [path for path in own_folders if path in seen]
+            for path in gone:
                 if path in seen:
-                    yield path, "replaced", seen[path][0], seen[path][1], number
-                seen[path] = (size, number)
+                    size, wrote = seen.pop(path)
+                    hidden.append(Hidden(path, "replaced" if path in layer.files else "deleted", size, wrote, number))
+            changed = [path for path in layer.files if path in seen]
+            hidden += [Hidden(path, "replaced", *seen[path], number) for path in changed]
+            rewritten = {*changed, *(path for path in gone if path in layer.files)}
+            changes.append(Changes(
+                tuple(path for path in layer.files if path not in rewritten),
+                tuple(sorted(rewritten)),
+                tuple(sorted({path for path in gone if path not in layer.files})),
+            ))
+            seen |= {path: (size, number) for path, size in layer.files.items()}
+            folders |= own_folders
+        return changes, hidden, seen
 
     def __repr__(self) -> str:
         return f"ImageReport({self.reference}: {len(self.layers)} layers)"
 
 
-def _hides(layer: Layer, seen: Iterable[str]) -> list[str]:
-    """Paths of lower layers that this one deletes: whiteouts and opaque folders (OCI image specification, layer.md)."""
-    if not layer.deleted and not layer.emptied:
-        return []
+def _parents(path: str) -> Iterator[str]:
+    """The folders that hold a path, the root ("") first."""
+    yield ""
+    position = path.find("/")
+    while position > 0:
+        yield path[:position]
+        position = path.find("/", position + 1)
+
+
+def _hides(layer: Layer, seen: Iterable[str], replaced_folders: set[str]) -> list[str]:
+    """Paths of lower layers that this one takes away: whiteouts and opaque folders (OCI image specification, layer.md)."""
     gone = set(layer.deleted)
-    folders = tuple(f"{path}/" for path in layer.deleted) + tuple(f"{path}/" if path else "" for path in layer.emptied)
-    return [path for path in seen if path in gone or path.startswith(folders)]
+    emptied = gone.union(layer.emptied, replaced_folders)
+    return [path for path in seen if path in gone or not emptied.isdisjoint(_parents(path))] if emptied else []
 
 
 def inspect(image: str, client: docker.DockerClient | None = None) -> ImageReport:
-    """Read an image from the engine. Raises ImageUnreadable when the engine does not have it."""
+    """Read an image from the engine; what was read is remembered by the image's id. Raises ImageUnreadable."""
     client = client or engine.connect(timeout=600)
     try:
-        client.images.get(image)
+        found = client.images.get(image)
+        key = (client.api.base_url, str(found.id))
+        if key not in _REMEMBERED:
+            # By id: a bare name would save every tag of it.
+            stream = client.api.get_image(found.id, chunk_size=_BLOCK)
+            try:
+                report = inspect_tar(io.BufferedReader(_Chunks(stream), _BLOCK), image)
+            finally:
+                stream.close()
+            while len(_REMEMBERED) >= _KEPT:
+                del _REMEMBERED[next(iter(_REMEMBERED))]
+            _REMEMBERED[key] = report
     except ImageNotFound as error:
         raise ImageUnreadable(f"There is no image {image} on the engine.", fix="Build or pull it first; `docker images` lists what is here.") from error
-    stream = client.api.get_image(image, chunk_size=_BLOCK)
-    return inspect_tar(io.BufferedReader(_Chunks(stream), _BLOCK), image)
+    except APIError as error:
+        raise ImageUnreadable(f"The engine does not hand out {image!r}.", f"{error.explanation or error}.", "Check the name.") from error
+    except requests.RequestException as error:
+        raise ImageUnreadable(f"The engine stopped answering while {image} was read.", f"{type(error).__name__}.", "Run `dockerlab doctor`.") from error
+    return replace(_REMEMBERED[key], reference=image)
 
 
 def inspect_tar(source: Path | str | IO[bytes], reference: str = "") -> ImageReport:
-    """Read a `docker save` tar, from a path or an open stream; no engine is needed. Raises ImageUnreadable."""
+    """Read a `docker save` tar, from a path or an open stream; no engine is needed. Raises ImageUnreadable.
+
+    Both forms are read: the OCI layout (Docker 25 and later), and the older one with a folder for each layer.
+    """
     if isinstance(source, (str, Path)):
-        with Path(source).open("rb") as file:
-            return inspect_tar(file, reference or Path(source).name)
-    blobs, documents = {}, {}
-    with ThreadPoolExecutor(2) as pool:
         try:
-            with tarfile.open(fileobj=source, mode="r|") as archive:
-                for entry in archive:
-                    if not entry.isreg():
-                        continue
-                    content = archive.extractfile(entry)
-                    head = content.read(512)
-                    if head[:1] in (b"{", b"[") and entry.size < 32 * _BLOCK:
-                        documents[entry.name] = json.loads(head + content.read())
-                    elif head:
-                        blobs[entry.name] = _read_layer(_Joined(head, content), pool)
-        except (tarfile.TarError, ValueError, EOFError) as error:
-            raise ImageUnreadable(f"{reference or 'The tar'} is no image that `docker save` wrote.", f"{error}.", "Save it again with `docker save`.") from error
-    manifest = documents.get("manifest.json")
-    if not manifest:
-        raise ImageUnreadable(f"{reference or 'The tar'} holds no manifest.json.", fix="Save it again with `docker save -o FILE IMAGE`.")
-    config = documents[manifest[0]["Config"]]
-    layers = [blobs.get(name, Layer()) for name in manifest[0]["Layers"]]
-    history = [_pretty(item.get("created_by", "")) for item in config.get("history", []) if not item.get("empty_layer")]
-    for layer, instruction in zip(layers, history, strict=False):
-        layer.instruction = instruction
-    return ImageReport(reference or (manifest[0].get("RepoTags") or ["image"])[0], layers, config)
+            with Path(source).open("rb") as file:
+                return inspect_tar(file, reference or Path(source).name)
+        except OSError as error:
+            raise ImageUnreadable(f"{source} cannot be opened.", f"{error.strerror or error}.", "Save it again with `docker save -o FILE IMAGE`.") from error
+    name = reference or "The tar"
+    try:
+        contents = _read(source)
+    except requests.RequestException:
+        raise
+    except (tarfile.TarError, ValueError, EOFError, OSError, zlib.error, zstandard.ZstdError) as error:
+        raise ImageUnreadable(f"{name} is no image that `docker save` wrote.", f"{error}.", "Save it again with `docker save`.") from error
+    return contents.report(reference, name)
+
+
+@dataclass
+class _Contents:
+    """What a saved tar holds, in whatever order it came."""
+
+    layers: dict[str, Layer] = field(default_factory=dict)
+    documents: dict[str, Any] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
+
+    def report(self, reference: str, name: str) -> ImageReport:
+        manifest = self.documents.get("manifest.json")
+        if not manifest:
+            raise ImageUnreadable(f"{name} holds no manifest.json.", fix="Save it again with `docker save -o FILE IMAGE`.")
+        paths = manifest[0].get("Layers") or []
+        config = self.documents.get(manifest[0].get("Config"))
+        missing = [path for path in paths if self.links.get(path, path) not in self.layers]
+        if config is None or missing:
+            raise ImageUnreadable(f"{name} lacks {missing[0] if missing else 'its configuration'}.", "The tar is cut short or of several parts.",
+                                  "Save it again with `docker save -o FILE IMAGE`.")
+        history = [_pretty(item.get("created_by", "")) for item in config.get("history") or [] if not item.get("empty_layer")]
+        history += ["(not recorded)"] * (len(paths) - len(history))
+        # A copy each: one blob may be several layers of an image.
+        layers = [replace(self.layers[self.links.get(path, path)], instruction=text) for path, text in zip(paths, history, strict=False)]
+        return ImageReport(reference or (manifest[0].get("RepoTags") or ["image"])[0], layers, config)
+
+
+def _read(source: IO[bytes]) -> _Contents:
+    """Read every member as it streams past: a layer by its first bytes, a document if it is JSON, a link to another layer."""
+    contents = _Contents()
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 2)) as pool, tarfile.open(fileobj=source, mode="r|", bufsize=_BLOCK) as archive:
+        for entry in archive:
+            if entry.issym():
+                contents.links[entry.name] = posixpath.normpath(posixpath.join(posixpath.dirname(entry.name), entry.linkname))
+            elif entry.islnk():
+                contents.links[entry.name] = entry.linkname
+            content = archive.extractfile(entry) if entry.isreg() else None
+            if content is None:
+                continue
+            head = content.read(512)
+            if _is_layer(head):
+                contents.layers[entry.name] = _read_layer(_Joined(head, content), pool)
+            elif head[:1] in (b"{", b"[") and entry.size < _LONGEST_DOCUMENT:
+                contents.documents[entry.name] = json.loads(head + content.read())
+    return contents
+
+
+def _is_layer(head: bytes) -> bool:
+    """gzip, zstd, a tar's header, or the zeros of an empty tar."""
+    return head.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd")) or head[257:262] == b"ustar" or (len(head) == 512 and not any(head))
 
 
 def _read_layer(raw: IO[bytes], pool: ThreadPoolExecutor) -> Layer:
     """One layer's tar, plain, gzip or zstd: its files and both sizes."""
     plain = _Counted(_decompressed(raw), pool)
     layer = Layer()
-    with tarfile.open(fileobj=plain, mode="r|") as archive:
+    with tarfile.open(fileobj=plain, mode="r|", bufsize=_BLOCK) as archive:
         for entry in archive:
             path = entry.name.removeprefix("./").strip("/")
             folder, _, name = path.rpartition("/")
@@ -230,7 +356,9 @@ class _Counted:
 
     def __init__(self, source: IO[bytes], pool: ThreadPoolExecutor) -> None:
         self._source, self._pool = source, pool
-        self._block, self._jobs, self._total = bytearray(), [], 18  # gzip's own header and trailer (RFC 1952)
+        self._block, self._sent = bytearray(), 0
+        self._jobs: list[Future[dict[int, int]]] = []
+        self._exact, self._fast, self._sampled, self._fast_of_sampled = 18, 0, 0, 0  # 18: gzip's header and trailer (RFC 1952)
 
     def read(self, size: int) -> bytes:
         data = self._source.read(size)
@@ -241,26 +369,42 @@ class _Counted:
         return data
 
     def _send(self, block: bytes) -> None:
-        self._jobs.append(self._pool.submit(_deflated, block))
+        if self._sent < _EXACT_BLOCKS:
+            levels: tuple[int, ...] = (6,)
+        else:
+            levels = (1, 6) if self._sent % _EVERY == 0 else (1,)
+        self._sent += 1
+        self._jobs.append(self._pool.submit(_deflated, block, levels))
         if len(self._jobs) > self._WAITING:  # bounds the memory to a few blocks
-            self._total += self._done(self._jobs.pop(0))
+            self._add(self._jobs.pop(0))
 
-    @staticmethod
-    def _done(job: Future[int]) -> int:
-        return job.result()
+    def _add(self, job: Future[dict[int, int]]) -> None:
+        sizes = job.result()
+        if 1 not in sizes:
+            self._exact += sizes[6]
+            return
+        self._fast += sizes[1]
+        if 6 in sizes:
+            self._sampled += sizes[6]
+            self._fast_of_sampled += sizes[1]
 
     def compressed_bytes(self) -> int:
         if self._block:
             self._send(bytes(self._block))
             self._block.clear()
-        self._total += sum(self._done(job) for job in self._jobs)
+        for job in self._jobs:
+            self._add(job)
         self._jobs.clear()
-        return self._total
+        return self._exact + (round(self._fast * self._sampled / self._fast_of_sampled) if self._fast else 0)
 
 
-def _deflated(block: bytes) -> int:
-    compressor = zlib.compressobj(6, zlib.DEFLATED, -15)
-    return len(compressor.compress(block)) + len(compressor.flush(zlib.Z_SYNC_FLUSH))
+def _deflated(block: bytes, levels: tuple[int, ...]) -> dict[int, int]:
+    """Compressed size of one block at each level."""
+    sizes = {}
+    for level in levels:
+        compressor = zlib.compressobj(level, zlib.DEFLATED, -15)
+        sizes[level] = len(compressor.compress(block)) + len(compressor.flush(zlib.Z_SYNC_FLUSH))
+    return sizes
 
 
 class _Chunks(io.RawIOBase):
@@ -286,6 +430,6 @@ class _Chunks(io.RawIOBase):
 def _pretty(created_by: str) -> str:
     """A history entry as it stands in the Dockerfile."""
     text = re.sub(r"^/bin/sh -c #\(nop\)\s*", "", created_by)
-    text = re.sub(r"^/bin/sh -c ", "RUN ", text)
-    text = re.sub(r"RUN (\|\d+ .*? )?/bin/sh -c ", "RUN ", text)
+    text = re.sub(r"^(RUN )?(\|\d+ .*?)?/bin/sh -c ", "RUN ", text)
+    text = re.sub(r"\b(file|dir|multi):[0-9a-f]{64} in ", "… ", text)  # the classic builder names a checksum, not the source
     return re.sub(r"\s+", " ", text.replace("# buildkit", "")).strip() or "(base image)"
