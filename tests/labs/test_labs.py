@@ -1,0 +1,77 @@
+"""Every lab is judged rightly: its solution passes, its starter does not, and each known mistake fails on its own criterion."""
+
+from __future__ import annotations
+
+import shutil
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from dockerlab import checks, workspace
+from dockerlab.checks import Report, Status
+from dockerlab.site import ROOT
+
+HERE = Path(__file__).parent
+LABS = [path.name for path in sorted((ROOT / "sources/labs").glob("[!._]*")) if path.is_dir()]
+SUBMISSIONS = sorted(path for path in HERE.glob("[0-9]*/*") if path.is_dir() and path.name.startswith(("wrong_", "right_")))
+
+
+def _lay_out(lab: str, folder: Path, over: Path | None = None, starter: bool = False) -> tuple[Path, dict[str, Any]]:
+    """Write the lab's solution (or its starter) and the submission over it; returns the folder and what is expected."""
+    solved, begun = workspace.derived_files(workspace.find(lab))
+    target = folder / workspace.find(lab).name
+    for path, content in (begun if starter else solved).items():
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        (target / path).write_bytes(content)
+    if over is None:
+        return target, {}
+    expected = tomllib.loads((over / "expect.toml").read_text(encoding="utf-8"))
+    shutil.copytree(over, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("expect.toml", "__pycache__"))
+    for name in expected.get("remove", []):
+        (target / name).unlink()
+    return target, expected
+
+
+def _judge(lab: str, folder: Path) -> Report:
+    report = checks.run(checks.load(lab), folder)
+    print(report)
+    return report
+
+
+def test_every_lab_has_checks_and_enough_submissions() -> None:
+    for lab in LABS:
+        number = lab.split("_")[0]
+        names = [path.name for path in SUBMISSIONS if path.parent.name == number]
+        assert number in checks.known()
+        assert sum(name.startswith("wrong_") for name in names) >= 4, f"lab {number} has too few wrong submissions"
+        assert sum(name.startswith("right_") for name in names) >= 2, f"lab {number} has too few right submissions"
+
+
+@pytest.mark.parametrize("lab", LABS)
+def test_the_solution_passes(lab: str, tmp_path: Path, client: docker.DockerClient) -> None:
+    assert _judge(lab, _lay_out(lab, tmp_path)[0]).passed
+
+
+@pytest.mark.parametrize("lab", LABS)
+def test_the_starter_does_not_pass_and_raises_nothing(lab: str, tmp_path: Path, client: docker.DockerClient) -> None:
+    report = _judge(lab, _lay_out(lab, tmp_path, starter=True)[0])
+    assert not report.passed
+    assert "Traceback" not in str(report)
+
+
+@pytest.mark.parametrize("path", SUBMISSIONS, ids=lambda path: f"{path.parent.name}-{path.name}")
+def test_a_submission_is_judged_by_what_it_does(path: Path, tmp_path: Path, client: docker.DockerClient) -> None:
+    folder, expected = _lay_out(path.parent.name, tmp_path, path)
+    report = _judge(path.parent.name, folder)
+    if path.name.startswith("right_"):
+        assert expected["approach"] and report.passed
+        return
+    assert expected["mistake"]
+    failed = [item for item in report.results if item.status is Status.FAILED]
+    assert failed, "this mistake was not noticed"
+    first = next(item for item in failed if item.key not in expected.get("also", []))
+    assert first.key == expected["fails"]
+    assert expected["hint"].lower() in f"{first.hint} {first.second_hint}".lower()
