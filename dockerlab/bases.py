@@ -24,6 +24,7 @@ from dockerlab.errors import CourseError
 from dockerlab.site import Site, load_site
 
 SUITE = "bookworm"
+STANDINS = Path(__file__).parent / "standins"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 STANDIN_LABEL = "dockerlab.standin"
 DOCS = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*", "/usr/share/lintian/*")
@@ -49,6 +50,9 @@ class Base:
     variant: str = "minbase"
     python: bool = False
     differs: str = ""
+    keep: tuple[str, ...] = ()  # of variant "extract": paths that stay; empty: all but NOT_IN_DISTROLESS
+    files: tuple[tuple[str, str], ...] = ()  # file in dockerlab/standins, its place in the image
+    commands: tuple[str, ...] = ()  # shell lines of the hook, run in the unpacked root
     changes: tuple[str, ...] = ('CMD ["bash"]',)
 
 
@@ -66,7 +70,9 @@ _PYTHON_CHANGES = ('CMD ["python3"]', "ENV PATH=/usr/local/bin:/usr/local/sbin:/
 SLIM = "python:3.11-slim-bookworm"
 FULL = "python:3.11-bookworm"
 DEBIAN = "debian:bookworm-slim"
+REGISTRY = "registry:2"
 DISTROLESS = "gcr.io/distroless/python3-debian12:nonroot"
+_LIBC = ("ld-linux*", "libc", "libm", "libdl", "libpthread", "libresolv", "libnss_dns", "libnss_files")
 BASES: dict[str, Base] = {
     base.name: base
     for base in (
@@ -76,6 +82,15 @@ BASES: dict[str, Base] = {
              changes=('ENTRYPOINT ["/usr/bin/python3.11"]', "USER 65532", "WORKDIR /home/nonroot", "ENV LANG=C.UTF-8",
                       "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")),
         Base(DEBIAN, ("ca-certificates",)),
+        Base(REGISTRY, ("docker-registry", "libc6", "busybox", "ca-certificates"), variant="extract",
+             differs="the registry is Debian's docker-registry with busybox, not Alpine",
+             keep=("usr/bin/docker-registry", "bin/busybox", "lib64", "lib/ld-linux*", *(f"lib/*/{name}.so*" for name in _LIBC)),
+             files=(("registry.sh", "entrypoint.sh"), ("registry.yml", "etc/docker/registry/config.yml")),
+             commands=("mv usr/bin/docker-registry bin/registry", "chroot . /bin/busybox --install -s /bin", "mkdir -p var/lib/registry",
+                       "printf 'root:x:0:0:root:/root:/bin/sh\\n' > etc/passwd", "printf 'root:x:0:\\n' > etc/group",
+                       "printf 'hosts: files dns\\n' > etc/nsswitch.conf", "chmod 755 entrypoint.sh"),
+             changes=('ENTRYPOINT ["/entrypoint.sh"]', 'CMD ["/etc/docker/registry/config.yml"]', "EXPOSE 5000", "VOLUME /var/lib/registry",
+                      "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")),
         Base(FULL, (*_PYTHON, *BUILDPACK), python=True, differs="the interpreter is Debian's python3.11", changes=_PYTHON_CHANGES),
     )
 }
@@ -194,8 +209,6 @@ def _debian(name: str, client: docker.DockerClient, site: Site) -> None:
 def _customize(base: Base, client: docker.DockerClient, site: Site, folder: Path) -> str:
     """The script that mmdebstrap runs on the unpacked root: pip, certificate, index, and what to leave out."""
     lines = ["#!/bin/sh", "set -e", 'root="$1"']
-    if site.ca_bundle:
-        lines += ['mkdir -p "$root/etc/ssl/certs"', f'cp "{site.ca_bundle}" "$root/etc/ssl/certs/ca-certificates.crt"']
     if base.python:
         pip = folder / "pip.conf"
         pip.write_text(_pip_conf(client, site), encoding="utf-8")
@@ -207,18 +220,27 @@ def _customize(base: Base, client: docker.DockerClient, site: Site, folder: Path
             'install -q --root-user-action ignore --no-index --find-links /usr/share/python-wheels --prefix /usr/local pip setuptools"',
             '[ -x "$root/usr/local/bin/pip" ] || { [ ! -d "$root/usr/local/local" ] || cp -a "$root/usr/local/local/." "$root/usr/local/"; rm -rf "$root/usr/local/local"; }',
         ]
-    if base.variant == "extract":
+    if base.keep:  # mmdebstrap cleans up after apt when the hook is done, and dev, proc and sys are mounted
+        keep = " ".join((*base.keep, "etc/apt", "var/lib/apt", "var/cache/apt", "usr/share/ca-certificates"))
+        lines += ['cd "$root"', "mkdir .keep", f'for path in {keep}; do [ ! -e "$path" ] || cp -a --parents "$path" .keep; done',
+                  "find . -xdev -mindepth 1 -maxdepth 1 ! -name .keep ! -name dev ! -name proc ! -name sys -exec rm -rf {} +",
+                  "mv .keep/* .", "rmdir .keep", "mkdir -p -m 1777 tmp var/tmp", "mkdir -p bin root"]
+    elif base.variant == "extract":
         lines += ['cd "$root"', f"rm -rf {' '.join(NOT_IN_DISTROLESS)}", "mkdir -p tmp home/nonroot var/lib/dpkg var/tmp etc usr/bin",
                   "chmod 1777 tmp var/tmp", "chown 65532:65532 home/nonroot", "ln -sf python3.11 usr/bin/python3", "ln -sf python3.11 usr/bin/python",
                   "printf 'root:x:0:0:root:/root:/sbin/nologin\\nnonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\\n' > etc/passwd",
                   "printf 'root:x:0:\\nnonroot:x:65532:\\n' > etc/group", "printf 'hosts: files dns\\n' > etc/nsswitch.conf"]
-        if site.ca_bundle:
-            lines += ["mkdir -p etc/ssl/certs", f'cp "{site.ca_bundle}" etc/ssl/certs/ca-certificates.crt']
     else:
         # The official images carry no byte code of the standard library either.
         lines += ['find "$root" -xdev -name __pycache__ -type d -prune -exec rm -rf {} +']
         lines += ['rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/* "$root"/var/log/*.log "$root"/var/log/apt']
-    return "\n".join(lines) + "\n"
+    bundle = "$root/etc/ssl/certs/ca-certificates.crt"
+    if site.ca_bundle:
+        lines += ['mkdir -p "$root/etc/ssl/certs"', f'cp "{site.ca_bundle}" "{bundle}"']
+    elif base.variant == "extract":  # nothing was configured there, so no package has put the authorities together
+        lines += ['mkdir -p "$root/etc/ssl/certs"', f'cat "$root"/usr/share/ca-certificates/mozilla/*.crt > "{bundle}"']
+    lines += [line for name, place in base.files for line in (f'mkdir -p "$root/{Path(place).parent}"', f'cp "{STANDINS / name}" "$root/{place}"')]
+    return "\n".join([*lines, 'cd "$root"', *base.commands]) + "\n"
 
 
 def _pip_conf(client: docker.DockerClient, site: Site) -> str:
