@@ -220,11 +220,11 @@ def _customize(base: Base, client: docker.DockerClient, site: Site, folder: Path
             'install -q --root-user-action ignore --no-index --find-links /usr/share/python-wheels --prefix /usr/local pip setuptools"',
             '[ -x "$root/usr/local/bin/pip" ] || { [ ! -d "$root/usr/local/local" ] || cp -a "$root/usr/local/local/." "$root/usr/local/"; rm -rf "$root/usr/local/local"; }',
         ]
-    if base.keep:  # mmdebstrap cleans up after apt when the hook is done, and dev, proc and sys are mounted
+    if base.keep:  # tmp holds apt's settings, without which mmdebstrap's clean-up would empty the package lists of this machine
         keep = " ".join((*base.keep, "etc/apt", "var/lib/apt", "var/cache/apt", "usr/share/ca-certificates"))
         lines += ['cd "$root"', "mkdir .keep", f'for path in {keep}; do [ ! -e "$path" ] || cp -a --parents "$path" .keep; done',
-                  "find . -xdev -mindepth 1 -maxdepth 1 ! -name .keep ! -name dev ! -name proc ! -name sys -exec rm -rf {} +",
-                  "mv .keep/* .", "rmdir .keep", "mkdir -p -m 1777 tmp var/tmp", "mkdir -p bin root"]
+                  "find . -xdev -mindepth 1 -maxdepth 1 ! -name .keep ! -name tmp ! -name dev ! -name proc ! -name sys -exec rm -rf {} +",
+                  "mv .keep/* .", "rmdir .keep", "mkdir -p -m 1777 var/tmp", "mkdir -p bin root"]
     elif base.variant == "extract":
         lines += ['cd "$root"', f"rm -rf {' '.join(NOT_IN_DISTROLESS)}", "mkdir -p tmp home/nonroot var/lib/dpkg var/tmp etc usr/bin",
                   "chmod 1777 tmp var/tmp", "chown 65532:65532 home/nonroot", "ln -sf python3.11 usr/bin/python3", "ln -sf python3.11 usr/bin/python",
