@@ -4,11 +4,8 @@ Size is two numbers: `disk_bytes` is the sum of the files of all layers, unpacke
 layers compressed with gzip -6, as a registry would serve them. Both come from the layers' content, so they do not
 depend on how an engine stores images. Layers are read as a stream; nothing is unpacked.
 
-The compressor is zlib's level 6 on blocks of 1 MiB, each primed with the 32 KiB before it, so that blocks can be measured side by
-side and still add up to what gzip -6 makes of the whole (within 0.1 %). Up to 512 MiB of a
-layer are compressed in full. Of what follows, level 6 sees every 8th block and level 1, three times as fast, sees all of
-them: the ratio of the two on the shared blocks turns the level-1 size into the level-6 size (a ratio estimate; standard
-error about 0.3 % on Python packages). The same content always gives the same number.
+How the download is measured stands in compression.py. What was read of a layer is remembered by its digest (layer_cache.py), so an
+image is read in full once.
 """
 
 from __future__ import annotations
@@ -22,8 +19,8 @@ import re
 import tarfile
 import zlib
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
@@ -34,13 +31,11 @@ import requests
 import zstandard
 from docker.errors import APIError, ImageNotFound
 
-from dockerlab import engine
+from dockerlab import engine, layer_cache
+from dockerlab.compression import Gzipped
 from dockerlab.errors import CourseError
 
 _BLOCK = 1 << 20
-_WINDOW = 1 << 15
-_EXACT_BLOCKS = 512
-_EVERY = 8
 _KEPT = 8
 _LONGEST_DOCUMENT = 32 << 20
 _REMEMBERED: dict[tuple[str, str], ImageReport] = {}
@@ -217,12 +212,14 @@ def inspect(image: str, client: docker.DockerClient | None = None) -> ImageRepor
         found = client.images.get(image)
         key = (client.api.base_url, str(found.id))
         if key not in _REMEMBERED:
-            # By id: a bare name would save every tag of it.
-            stream = client.api.get_image(found.id, chunk_size=_BLOCK)
-            try:
-                report = inspect_tar(io.BufferedReader(_Chunks(stream), _BLOCK), image)
-            finally:
-                stream.close()
+            report = _recalled(str(found.id))
+            if report is None:
+                # By id: a bare name would save every tag of it.
+                stream = client.api.get_image(found.id, chunk_size=_BLOCK)
+                try:
+                    report = _inspect(io.BufferedReader(_Chunks(stream), _BLOCK), image, str(found.id))
+                finally:
+                    stream.close()
             while len(_REMEMBERED) >= _KEPT:
                 del _REMEMBERED[next(iter(_REMEMBERED))]
             _REMEMBERED[key] = report
@@ -233,6 +230,15 @@ def inspect(image: str, client: docker.DockerClient | None = None) -> ImageRepor
     except requests.RequestException as error:
         raise ImageUnreadable(f"The engine stopped answering while {image} was read.", f"{type(error).__name__}.", "Run `dockerlab doctor`.") from error
     return replace(_REMEMBERED[key], reference=image)
+
+
+def _recalled(image_id: str) -> ImageReport | None:
+    """The report of an image that was read before, None where a part of it is not remembered."""
+    entry = layer_cache.recall("image", image_id)
+    found = [layer_cache.recall("layer", digest) for digest in entry["layers"]] if entry else []
+    if entry is None or None in found:
+        return None
+    return _report("", [Layer(**each) for each in found if each], entry["config"])
 
 
 def inspect_tar(source: Path | str | IO[bytes], reference: str = "") -> ImageReport:
@@ -246,14 +252,30 @@ def inspect_tar(source: Path | str | IO[bytes], reference: str = "") -> ImageRep
                 return inspect_tar(file, reference or Path(source).name)
         except OSError as error:
             raise ImageUnreadable(f"{source} cannot be opened.", f"{error.strerror or error}.", "Save it again with `docker save -o FILE IMAGE`.") from error
+    return _inspect(source, reference)
+
+
+def _inspect(source: IO[bytes], reference: str, image_id: str = "") -> ImageReport:
+    """Read a tar; with `image_id` it comes from the engine, whose blobs bear the digests of their content and can be remembered."""
     name = reference or "The tar"
     try:
-        contents = _read(source)
+        contents = _read(source, remember=bool(image_id))
     except requests.RequestException:
         raise
     except (tarfile.TarError, ValueError, EOFError, OSError, zlib.error, zstandard.ZstdError) as error:
         raise ImageUnreadable(f"{name} is no image that `docker save` wrote.", f"{error}.", "Save it again with `docker save`.") from error
-    return contents.report(reference, name)
+    layers, config = contents.parts(name)
+    if image_id:
+        layer_cache.remember("image", image_id, {"config": config, "layers": layers})
+    return _report(reference or contents.tag(), [contents.layer(path) for path in layers], config)
+
+
+def _report(reference: str, layers: list[Layer], config: dict[str, Any]) -> ImageReport:
+    """Layers, oldest first, each with the instruction that made it."""
+    history = [_pretty(item.get("created_by", "")) for item in config.get("history") or [] if not item.get("empty_layer")]
+    history += ["(not recorded)"] * (len(layers) - len(history))
+    # A copy each: one blob may be several layers of an image.
+    return ImageReport(reference, [replace(layer, instruction=text) for layer, text in zip(layers, history, strict=False)], config)
 
 
 @dataclass
@@ -264,7 +286,8 @@ class _Contents:
     documents: dict[str, Any] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
 
-    def report(self, reference: str, name: str) -> ImageReport:
+    def parts(self, name: str) -> tuple[list[str], dict[str, Any]]:
+        """The paths of the layers, oldest first, and the image's configuration. Raises ImageUnreadable where one is missing."""
         manifest = self.documents.get("manifest.json")
         if not manifest:
             raise ImageUnreadable(f"{name} holds no manifest.json.", fix="Save it again with `docker save -o FILE IMAGE`.")
@@ -274,15 +297,22 @@ class _Contents:
         if config is None or missing:
             raise ImageUnreadable(f"{name} lacks {missing[0] if missing else 'its configuration'}.", "The tar is cut short or of several parts.",
                                   "Save it again with `docker save -o FILE IMAGE`.")
-        history = [_pretty(item.get("created_by", "")) for item in config.get("history") or [] if not item.get("empty_layer")]
-        history += ["(not recorded)"] * (len(paths) - len(history))
-        # A copy each: one blob may be several layers of an image.
-        layers = [replace(self.layers[self.links.get(path, path)], instruction=text) for path, text in zip(paths, history, strict=False)]
-        return ImageReport(reference or (manifest[0].get("RepoTags") or ["image"])[0], layers, config)
+        return paths, config
+
+    def tag(self) -> str:
+        """The first name of the image."""
+        return (self.documents["manifest.json"][0].get("RepoTags") or ["image"])[0]
+
+    def layer(self, path: str) -> Layer:
+        """The layer at a path of the manifest."""
+        return self.layers[self.links.get(path, path)]
 
 
-def _read(source: IO[bytes]) -> _Contents:
-    """Read every member as it streams past: a layer by its first bytes, a document if it is JSON, a link to another layer."""
+def _read(source: IO[bytes], remember: bool) -> _Contents:
+    """Read every member as it streams past: a layer by its first bytes, a document if it is JSON, a link to another layer.
+
+    With `remember`, a layer whose digest was read before is passed over.
+    """
     contents = _Contents()
     with ThreadPoolExecutor(min(8, os.cpu_count() or 2)) as pool, tarfile.open(fileobj=source, mode="r|", bufsize=_BLOCK) as archive:
         for entry in archive:
@@ -295,7 +325,10 @@ def _read(source: IO[bytes]) -> _Contents:
                 continue
             head = content.read(512)
             if _is_layer(head):
-                contents.layers[entry.name] = _read_layer(_Joined(head, content), pool)
+                known = layer_cache.recall("layer", entry.name) if remember else None
+                contents.layers[entry.name] = layer = Layer(**known) if known else _read_layer(_Joined(head, content), pool)
+                if remember and not known:
+                    layer_cache.remember("layer", entry.name, asdict(layer))
             elif head[:1] in (b"{", b"[") and entry.size < _LONGEST_DOCUMENT:
                 contents.documents[entry.name] = json.loads(head + content.read())
     return contents
@@ -308,7 +341,7 @@ def _is_layer(head: bytes) -> bool:
 
 def _read_layer(raw: IO[bytes], pool: ThreadPoolExecutor) -> Layer:
     """One layer's tar, plain, gzip or zstd: its files and both sizes."""
-    plain = _Counted(_decompressed(raw), pool)
+    plain = Gzipped(_decompressed(raw), pool)
     layer = Layer()
     with tarfile.open(fileobj=plain, mode="r|", bufsize=_BLOCK) as archive:
         for entry in archive:
@@ -349,65 +382,6 @@ class _Joined(io.RawIOBase):
             return data
         data, self._buffer = self._buffer[:size], self._buffer[size:]
         return data + self._rest.read(size - len(data)) if len(data) < size else data
-
-
-class _Counted:
-    """Passes a stream on and measures, in other threads, what gzip -6 would make of it, block by block (as pigz does)."""
-
-    _WAITING = 16
-
-    def __init__(self, source: IO[bytes], pool: ThreadPoolExecutor) -> None:
-        self._source, self._pool = source, pool
-        self._block, self._before, self._sent = bytearray(), b"", 0
-        self._jobs: list[Future[dict[int, int]]] = []
-        self._exact, self._fast, self._sampled, self._fast_of_sampled = 18, 0, 0, 0  # 18: gzip's header and trailer (RFC 1952)
-
-    def read(self, size: int) -> bytes:
-        data = self._source.read(size)
-        self._block += data
-        while len(self._block) >= _BLOCK:
-            self._send(bytes(self._block[:_BLOCK]))
-            del self._block[:_BLOCK]
-        return data
-
-    def _send(self, block: bytes) -> None:
-        if self._sent < _EXACT_BLOCKS:
-            levels: tuple[int, ...] = (6,)
-        else:
-            levels = (1, 6) if self._sent % _EVERY == 0 else (1,)
-        self._sent += 1
-        self._jobs.append(self._pool.submit(_deflated, block, self._before, levels))
-        self._before = block[-_WINDOW:]
-        if len(self._jobs) > self._WAITING:  # bounds the memory to a few blocks
-            self._add(self._jobs.pop(0))
-
-    def _add(self, job: Future[dict[int, int]]) -> None:
-        sizes = job.result()
-        if 1 not in sizes:
-            self._exact += sizes[6]
-            return
-        self._fast += sizes[1]
-        if 6 in sizes:
-            self._sampled += sizes[6]
-            self._fast_of_sampled += sizes[1]
-
-    def compressed_bytes(self) -> int:
-        if self._block:
-            self._send(bytes(self._block))
-            self._block.clear()
-        for job in self._jobs:
-            self._add(job)
-        self._jobs.clear()
-        return self._exact + (round(self._fast * self._sampled / self._fast_of_sampled) if self._fast else 0)
-
-
-def _deflated(block: bytes, before: bytes, levels: tuple[int, ...]) -> dict[int, int]:
-    """Compressed size of one block at each level, given the bytes before it."""
-    sizes = {}
-    for level in levels:
-        compressor = zlib.compressobj(level, zlib.DEFLATED, -15, zdict=before)
-        sizes[level] = len(compressor.compress(block)) + len(compressor.flush(zlib.Z_SYNC_FLUSH))
-    return sizes
 
 
 class _Chunks(io.RawIOBase):

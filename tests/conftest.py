@@ -51,7 +51,10 @@ def tiny_image(client: docker.DockerClient, tmp_path_factory: pytest.TempPathFac
 
 def _static_busybox(folder: Path) -> Path:
     """Fetch Debian's statically linked busybox without installing it."""
-    subprocess.run(["apt-get", "download", "busybox-static"], cwd=folder, check=True, capture_output=True)
+    fetch = ["apt-get", "download", "busybox-static"]
+    if subprocess.run(fetch, cwd=folder, check=False, capture_output=True).returncode:  # no package lists yet
+        subprocess.run(["apt-get", "update"], check=True, capture_output=True)
+        subprocess.run(fetch, cwd=folder, check=True, capture_output=True)
     package = next(folder.glob("busybox-static_*.deb"))
     subprocess.run(["dpkg-deb", "-x", package, folder], check=True, capture_output=True)
     return next(path for path in (folder / "bin/busybox", folder / "usr/bin/busybox") if path.exists())
