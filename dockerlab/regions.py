@@ -8,11 +8,16 @@
 
 The `starter` part may be left out: then the starter has nothing in that place. Regions stand in any file whose
 comments begin with `#` (Python, Dockerfile, YAML, env, shell, TOML, requirement lists). All other files are copied as they are.
+
+A lab that works on files of the course lists them in `include.toml`, place in the lab = place in the repository, and gets them unchanged:
+
+    "app" = "assets/detection-api/app"
 """
 
 from __future__ import annotations
 
 import re
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -20,6 +25,7 @@ from dockerlab.errors import CourseError
 
 SUFFIXES = {".py", ".yaml", ".yml", ".env", ".txt", ".sh", ".toml", ".cfg", ".ini", ".conf"}
 NAMES = {".dockerignore", ".env", ".gitignore", "Makefile"}
+INCLUDE = "include.toml"
 SKIPPED_PARTS = {"__pycache__", ".ipynb_checkpoints", ".pytest_cache", ".ruff_cache", ".DS_Store"}
 MARK = re.compile(r"^(?P<indent>[ \t]*)# ?---+ *(?P<word>solution|starter|end)\b(?P<rest>.*)$")
 
@@ -84,6 +90,28 @@ def source_files(folder: Path) -> dict[PurePath, bytes]:
     found = (path for path in sorted(folder.rglob("*")) if path.is_file())
     relative = ((path, path.relative_to(folder)) for path in found)
     return {PurePath(name): path.read_bytes() for path, name in relative if not SKIPPED_PARTS & set(name.parts) and name.suffix != ".pyc"}
+
+
+def included_files(folder: Path, root: Path) -> dict[PurePath, bytes]:
+    """The files that a lab's include.toml names, by their place in the lab. Raises BuildError for one that does not exist."""
+    listed = folder / INCLUDE
+    if not listed.is_file():
+        return {}
+    where = f"{folder.name}/{INCLUDE}"
+    try:
+        places = tomllib.loads(listed.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise BuildError(f"{where}: not TOML.", f"{error}.", "Write lines like \"app\" = \"assets/detection-api/app\".") from error
+    found: dict[PurePath, bytes] = {}
+    for place, original in places.items():
+        path = root / str(original)
+        if path.is_dir():
+            found |= {PurePath(place) / name: content for name, content in source_files(path).items()}
+        elif path.is_file():
+            found[PurePath(place)] = path.read_bytes()
+        else:
+            raise BuildError(f"{where}: there is no {original}.", fix="Correct the path; it starts at the root of the repository.")
+    return found
 
 
 def derive_bytes(content: bytes, path: PurePath, where: str) -> tuple[bytes, bytes]:

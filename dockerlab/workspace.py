@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 
 from dockerlab import notebooks
 from dockerlab.errors import CourseError
-from dockerlab.regions import SKIPPED_PARTS, derive_bytes, source_files
+from dockerlab.regions import INCLUDE, SKIPPED_PARTS, derive_bytes, included_files, source_files
 from dockerlab.site import ROOT
 
 SOURCE = PurePath("lab.py")
@@ -34,7 +34,9 @@ def derived_files(source: Path, root: Path = ROOT) -> tuple[dict[PurePath, bytes
     Raises BuildError for a source that breaks the rules of regions, tags or lint.
     """
     contents = source_files(source)
-    digest = notebooks.digest(contents)
+    contents.pop(PurePath(INCLUDE), None)
+    included = included_files(source, root)
+    digest = notebooks.digest(contents | included)
     solved: dict[PurePath, bytes] = {}
     starter: dict[PurePath, bytes] = {}
     for path, content in contents.items():
@@ -44,7 +46,7 @@ def derived_files(source: Path, root: Path = ROOT) -> tuple[dict[PurePath, bytes
             solved[NOTEBOOK], starter[NOTEBOOK] = (notebooks.dump(notebook) for notebook in pair)
         else:
             solved[path], starter[path] = derive_bytes(content, path, where)
-    return solved, starter
+    return solved | included, starter | included
 
 
 def starter_files(lab: str, root: Path = ROOT) -> dict[PurePath, bytes]:

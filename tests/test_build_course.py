@@ -91,6 +91,18 @@ def test_a_python_starter_that_does_not_compile_is_an_error() -> None:
         regions.derive_bytes(source, PurePath("app.py"), "app.py")
 
 
+def test_a_lab_gets_files_of_the_course_unchanged(tmp_path: Path) -> None:
+    for name, text in {"assets/api/app/main.py": "# --- solution\n", "assets/model.bin": "m", "sources/labs/01_x/Dockerfile": "FROM scratch\n",
+                       "sources/labs/01_x/include.toml": '"app" = "assets/api/app"\n"model/m.bin" = "assets/model.bin"\n'}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    solved, starter = workspace.derived_files(tmp_path / "sources/labs/01_x", tmp_path)
+    assert solved == starter == {PurePath("Dockerfile"): b"FROM scratch\n", PurePath("app/main.py"): b"# --- solution\n", PurePath("model/m.bin"): b"m"}
+    (tmp_path / "assets/model.bin").unlink()
+    with pytest.raises(BuildError, match=r"01_x/include.toml: there is no assets/model.bin"):
+        workspace.derived_files(tmp_path / "sources/labs/01_x", tmp_path)
+
+
 # lessons
 
 
