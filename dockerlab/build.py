@@ -122,7 +122,7 @@ def build(context: Path | str, *, dockerfile: str = "Dockerfile", tag: str | Non
     client, folder = client or engine.connect(timeout=1800), Path(context)
     if not (folder / dockerfile).is_file():
         raise BuildFailed(f"There is no {dockerfile} in {folder}.", fix="Create it, or name another with `dockerfile=`.")
-    exclude = _ignored(folder, dockerfile)
+    exclude = ignore_patterns(folder, dockerfile)
     names = sorted(docker_context.exclude_paths(str(folder), exclude, dockerfile=dockerfile))
     size = _check_size(folder, names, max_context_bytes)
     arguments = {key: str(value) for key, value in (buildargs or {}).items()}
@@ -340,7 +340,7 @@ def _message(body: bytes) -> str:
         return body.decode(errors="replace").strip()
 
 
-def _ignored(folder: Path, dockerfile: str) -> list[str]:
+def ignore_patterns(folder: Path, dockerfile: str = "Dockerfile") -> list[str]:
     """The patterns of `<dockerfile>.dockerignore`, else of `.dockerignore`."""
     for name in (f"{dockerfile}.dockerignore", ".dockerignore"):
         if (folder / name).is_file():
