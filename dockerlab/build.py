@@ -70,6 +70,11 @@ class Step:
         return self.name.startswith(_HOUSEKEEPING) or not self.name.startswith(("[", "Step"))
 
 
+    def line(self) -> str:
+        """`cached` or its seconds, and its name."""
+        return f"{'cached' if self.cached else f'{self.seconds:5.1f} s':>7}  {self.name}"
+
+
 @dataclass(repr=False)
 class BuildReport:
     """What a build did. `seconds` is from sending the context until the image was there."""
@@ -102,7 +107,7 @@ class BuildReport:
 
     def text(self) -> str:
         """One line an instruction."""
-        return "\n".join(f"{'cached' if step.cached else f'{step.seconds:5.1f} s'}  {step.name}" for step in self.instructions)
+        return "\n".join(step.line() for step in self.instructions)
 
     def __repr__(self) -> str:
         return f"BuildReport({self.tag}: {len(self.instructions)} steps)"

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dockerlab import __version__
 from dockerlab.errors import CourseError
+
+if TYPE_CHECKING:
+    from dockerlab.build import Step
+    from dockerlab.image import ImageReport
 
 # Subcommands that read their own arguments.
 OWN_ARGUMENTS = ("doctor", "ladder")
@@ -101,7 +106,7 @@ def run(args: argparse.Namespace, rest: Sequence[str]) -> int:
         case "inspect":
             from dockerlab import image
 
-            print(image.inspect(args.image))
+            print(_image_text(image.inspect(args.image)))
         case "clean":
             from dockerlab import clean, engine
 
@@ -125,10 +130,33 @@ def _build(args: argparse.Namespace) -> int:
         raise CourseError(f"--build-arg {wrong[0]} has no value.", fix="Write it as NAME=VALUE.")
     report = build.build(
         args.context, dockerfile=args.dockerfile, tag=args.tag, target=args.target,
-        buildargs=dict(pair.split("=", 1) for pair in args.buildargs), no_cache=args.no_cache,
+        buildargs=dict(pair.split("=", 1) for pair in args.buildargs), no_cache=args.no_cache, on_step=_step_printer(),
     )  # fmt: skip
-    print(report)
+    print(f"{report.tag}: {len(report.ran)} steps ran, {len(report.cached)} came from the cache, {report.seconds:.1f} s.")
     return 0
+
+
+def _step_printer() -> Callable[[Step], None]:
+    """Prints each instruction once, when it is done."""
+    printed: set[str] = set()
+
+    def say(step: Step) -> None:
+        if (step.done or step.cached) and not step.internal and step.digest not in printed:
+            printed.add(step.digest)
+            print(step.line(), flush=True)
+
+    return say
+
+
+def _image_text(report: ImageReport) -> str:
+    """An image's layers as a table, then its two sizes."""
+    from dockerlab.image import mb
+
+    return (
+        f"{report.frame().to_string(max_colwidth=60)}\n"
+        f"{mb(report.disk_bytes)} on disk, {mb(report.download_bytes)} to download, {mb(report.wasted_bytes)} wasted; "
+        f"{report.architecture}, runs as {report.user}."
+    )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import types
 
 import pytest
 
-from dockerlab import cli
+from dockerlab import build, cli, image
 from dockerlab.errors import CourseError
 
 
@@ -59,16 +59,33 @@ def test_wrong_arguments_are_two(arguments, capsys) -> None:
 
 def test_build_arguments_reach_build(monkeypatch, capsys) -> None:
     seen = {}
-    fake = types.ModuleType("dockerlab.build")
-    fake.build = lambda context, **options: seen.update(options, context=str(context)) or "the report"
-    monkeypatch.setitem(sys.modules, "dockerlab.build", fake)
-    monkeypatch.setattr("dockerlab.build", fake, raising=False)
+    steps = [build.Step("[1/2] RUN a", "1", cached=True), build.Step("[2/2] RUN b", "2", seconds=1.25, done=True)]
+    report = build.BuildReport("sha256:0", "dockerlab-x:1", steps, seconds=1.5)
+
+    def fake(context, *, on_step, **options) -> build.BuildReport:
+        seen.update(options, context=str(context))
+        for step in (*steps, *steps):
+            on_step(step)
+        return report
+
+    monkeypatch.setattr(build, "build", fake)
     assert cli.main(["build", "here", "-t", "dockerlab-x:1", "--build-arg", "A=b=c", "--no-cache"]) == 0
     assert seen == {
         "context": "here", "dockerfile": "Dockerfile", "tag": "dockerlab-x:1", "target": None, "buildargs": {"A": "b=c"}, "no_cache": True,
     }  # fmt: skip
-    assert capsys.readouterr().out == "the report\n"
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert lines == [" cached  [1/2] RUN a", "  1.2 s  [2/2] RUN b"]
+    assert last == "dockerlab-x:1: 1 steps ran, 1 came from the cache, 1.5 s."
     assert cli.main(["build", "here", "--build-arg", "A"]) == 1
+
+
+def test_inspect_prints_layers_and_both_sizes(monkeypatch, capsys) -> None:
+    layers = [image.Layer("RUN a", 5_000_000, 2_000_000, {"a": 5_000_000}), image.Layer("RUN rm a", 0, 100, {}, ["a"])]
+    monkeypatch.setattr(image, "inspect", lambda name: image.ImageReport(name, layers, {"architecture": "amd64"}))
+    assert cli.main(["inspect", "x"]) == 0
+    *table, last = capsys.readouterr().out.splitlines()
+    assert len(table) == 3 and "RUN rm a" in table[2]
+    assert last == "5.0 MB on disk, 2.0 MB to download, 5.0 MB wasted; amd64, runs as root."
 
 
 def test_no_engine_is_one_message_and_no_traceback(monkeypatch, capsys) -> None:
