@@ -210,12 +210,13 @@ def _customize(base: Base, client: docker.DockerClient, site: Site, folder: Path
     """The script that mmdebstrap runs on the unpacked root: pip, certificate, index, and what to leave out."""
     lines = ["#!/bin/sh", "set -e", 'root="$1"']
     if base.python:
-        pip = folder / "pip.conf"
+        pip, uv = folder / "pip.conf", folder / "uv.toml"
         pip.write_text(_pip_conf(client, site), encoding="utf-8")
+        uv.write_text(_uv_toml(client, site), encoding="utf-8")
         lines += [
             'rm -f "$root/usr/lib/python3.11/EXTERNALLY-MANAGED"',
             'for name in python python3 python3.11; do ln -sf /usr/bin/python3.11 "$root/usr/local/bin/$name"; done',
-            f'cp "{pip}" "$root/etc/pip.conf"',
+            f'mkdir -p "$root/etc/uv" && cp "{uv}" "$root/etc/uv/uv.toml" && cp "{pip}" "$root/etc/pip.conf"',
             'chroot "$root" sh -c "python3.11 $(chroot "$root" sh -c "ls /usr/share/python-wheels/pip-*.whl")/pip --disable-pip-version-check '
             'install -q --root-user-action ignore --no-index --find-links /usr/share/python-wheels --prefix /usr/local pip setuptools"',
             '[ -x "$root/usr/local/bin/pip" ] || { [ ! -d "$root/usr/local/local" ] || cp -a "$root/usr/local/local/." "$root/usr/local/"; rm -rf "$root/usr/local/local"; }',
@@ -252,6 +253,14 @@ def _pip_conf(client: docker.DockerClient, site: Site) -> str:
         lines.append("cert = /etc/ssl/certs/ca-certificates.crt")
     gateway = bridge_gateway(client)
     return "\n".join([*lines, f"trusted-host = {gateway}" if gateway else ""]) + "\n"
+
+
+def _uv_toml(client: docker.DockerClient, site: Site) -> str:
+    """The same for uv, which does not read pip's settings and brings certificate authorities of its own."""
+    gateway = bridge_gateway(client)
+    lines = ["system-certs = true"] if site.ca_bundle else []
+    lines += [f'allow-insecure-host = ["{gateway}"]'] if gateway else []
+    return "\n".join([*lines, *(["[[index]]", f'url = "{site.index_url}"', "default = true"] if site.index_url else [])]) + "\n"
 
 
 def bridge_gateway(client: docker.DockerClient) -> str:

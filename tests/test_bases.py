@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import tomllib
+from types import SimpleNamespace
+
 import docker
 import pytest
 import requests
 
-from dockerlab import bases
+from dockerlab import bases, engine
 from dockerlab.container import Running, running
+from dockerlab.site import Site
 
 pytestmark = pytest.mark.engine
 MANIFEST = {"Accept": ", ".join(f"application/vnd.{kind}+json" for kind in ("docker.distribution.manifest.v2", "oci.image.manifest.v1", "oci.image.index.v1"))}
@@ -64,3 +68,15 @@ class TestRegistry:
         assert config["Cmd"] == ["/etc/docker/registry/config.yml"]
         assert list(config["ExposedPorts"]) == ["5000/tcp"]
         assert list(config["Volumes"]) == ["/var/lib/registry"]
+
+
+def test_uv_is_told_the_same_as_pip() -> None:
+    client = SimpleNamespace(api=SimpleNamespace(inspect_network=lambda name: {"IPAM": {"Config": [{"Gateway": "10.0.0.1"}]}}))
+    told = tomllib.loads(bases._uv_toml(client, Site(index_url="http://10.0.0.1:8901/simple", ca_bundle="/etc/ssl/site.crt")))
+    assert told == {"system-certs": True, "allow-insecure-host": ["10.0.0.1"], "index": [{"url": "http://10.0.0.1:8901/simple", "default": True}]}
+
+
+def test_pip_and_uv_both_find_packages_in_the_slim_base(client: docker.DockerClient) -> None:
+    bases.ensure(bases.SLIM, client)
+    command = "pip install --quiet uv && uv pip install --system --quiet itsdangerous && python -c 'import itsdangerous; print(\"found\")'"
+    assert client.containers.run(bases.SLIM, ["sh", "-c", command], remove=True, labels=engine.labels(kind="test")).decode().strip() == "found"
