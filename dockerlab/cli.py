@@ -141,7 +141,7 @@ def _step_printer() -> Callable[[Step], None]:
     printed: set[str] = set()
 
     def say(step: Step) -> None:
-        if (step.done or step.cached) and not step.internal and step.digest not in printed:
+        if (step.done or step.cached) and not (step.internal or step.error or step.digest in printed):
             printed.add(step.digest)
             print(step.line(), flush=True)
 
