@@ -65,6 +65,12 @@ class Step:
         return (match.group(1) or "") if match else ""
 
     @property
+    def number(self) -> int:
+        """Its place in its stage, as BuildKit counts: the 3 of "[3/7] COPY app app"; 0 where it has none."""
+        match = re.match(r"\[(?:\S+ )?(\d+)/\d+\]", self.name)
+        return int(match.group(1)) if match else 0
+
+    @property
     def internal(self) -> bool:
         """Whether it is the builder's own housekeeping rather than an instruction of the Dockerfile."""
         return self.name.startswith(_HOUSEKEEPING) or not self.name.startswith(("[", "Step"))
@@ -87,8 +93,16 @@ class BuildReport:
 
     @property
     def instructions(self) -> list[Step]:
-        """The steps that stand in the Dockerfile, without the FROM lines, which do nothing once the base is here."""
-        return [step for step in self.steps if not step.internal and "] FROM " not in step.name]
+        """The steps that stand in the Dockerfile, without the FROM lines, which do nothing once the base is here.
+
+        In the order they started; within a stage in that of the Dockerfile, since cached steps are found in any order.
+        """
+        steps = [step for step in self.steps if not step.internal and "] FROM " not in step.name]
+        stages: dict[str, list[Step]] = {}
+        for step in steps:
+            stages.setdefault(step.stage, []).append(step)
+        following = {stage: iter(sorted(each, key=lambda step: step.number)) for stage, each in stages.items()}
+        return [next(following[step.stage]) for step in steps]
 
     @property
     def ran(self) -> list[str]:
@@ -101,8 +115,8 @@ class BuildReport:
         return [step.name for step in self.instructions if step.cached]
 
     def frame(self) -> pd.DataFrame:
-        """One row an instruction, in the order they started: step, stage, seconds, cached."""
-        rows = [(step.name, step.stage, round(step.seconds, 2), step.cached) for step in sorted(self.instructions, key=lambda s: s.started)]
+        """One row an instruction: step, stage, seconds, cached."""
+        rows = [(step.name, step.stage, round(step.seconds, 2), step.cached) for step in self.instructions]
         return pd.DataFrame(rows, columns=["step", "stage", "seconds", "cached"])
 
     def text(self) -> str:

@@ -68,6 +68,13 @@ def test_recorded_build(tmp_path: Path) -> None:
     assert isinstance(build_timeline(report), Figure)
 
 
+def test_cached_steps_stand_in_the_order_of_the_dockerfile() -> None:
+    names = ["[5/5] RUN b", "[4/5] COPY a .", "[left 2/2] RUN x", "[2/5] WORKDIR /app", "[1/5] FROM base", "[3/5] RUN a"]
+    report = BuildReport("sha256:0", None, [Step(name, cached=True, done=True) for name in names])
+    assert [step.number for step in report.instructions] == [2, 3, 2, 4, 5]
+    assert report.cached[2] == "[left 2/2] RUN x"
+
+
 def test_recorded_failure_names_line_and_log(tmp_path: Path) -> None:
     text = "FROM python:3.11-slim-bookworm AS left\nRUN echo left\nFROM python:3.11-slim-bookworm\n# why\nRUN echo it breaks here && exit 7\n"
     with pytest.raises(BuildFailed, match=r"line 5 failed: RUN echo it breaks here && exit 7\n    it breaks here") as caught:
