@@ -1,0 +1,103 @@
+"""Compose projects: always taken down, labelled, the failing service named; the graph is read off recorded output."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import docker
+import pytest
+import requests
+
+from dockerlab import engine
+from dockerlab.stack import StackFailed, graph, labelled, running_stack
+
+HEALTHY = """
+services:
+  web:
+    image: {image}
+    command: [httpd, -f, -p, "8000", -h, /bin]
+    ports: ["127.0.0.1::8000"]
+    healthcheck: {{test: ["CMD", "test", "-e", "/bin/ls"], interval: 1s, start_period: 5s, start_interval: 0.2s}}
+    volumes: ["data:/data"]
+  side:
+    image: {image}
+    command: [sleep, "300"]
+    depends_on: {{web: {{condition: service_healthy}}}}
+    init: true
+volumes:
+  data:
+"""
+
+
+def _left(client: docker.DockerClient, project: str) -> list[str]:
+    mine = {"label": f"com.docker.compose.project={project}"}
+    found = [*client.containers.list(all=True, filters=mine), *client.networks.list(filters=mine), *client.volumes.list(filters=mine)]
+    return [each.name for each in found]
+
+
+@pytest.mark.engine
+def test_a_stack_is_up_labelled_reachable_and_gone(client: docker.DockerClient, tiny_image: str, tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text(HEALTHY.format(image=tiny_image))
+    with running_stack(tmp_path, timeout=60) as stack:
+        assert [(each.service, each.state, each.health) for each in stack.services()] == [("side", "running", ""), ("web", "running", "healthy")]
+        assert requests.get(stack.url("web", 8000) + "/ls", timeout=5).ok
+        assert stack.execute("web", "echo", "hello") == "hello\n"
+        assert len(_left(client, stack.project)) == 4
+        for each in client.containers.list(filters={"label": f"com.docker.compose.project={stack.project}"}):
+            assert each.labels[engine.COURSE_LABEL] == "1"
+        with pytest.raises(StackFailed, match="does not publish"):
+            stack.url("side", 8000)
+    assert _left(client, stack.project) == []
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("command", ['["sh", "-c", "echo the disk is on fire; exit 3"]'])
+def test_the_failing_service_is_named_with_its_last_lines(client: docker.DockerClient, tiny_image: str, tmp_path: Path, command: str) -> None:
+    (tmp_path / "compose.yaml").write_text(f"services:\n  good:\n    image: {tiny_image}\n    command: [sleep, '100']\n    init: true\n"
+                                           f"  bad:\n    image: {tiny_image}\n    command: {command}\n")
+    with pytest.raises(StackFailed) as caught, running_stack(tmp_path, project="dockerlab-test-failing", timeout=30):
+        pass
+    assert "bad ended with exit code 3" in caught.value.what and "on fire" in caught.value.why
+    assert _left(client, "dockerlab-test-failing") == []
+
+
+@pytest.mark.engine
+def test_an_error_in_the_block_takes_the_stack_down(client: docker.DockerClient, tiny_image: str, tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text(HEALTHY.format(image=tiny_image))
+    with pytest.raises(ZeroDivisionError), running_stack(tmp_path, project="dockerlab-test-error", timeout=60):
+        raise ZeroDivisionError
+    assert _left(client, "dockerlab-test-error") == []
+
+
+def test_a_file_that_is_no_project(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text("services:\n  web:\n    imagee: x\n")
+    with pytest.raises(StackFailed, match="imagee"), running_stack(tmp_path):
+        pass
+
+
+CONFIG = {
+    "services": {
+        "api": {"build": {"context": "."}, "networks": {"front": None, "back": None}, "ports": [{"published": "8000", "target": 8000}],
+                "depends_on": {"redis": {"condition": "service_healthy"}, "db": {"condition": "service_started"}}},
+        "db": {"image": "postgres:15-bookworm", "networks": {"back": None}, "volumes": [{"source": "rows", "target": "/var/lib/postgresql/data"}]},
+        "redis": {"image": "redis:7-bookworm", "networks": {"back": None}},
+    },
+    "networks": {"front": {}, "back": {}, "other": {"external": True}},
+    "volumes": {"rows": None},
+}
+
+
+def test_the_graph_says_who_asks_for_what() -> None:
+    drawn = graph(CONFIG)
+    assert drawn.services == {"api": "built here", "db": "postgres:15-bookworm", "redis": "redis:7-bookworm"}
+    assert drawn.networks == {"back": ("api", "db", "redis"), "front": ("api",)}
+    assert drawn.volumes == {"db": ("rows → /var/lib/postgresql/data",)}
+    assert drawn.ports == {"api": ("8000 → 8000",)}
+    assert drawn.depends == {"api": ("db", "redis")}
+
+
+def test_labels_reach_everything_but_what_is_external() -> None:
+    override = labelled(CONFIG, {"a": "1"})
+    assert override["services"]["api"] == {"labels": {"a": "1"}, "build": {"labels": {"a": "1"}}}
+    assert override["services"]["db"] == {"labels": {"a": "1"}}
+    assert set(override["networks"]) == {"front", "back"} and set(override["volumes"]) == {"rows"}
