@@ -22,6 +22,7 @@ from typing import IO, Any
 import docker
 import pandas as pd
 import requests
+from docker.types import CancellableStream
 from docker.utils import build as docker_context
 
 from dockerlab import _buildkit_pb2 as pb
@@ -42,6 +43,32 @@ class ContextTooLarge(CourseError):
 
 class EngineStopped(CourseError):
     """The engine went away during the build."""
+
+
+class BuildCancelled(CourseError):
+    """Somebody asked for the end of this build."""
+
+
+class Cancel:
+    """Hand it to `build` and call `request()` from another thread: the engine ends that build, and `build` raises BuildCancelled."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._stream: CancellableStream | None = None
+
+    def request(self) -> None:
+        """Close the connection of the build, now or as soon as it is there; the engine then ends the build."""
+        self.requested = True
+        if self._stream is not None:
+            with contextlib.suppress(OSError):
+                self._stream.close()
+
+    def watch(self, chunks: Iterator[bytes], response: requests.Response) -> Iterator[bytes]:
+        """The same chunks, which end when the build is cancelled."""
+        self._stream = CancellableStream(chunks, response)
+        if self.requested:
+            self.request()
+        return self._stream
 
 
 @dataclass
@@ -130,11 +157,12 @@ class BuildReport:
 def build(context: Path | str, *, dockerfile: str = "Dockerfile", tag: str | None = None, buildargs: Mapping[str, str] | None = None,
           target: str | None = None, no_cache: bool = False, labels: Mapping[str, str] | None = None,
           on_step: Callable[[Step], None] | None = None, backend: str = "buildkit", client: docker.DockerClient | None = None,
-          max_context_bytes: int = MAX_CONTEXT_BYTES, network: str | None = None) -> BuildReport:
+          max_context_bytes: int = MAX_CONTEXT_BYTES, network: str | None = None, cancel: Cancel | None = None) -> BuildReport:
     """Build `context` and return the report; `on_step` is called whenever a step starts, ends or is found in the cache.
 
     `backend` is "buildkit" or "classic"; `network` is the network of RUN steps ("none", "host"), the engine's default where None.
-    An interrupt closes the connection, and the engine stops the build. Raises BuildFailed, ContextTooLarge or EngineStopped.
+    An interrupt, or `cancel.request()` from another thread, closes the connection, and the engine stops the build.
+    Raises BuildFailed, ContextTooLarge, BuildCancelled or EngineStopped.
     """
     if backend not in _TRACES:
         raise CourseError(f"There is no back end {backend!r}.", fix=f"Use one of: {', '.join(_TRACES)}.")
@@ -153,9 +181,13 @@ def build(context: Path | str, *, dockerfile: str = "Dockerfile", tag: str | Non
     started = datetime.now(UTC)
     try:
         with _archive(folder, names, dockerfile) as archive:
-            trace = _post(client, archive, query, _TRACES[backend](on_step))
+            trace = _post(client, archive, query, _TRACES[backend](on_step), cancel)
     except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
+        if cancel and cancel.requested:
+            raise _cancelled() from error
         raise _stopped(type(error).__name__) from error
+    if cancel and cancel.requested and not trace.image_id:
+        raise _cancelled()
     if trace.error and not trace.failed() and re.search(_SHUTDOWN, trace.error):
         raise _stopped(trace.error.strip().rstrip("."))
     if trace.error:
@@ -166,7 +198,7 @@ def build(context: Path | str, *, dockerfile: str = "Dockerfile", tag: str | Non
     return BuildReport(trace.image_id, tag, trace.steps(), seconds, size)
 
 
-def _post(client: docker.DockerClient, archive: IO[bytes], query: dict[str, str], trace: Trace) -> Trace:
+def _post(client: docker.DockerClient, archive: IO[bytes], query: dict[str, str], trace: Trace, cancel: Cancel | None) -> Trace:
     """Send the context and feed the answer to `trace`; leaving early, by an interrupt too, closes the connection."""
     api = client.api
     response = api.post(f"{api.base_url}/v{api.api_version}/build", params=query, data=archive, stream=True,
@@ -175,9 +207,14 @@ def _post(client: docker.DockerClient, archive: IO[bytes], query: dict[str, str]
         if not response.ok:
             message = _message(response.content)
             raise BuildFailed(f"The engine refused the build: {message}.", *_cause(message))
-        for entry in _entries(response.iter_content(None)):
+        chunks = response.iter_content(None)
+        for entry in _entries(cancel.watch(chunks, response) if cancel else chunks):
             trace.add(entry)
     return trace
+
+
+def _cancelled() -> BuildCancelled:
+    return BuildCancelled("The build was cancelled.", fix="Build again when you like: finished steps are in the cache.")
 
 
 def _stopped(reason: str) -> EngineStopped:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from matplotlib.figure import Figure
 from dockerlab import build as module
 from dockerlab.build import BuildFailed, BuildReport, ContextTooLarge, Trace, build
 from dockerlab.charts.timeline import compare_timelines
+from dockerlab.container import wait_until
 
 pytestmark = pytest.mark.engine
 
@@ -122,10 +122,16 @@ def test_an_interrupt_stops_the_build_on_the_engine(make: Callable[..., BuildRep
 
     with pytest.raises(KeyboardInterrupt):
         make(f"FROM BASE\nRUN sleep {marker}\n", no_cache=True, on_step=interrupt)
-    deadline = time.monotonic() + 15
-    while _runs(marker) and time.monotonic() < deadline:
-        threading.Event().wait(0.2)
-    assert not _runs(marker)
+    assert wait_until(lambda: not _runs(marker), 15)
+
+
+@pytest.mark.parametrize("backend", ["buildkit", "classic"])
+def test_another_thread_can_cancel(make: Callable[..., BuildReport], backend: str) -> None:
+    marker, cancel = f"42{os.getpid() % 1000:03d}", module.Cancel()
+    threading.Thread(target=lambda: wait_until(lambda: _runs(marker), 20) and cancel.request(), daemon=True).start()
+    with pytest.raises(module.BuildCancelled):
+        make(f"FROM BASE\nRUN sleep {marker}\n", no_cache=True, cancel=cancel, backend=backend)
+    assert wait_until(lambda: not _runs(marker), 15)
 
 
 def _runs(marker: str) -> bool:
