@@ -70,12 +70,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser().error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         return run(args, rest)
-    except CourseError as error:
-        print("\n".join(part for part in (error.what, error.why, error.fix) if part), file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return 130
+    except Exception as error:
+        from dockerlab import engine_errors
+
+        plain = engine_errors.explain(error)
+        if plain is None:
+            raise
+        print("\n".join(part for part in (plain.what, plain.why, plain.fix) if part), file=sys.stderr)
+        return 1
 
 
 def run(args: argparse.Namespace, rest: Sequence[str]) -> int:

@@ -14,7 +14,7 @@ import requests
 from docker.errors import APIError, ImageNotFound, NotFound
 from docker.models.containers import Container
 
-from dockerlab import engine
+from dockerlab import engine, engine_errors
 from dockerlab.errors import CourseError
 
 
@@ -58,7 +58,7 @@ def running(image: str, *, command: list[str] | str | None = None, port: int = 8
     except ImageNotFound as error:
         raise ContainerFailed(f"There is no image {image} on the engine.", fix="Build it first, or run `dockerlab bases`.") from error
     except APIError as error:
-        raise ContainerFailed(f"The engine refused to create the container: {error.explanation}.", fix="Read the reason above.") from error
+        raise ContainerFailed(f"The engine refused to create the container: {error.explanation}.", fix=_advice(str(error.explanation))) from error
     try:
         try:
             container.start()
@@ -129,8 +129,5 @@ def _last_lines(container: Container) -> str:
 
 
 def _advice(explanation: str) -> str:
-    if "already allocated" in explanation or "already in use" in explanation:
-        return "That port is taken: let the kernel choose one, or stop what uses it (`docker ps`)."
-    if "executable file not found" in explanation or "no such file" in explanation:
-        return "The command is not in the image: compare CMD and ENTRYPOINT with what the image holds."
-    return "Read the reason above; `docker events` shows what the engine tried."
+    _, fix = engine_errors.advice(explanation)
+    return fix or "Read the reason above; `docker events` shows what the engine tried."

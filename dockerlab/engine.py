@@ -18,11 +18,15 @@ import docker
 import requests
 from docker.errors import DockerException
 
+from dockerlab import engine_errors, engine_process
 from dockerlab.errors import CourseError
 
 COURSE_LABEL = "dockerlab.course"
 OWNER_LABEL = "dockerlab.owner"
 KIND_LABEL = "dockerlab.kind"
+PROCESS_LABEL = engine_process.LABEL
+# What is made to be used after the process that made it has ended.
+LASTING_KINDS = ("image", "base", "index")
 NAME_PREFIX = "dockerlab-"
 PROBE_SECONDS = 30
 
@@ -38,8 +42,13 @@ def owner() -> str:
 
 
 def labels(**extra: str) -> dict[str, str]:
-    """The labels of everything that the course makes: `dockerlab.course=1` and the learner's name."""
-    return {COURSE_LABEL: "1", OWNER_LABEL: owner(), **{f"dockerlab.{key}": value for key, value in extra.items()}}
+    """The labels of everything that the course makes: `dockerlab.course=1` and the learner's name.
+
+    What is not of a lasting kind also names this process: when that has died, a notebook's killed kernel for instance, the next
+    `connect` removes what it left. A container that shall outlive its notebook says `labels(process="")`.
+    """
+    process = {} if extra.get("kind") in LASTING_KINDS else {PROCESS_LABEL: engine_process.mark()}
+    return {COURSE_LABEL: "1", OWNER_LABEL: owner(), **process, **{f"dockerlab.{key}": value for key, value in extra.items()}}
 
 
 @dataclass(frozen=True)
@@ -132,14 +141,19 @@ def connect(timeout: float = 120) -> docker.DockerClient:
     """Connect to the engine that the `docker` command line would use, else to the first socket that answers.
 
     Looks at DOCKER_HOST, the current docker context, the default socket, then the sockets of rootless Docker, Colima, OrbStack,
-    Docker Desktop and Podman. `timeout` is in seconds, per request. Raises EngineUnavailable where none answers.
+    Docker Desktop and Podman. `timeout` is in seconds, per request. Also removes what a process of this learner left when it was
+    killed, and makes a notebook show docker-py's errors without their stack. Raises EngineUnavailable where none answers.
     """
+    engine_errors.speak_plainly()
     failures: list[tuple[Endpoint, Exception]] = []
     for endpoint in endpoints():
         try:
-            return _open(endpoint, timeout)
+            client = _open(endpoint, timeout)
         except (DockerException, requests.RequestException, OSError, ValueError) as error:
             failures.append((endpoint, error))
+        else:
+            engine_process.sweep(client)
+            return client
     raise _unavailable(failures)
 
 
