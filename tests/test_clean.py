@@ -116,3 +116,26 @@ def test_bases_stay_unless_everything_goes(client, tiny_image, learner, name, mo
     assert clean.clean(client, everything=True).images == 1
     with pytest.raises(NotFound):
         client.images.get(tag)
+
+
+@pytest.mark.engine
+def test_a_label_of_ones_own_takes_its_objects_and_no_others(client, tiny_image, name) -> None:
+    wanted, other = {"dockerlab.lesson": f"t{name}"}, {"dockerlab.lesson": f"t{name}-neighbour"}
+    client.containers.create(tiny_image, "true", labels=wanted, name=f"dockerlab-{name}")
+    client.volumes.create(f"dockerlab-{name}", labels=wanted)
+    client.networks.create(f"dockerlab-{name}", labels=wanted)
+    stays = [client.containers.create(tiny_image, "true", labels=other, name=f"dockerlab-{name}-2"), client.volumes.create(f"dockerlab-{name}-2", labels=other)]
+    holder = client.containers.create(tiny_image, "true", labels=wanted)
+    image = holder.commit(f"dockerlab-{name}", "1", changes=[f"LABEL dockerlab.lesson=t{name}"])
+    image.tag(f"dockerlab-{name}", "2")
+    try:
+        report = clean.remove_labelled(client, f"dockerlab.lesson=t{name}")
+        assert (report.containers, report.networks, report.volumes, report.images, report.kept) == (2, 1, 1, 1, ())
+        with pytest.raises(NotFound):
+            client.images.get(f"dockerlab-{name}:2")
+        assert client.containers.get(stays[0].id) and client.volumes.get(stays[1].name)
+        again = clean.remove_labelled(client, f"dockerlab.lesson=t{name}")
+        assert (again.containers, again.networks, again.volumes, again.images) == (0, 0, 0, 0)
+    finally:
+        for each in stays:
+            each.remove()
