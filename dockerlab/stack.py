@@ -144,6 +144,7 @@ def running_stack(folder: Path | str, *, files: Sequence[str] = ("compose.yaml",
             yield stack
         finally:
             stack.down(volumes=not keep_volumes)
+            stack.files = tuple(files)  # the override is about to go
 
 
 def labelled(config: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str, Any]:

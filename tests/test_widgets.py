@@ -10,18 +10,25 @@ from pathlib import Path
 
 import docker
 import ipywidgets
+import pandas as pd
 import psutil
 import pytest
 
 from dockerlab import engine
 from dockerlab.build import BuildCancelled, Step
+from dockerlab.charts.limits import latency_under_limits
+from dockerlab.charts.stack import columns, stack_svg
 from dockerlab.container import remove, wait_until
 from dockerlab.detect import Answer
 from dockerlab.image import ImageReport, Layer
-from dockerlab.widgets import BuildTimeline, ContainerConsole, LayerExplorer, close_all, compare_builds
+from dockerlab.limits import UnderLimits, frame
+from dockerlab.stack import Service, graph, running_stack
+from dockerlab.widgets import BuildTimeline, ContainerConsole, LadderChart, LayerExplorer, LimitSliders, StackGraph, close_all, compare_builds
+from dockerlab.widgets import ladder as ladder_module
 from dockerlab.widgets.console import Load, load, sparkline, state_of
 from dockerlab.widgets.layers import ALL, lines, tree, tree_html, wasted_html
 from dockerlab.widgets.playground import time_split
+from dockerlab.widgets.stack import states
 from dockerlab.widgets.timeline import bar_html, spans
 
 
@@ -205,3 +212,72 @@ def test_the_time_split_states_its_finding() -> None:
 
 def test_a_sparkline_of_nothing_is_still_drawn() -> None:
     assert "<svg" in sparkline([], "cpu") and "cpu" in sparkline([0.0, 1.0], "cpu")
+
+
+LADDER = pd.DataFrame({"rung": ["naive", "minimal"], "disk_bytes": [6.7e9, 1.6e8], "download_bytes": [3.4e9, 6e7], "build_seconds": [90.0, 60.0],
+                       "rebuild_seconds": [80.0, 0.5], "cold_start_seconds": [2.7, 0.9], "latency_p50_ms": [40.0, 20.0]})
+
+
+def test_the_ladder_switches_between_measures_and_shows_dockerfiles() -> None:
+    chart = LadderChart(LADDER)
+    assert chart.text().splitlines() == ["disk: minimal needs 41.9 times less than naive", "naive            6,700 MB", "minimal            160 MB"]
+    chart.switch.value = "rebuild"
+    assert "160.0 times less" in chart.text() and "0.50 s" in chart.text()
+    chart.show("minimal")
+    assert "FROM gcr.io/distroless" in chart._file.value
+    assert set(ladder_module.MEASURES) == {"disk", "download", "build", "rebuild", "start", "latency"}
+
+
+ALIVE, DEAD = UnderLimits(256, 1.0, 40.0, 60.0, None, False), UnderLimits(32, 0.5, None, None, 137, True)
+
+
+def test_limits_in_words_rows_and_a_chart() -> None:
+    assert str(ALIVE) == "256 MB, 1 CPUs: 40 ms (slowest 60 ms)"
+    assert str(DEAD) == "32 MB, 0.5 CPUs: killed by the kernel for memory, exit code 137"
+    assert list(frame([ALIVE, DEAD])["outcome"]) == ["answers", "OOM killed"]
+    slow = UnderLimits(256, 0.25, 200.0, 300.0, None, False)
+    assert latency_under_limits([ALIVE, slow, DEAD]).axes[0].get_title(loc="left") == (
+        "At 0.25 CPUs an answer takes 5.0 times as long as at 1; 1 of 3 tries were killed")
+    assert latency_under_limits([DEAD]).axes[0].get_title(loc="left") == "No try survived its memory limit"
+
+
+@pytest.mark.engine
+def test_sliders_state_their_command_and_tell_what_happened(tiny_image: str) -> None:
+    sliders = LimitSliders(tiny_image)
+    sliders.memory.value, sliders.cpus.value = 64, 0.5
+    assert sliders.command == f"docker run --memory 64m --memory-swap 64m --cpus 0.5 {tiny_image}"
+    sliders.run.click()
+    sliders.wait(60)
+    assert sliders.tries[0].exit_code == 0 and not sliders.tries[0].survived  # a shell without input ends at once
+    assert "ended, exit code 0" in sliders.note.value and not sliders.run.disabled
+
+
+CONFIG = {"services": {"api": {"image": "api", "networks": {"back": None}, "depends_on": {"db": {}}, "ports": [{"published": "80", "target": 8000}]},
+                       "db": {"image": "postgres", "networks": {"back": None}, "volumes": [{"source": "rows", "target": "/data"}]}}}
+
+
+def test_the_picture_of_a_stack_reads_from_left_to_right() -> None:
+    drawn = graph(CONFIG)
+    assert columns(drawn) == {"api": 0, "db": 1}
+    svg = stack_svg(drawn, {"api": "unhealthy"})
+    for said in ("✗ unhealthy", "⇅ port 80 → 8000", "rows → /data", "network back"):
+        assert said in svg
+    circle = graph({"services": {name: {"image": "x", "depends_on": {other: {}}} for name, other in (("a", "b"), ("b", "a"))}})
+    assert stack_svg(circle).startswith("<svg")
+
+
+def test_the_worst_container_speaks_for_its_service() -> None:
+    several = [Service("api", "api-1", "running", "healthy", 0), Service("api", "api-2", "exited", "", 1), Service("db", "db-1", "running", "", 0)]
+    assert states(several) == {"api": "exited", "db": "running"}
+
+
+@pytest.mark.engine
+def test_the_graph_follows_the_stack_until_it_is_down(tiny_image: str, tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text(f"services:\n  one:\n    image: {tiny_image}\n    command: [sh, -c, 'echo hello; sleep 100']\n    init: true\n")
+    with running_stack(tmp_path, timeout=60) as stack:
+        drawn = StackGraph(stack)
+        assert wait_until(lambda: drawn.states == {"one": "running"}, 20)
+        drawn.show("one")
+        assert wait_until(lambda: "hello" in drawn._log.value, 10)
+        assert "running" in drawn.text() and "▶ running" in drawn._picture.value
+    assert wait_until(lambda: "is down" in drawn.note.value, 10)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import io
 import threading
 from collections.abc import Callable, Sequence
 from html import escape
@@ -18,6 +19,7 @@ import ipywidgets as widgets
 import requests
 from docker.errors import APIError, DockerException, NotFound
 from IPython import get_ipython
+from matplotlib.figure import Figure
 
 from dockerlab import engine
 from dockerlab.errors import CourseError
@@ -101,7 +103,7 @@ class Instrument:
             self._client = None
         if _OPEN.get(self._key) is self:
             del _OPEN[self._key]
-        _close_tree(self.box)
+        close_tree(self.box)
 
     def interrupt(self) -> None:
         """Unblock the background work; a subclass that waits for a stream closes it here."""
@@ -147,9 +149,10 @@ def _cell(kind: str) -> str:
     return f"{kind}@{metadata.get('cellId') or (metadata.get('vscode') or {}).get('cellId') or ''}"
 
 
-def _close_tree(widget: widgets.Widget) -> None:
+def close_tree(widget: widgets.Widget) -> None:
+    """Free a widget with all that it holds."""
     for child in getattr(widget, "children", ()):
-        _close_tree(child)
+        close_tree(child)
     for part in (getattr(widget, "layout", None), getattr(widget, "style", None), widget):
         if isinstance(part, widgets.Widget):
             part.close()
@@ -160,6 +163,13 @@ def button(text: str, action: Callable[[], None], tooltip: str = "", icon: str =
     made = widgets.Button(description=text, tooltip=tooltip or text, icon=icon, layout=widgets.Layout(width="auto"))
     made.on_click(lambda _: action())
     return made
+
+
+def png(figure: Figure) -> bytes:
+    """A figure for widgets.Image."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", facecolor="white")
+    return buffer.getvalue()
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

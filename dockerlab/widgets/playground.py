@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import tempfile
 import time
 from pathlib import Path
@@ -45,8 +44,8 @@ class DetectionPlayground(live.Instrument):
                 began = time.perf_counter()
                 self.answer = detect(self.url, picture, self._confidence.value)
                 self.round_trip_ms = (time.perf_counter() - began) * 1000
-                self._picture.value, self._picture.format = _png(draw(picture, self.answer)), "png"
-            self._times.value = _png(time_split(self.answer, self.round_trip_ms))
+                self._picture.value, self._picture.format = live.png(draw(picture, self.answer)), "png"
+            self._times.value = live.png(time_split(self.answer, self.round_trip_ms))
             self.say(f"{self.answer.summary()}; {self.round_trip_ms:.0f} ms from send to answer.")
         finally:
             self.send.disabled = False
@@ -82,8 +81,3 @@ def time_split(answer: Answer, round_trip_ms: float) -> Figure:
     state_finding(axes, f"Inference takes {share:.0%} of the {round_trip_ms:.0f} ms")
     return figure
 
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", facecolor="white")
-    return buffer.getvalue()
