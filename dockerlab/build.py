@@ -32,6 +32,8 @@ from dockerlab.errors import CourseError
 MAX_CONTEXT_BYTES = 500_000_000
 _HOUSEKEEPING = ("[internal]", "exporting to", "importing cache", "resolve image config", "docker-image://", "preparing build cache")
 
+_PLACE = re.compile(r"\[\s*(?:(?P<stage>\S+)\s+)?(?P<number>\d+)/\d+\]")  # numbers below 10 are padded where there are more
+
 
 class BuildFailed(CourseError):
     """A step of the build failed, or the Dockerfile cannot be read."""
@@ -88,14 +90,14 @@ class Step:
     @property
     def stage(self) -> str:
         """The stage it belongs to, "" where the Dockerfile names none."""
-        match = re.match(r"\[(?:(\S+) )?\d+/\d+\]", self.name)
-        return (match.group(1) or "") if match else ""
+        match = _PLACE.match(self.name)
+        return (match["stage"] or "") if match else ""
 
     @property
     def number(self) -> int:
         """Its place in its stage, as BuildKit counts: the 3 of "[3/7] COPY app app"; 0 where it has none."""
-        match = re.match(r"\[(?:\S+ )?(\d+)/\d+\]", self.name)
-        return int(match.group(1)) if match else 0
+        match = _PLACE.match(self.name)
+        return int(match["number"]) if match else 0
 
     @property
     def internal(self) -> bool:

@@ -75,6 +75,14 @@ def test_cached_steps_stand_in_the_order_of_the_dockerfile() -> None:
     assert report.cached[2] == "[left 2/2] RUN x"
 
 
+@pytest.mark.parametrize(("name", "stage", "number"), [
+    ("[3/7] COPY app app", "", 3), ("[ 3/12] COPY app app", "", 3), ("[stage-1  3/12] RUN a", "stage-1", 3), ("[left 2/2] RUN x", "left", 2),
+    ("[internal] load build context", "", 0), ("exporting to image", "", 0),
+])
+def test_the_place_of_a_step(name: str, stage: str, number: int) -> None:
+    assert (Step(name).stage, Step(name).number) == (stage, number)
+
+
 def test_recorded_failure_names_line_and_log(tmp_path: Path) -> None:
     text = "FROM python:3.11-slim-bookworm AS left\nRUN echo left\nFROM python:3.11-slim-bookworm\n# why\nRUN echo it breaks here && exit 7\n"
     with pytest.raises(BuildFailed, match=r"line 5 failed: RUN echo it breaks here && exit 7\n    it breaks here") as caught:
