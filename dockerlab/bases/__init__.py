@@ -1,0 +1,205 @@
+"""Make the base images of the course present: already here, pulled, from a mirror, from a bundle, or made from Debian.
+
+Dockerfiles name plain public images. Where no registry answers, a stand-in is put under the same name (`debian.make`),
+labelled as a stand-in. `recipes` says what each is made of; this module says where a base comes from, and in which order it tries.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import docker
+import requests
+import zstandard
+from docker.errors import APIError, DockerException, ImageNotFound
+
+from dockerlab import engine
+from dockerlab.bases import debian
+from dockerlab.bases.debian import STANDIN_LABEL, Offline, bridge_gateway, debian_sources
+from dockerlab.bases.recipes import BASES, COURSE_BASES, DEBIAN, DISTROLESS, FULL, POSTGRES, REDIS, REGISTRY, SLIM, Base
+from dockerlab.errors import CourseError
+from dockerlab.site import Site, load_site
+
+__all__ = [
+    "BASES", "COURSE_BASES", "DEBIAN", "DISTROLESS", "FULL", "POSTGRES", "REDIS", "REGISTRY", "SLIM", "STANDIN_LABEL", "Base", "BaseMissing", "BaseState",
+    "bridge_gateway", "debian_sources", "ensure", "ensure_all", "present", "save", "standin_note",
+]  # fmt: skip
+PROBE_SECONDS = 4
+_loading = threading.Lock()
+
+
+class BaseMissing(CourseError):
+    """A base image is not on the engine and could not be brought there."""
+
+
+@dataclass(frozen=True)
+class BaseState:
+    """Where a base came from: here, pull, mirror, bundle or debian; seconds taken to bring it."""
+
+    name: str
+    source: str
+    seconds: float
+
+
+def present(client: docker.DockerClient, name: str) -> bool:
+    """Whether the engine holds this image. Asks the engine."""
+    try:
+        client.images.get(name)
+    except ImageNotFound:
+        return False
+    return True
+
+
+def standin_note(client: docker.DockerClient, name: str) -> str:
+    """One sentence about a base: official, or a stand-in and how it differs. Asks the engine."""
+    label = (client.images.get(name).labels or {}).get(STANDIN_LABEL)
+    return f"{name} is a stand-in made from Debian packages: {label}." if label else f"{name} is the image that its publisher made."
+
+
+def ensure(name: str, client: docker.DockerClient, site: Site | None = None, source: str | None = None) -> BaseState:
+    """Make one base present on the engine; the first source that works wins.
+
+    `source` is one of site.BASES_SOURCES. Raises BaseMissing when none works.
+    """
+    site = site or load_site()
+    source = source or site.bases_source
+    if present(client, name):
+        return BaseState(name, "here", 0.0)
+    started, failures = time.monotonic(), {}
+    for each in _SOURCES if source == "auto" else (source,):
+        try:
+            _SOURCES[each](name, client, site)
+            return BaseState(name, each, time.monotonic() - started)
+        except (CourseError, DockerException, requests.RequestException, OSError, subprocess.SubprocessError) as error:
+            failures[each] = error
+    raise _missing(name, failures)
+
+
+def _missing(name: str, failures: dict[str, Exception]) -> BaseMissing:
+    """What to tell when no source worked: one plain sentence where the network is what is missing."""
+    what = f"The base image {name} is not on the engine"
+    if isinstance(failures.get("debian"), Offline) and ("pull" not in failures or isinstance(failures["pull"], Offline)):
+        return BaseMissing(f"{what}, and this machine reaches no network that has it.",
+                           fix="Connect and run `dockerlab bases`, or set bases_bundle in course.local.toml to a file of saved bases.")  # fmt: skip
+    reasons = "; ".join(f"{source}: {(str(error).strip() or type(error).__name__).splitlines()[0].rstrip('.')}" for source, error in failures.items())
+    return BaseMissing(f"{what}.", f"{reasons}.", "Mend one of these and run `dockerlab bases`.")
+
+
+def ensure_all(client: docker.DockerClient | None = None, site: Site | None = None, source: str | None = None,
+               names: Iterable[str] = COURSE_BASES, say: Callable[[str], None] = print) -> list[BaseState]:
+    """Make every base named present, two at a time, and say where each came from. Asks the engine."""
+    client, site = client or engine.connect(timeout=900), site or load_site()
+    states: list[BaseState] = []
+    pool = ThreadPoolExecutor(2)
+    try:
+        for state in pool.map(lambda name: ensure(name, client, site, source), names):
+            say(f"{state.name}: {state.source}" + (f", {state.seconds:.0f} s" if state.seconds else ""))
+            states.append(state)
+    finally:  # where one is missing, the rest would fail for the same reason
+        pool.shutdown(cancel_futures=True)
+    return states
+
+
+def save(file: Path, client: docker.DockerClient | None = None, names: Iterable[str] = COURSE_BASES) -> int:
+    """Write the bases into one file that others load by the setting bases_bundle; returns its bytes. Asks the engine.
+
+    A name that ends with .zst is compressed. All names must be present. The file appears whole or not at all.
+    """
+    client = client or engine.connect(timeout=900)
+    api, part = client.api, file.with_name(file.name + ".part")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with part.open("wb") as raw, api.get(
+            f"{api.base_url}/v{api.api_version}/images/get", params={"names": list(names)}, stream=True, timeout=900
+        ) as answer:  # fmt: skip
+            if not answer.ok:
+                said = answer.json().get("message", answer.reason)
+                raise CourseError("The bases were not saved.", f"The engine said: {said}.", "Run `dockerlab bases` first.")
+            out = zstandard.ZstdCompressor(level=3, threads=-1).stream_writer(raw, closefd=False) if file.suffix == ".zst" else raw
+            for piece in answer.iter_content(1 << 20):
+                out.write(piece)
+            if out is not raw:
+                out.close()
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
+    return file.stat().st_size
+
+
+_reached: dict[tuple[str, str], str] = {}  # (engine, registry) -> why it cannot be used; empty where it answers
+
+
+def _probe(client: docker.DockerClient, name: str) -> None:
+    """Ask the engine, once a process, whether it gets an answer from the registry of `name`; raises Offline where not.
+
+    A pull without a network can hang for minutes; this costs PROBE_SECONDS at most, and nothing for the next base.
+    """
+    first = name.split("/")[0]
+    key = (client.api.base_url, first if "/" in name and ("." in first or ":" in first or first == "localhost") else "docker.io")
+    if key not in _reached:
+        answers: list[str] = []
+        thread = threading.Thread(target=lambda: answers.append(_refusal(client, name)), daemon=True)
+        thread.start()
+        thread.join(PROBE_SECONDS)
+        _reached[key] = answers[0] if answers else f"{key[1]} did not answer within {PROBE_SECONDS} s"
+    if _reached[key]:
+        raise Offline(_reached[key])
+
+
+def _refusal(client: docker.DockerClient, name: str) -> str:
+    """Why the engine gets no answer about `name`; empty where the registry says anything, even no."""
+    try:
+        client.api.inspect_distribution(name)
+    except APIError as error:
+        return str(error.explanation or error) if error.is_server_error() else ""
+    except (DockerException, requests.RequestException) as error:
+        return str(error)
+    return ""
+
+
+def _pull(name: str, client: docker.DockerClient, site: Site) -> None:
+    _probe(client, name)
+    repository, _, tag = name.rpartition(":")
+    client.images.pull(repository, tag=tag)
+
+
+def _mirror(name: str, client: docker.DockerClient, site: Site) -> None:
+    """Pull through the class's registry and tag with the public name."""
+    if not site.registry_mirror:
+        raise CourseError("no registry_mirror is set")
+    path = name if "/" in name else f"library/{name}"
+    there = f"{urlsplit(site.registry_mirror).netloc or site.registry_mirror}/{path}"
+    _probe(client, there)
+    repository, _, tag = there.rpartition(":")
+    client.images.pull(repository, tag=tag).tag(*name.rsplit(":", 1))
+    client.images.remove(there, noprune=True)
+
+
+def _bundle(name: str, client: docker.DockerClient, site: Site) -> None:
+    """Load a file of saved bases that somebody handed round."""
+    if not site.bases_bundle:
+        raise CourseError("no bases_bundle is set")
+    file = Path(site.bases_bundle).expanduser()
+    with _loading:  # one load brings them all
+        if not present(client, name):
+            with file.open("rb") as stream:
+                client.images.load(stream)
+    if not present(client, name):
+        raise CourseError(f"{file.name} does not hold it")
+
+
+def _debian(name: str, client: docker.DockerClient, site: Site) -> None:
+    """Make the stand-in from Debian packages."""
+    if name not in BASES:
+        raise CourseError(f"there is no recipe for {name}")
+    debian.make(BASES[name], client, site)
+
+
+_SOURCES: dict[str, Callable[[str, docker.DockerClient, Site], None]] = {"pull": _pull, "mirror": _mirror, "bundle": _bundle, "debian": _debian}
