@@ -72,7 +72,7 @@ class TestRegistry:
 
 def test_uv_is_told_the_same_as_pip() -> None:
     client = SimpleNamespace(api=SimpleNamespace(inspect_network=lambda name: {"IPAM": {"Config": [{"Gateway": "10.0.0.1"}]}}))
-    told = tomllib.loads(bases._uv_toml(client, Site(index_url="http://10.0.0.1:8901/simple", ca_bundle="/etc/ssl/site.crt")))
+    told = tomllib.loads(bases.debian._uv_toml(client, Site(index_url="http://10.0.0.1:8901/simple", ca_bundle="/etc/ssl/site.crt")))
     assert told == {"system-certs": True, "allow-insecure-host": ["10.0.0.1"], "index": [{"url": "http://10.0.0.1:8901/simple", "default": True}]}
 
 
