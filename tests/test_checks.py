@@ -231,6 +231,12 @@ def test_check_prints_notes_and_returns_the_exit_code(lab05: SimpleNamespace, st
     assert capsys.readouterr().out.split() == ["✓", "05", "shrink", "passed"]
 
 
+def test_the_own_folder_is_noted_when_a_notebook_names_it(lab05: SimpleNamespace, state: Path) -> None:
+    lab05.measure = _holds
+    assert checks.check("05", folder=checks.ROOT / "labs/05_shrink").passed
+    assert report.load_progress()["05"]["passed"]
+
+
 def test_another_folder_is_judged_but_not_noted(lab05: SimpleNamespace, state: Path, tmp_path: Path) -> None:
     lab05.measure = _holds
     assert cli.check("05", tmp_path) == 0 and not state.exists()

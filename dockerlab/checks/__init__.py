@@ -34,13 +34,17 @@ def load(number: str) -> Lab:
 def run(lab: Lab | str, folder: Path | str | None = None) -> Report:
     """Judge a folder, by default the learner's in labs/. Talks to the engine; keeps no record."""
     chosen = load(lab) if isinstance(lab, str) else lab
-    where = Path(folder) if folder is not None else ROOT / "labs" / workspace.find(chosen.number).name
+    where = Path(folder) if folder is not None else _own_folder(chosen)
     return judge(chosen, where.resolve())
 
 
 def check(lab: str, folder: Path | str | None = None) -> Report:
-    """Judge a lab. The learner's own folder goes into the progress file, any other folder does not."""
+    """Judge a lab. The learner's own folder, named or not, goes into the progress file; any other folder does not."""
     report = run(lab, folder)
-    if folder is None:
+    if folder is None or Path(folder).resolve() == _own_folder(load(lab)).resolve():
         save_progress(report)
     return report
+
+
+def _own_folder(lab: Lab) -> Path:
+    return ROOT / "labs" / workspace.find(lab.number).name
