@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 
 from dockerlab.errors import CourseError
+from dockerlab.site import ROOT
 
+REFERENCE = ROOT / "assets" / "model" / "reference.json"
 COLUMNS = ["label", "score", "x1", "y1", "x2", "y2"]
 COLOURS = ("#e4572e", "#1b8ea6", "#f2a516", "#7a4fbf", "#3f9b5b", "#c2377e", "#4d6fd1", "#8a6a3d")
 
@@ -121,6 +124,11 @@ def parse(body: dict[str, Any]) -> Answer:
     )
     width, height = (int(body["image"][side]) for side in ("width", "height"))
     return Answer(str(body["model"]), str(body["backend"]), width, height, detections, dict(body.get("milliseconds", {})))
+
+
+def recorded(path: Path = REFERENCE) -> dict[str, Answer]:
+    """Answers kept in a file, by the picture's file name; by default what PyTorch finds on the sample pictures of the course."""
+    return {name: parse(body) for name, body in json.loads(path.read_text(encoding="utf-8")).items()}
 
 
 def draw(image_path: str | Path, answer: Answer) -> Figure:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dockerlab.detect import Answer, Detection, DetectionFailed, agreement, detect, draw, parse
+from dockerlab.detect import REFERENCE, Answer, Detection, DetectionFailed, agreement, detect, draw, parse, recorded
 
 A = Detection("ship", 0.91, 10, 10, 110, 60)
 B = Detection("crane", 0.80, 200, 20, 300, 220)
@@ -128,6 +128,12 @@ def test_drawing_shows_boxes_and_says_what_is_there(picture: Path) -> None:
     assert {text.get_text() for text in axes.texts} == {"ship 0.91", "crane 0.80"}
     assert axes.patches[0].get_bbox().bounds == (10, 10, 100, 50)
     figure.canvas.draw()
+
+
+def test_the_recorded_answers_cover_every_sample_picture() -> None:
+    answers = recorded()
+    assert set(answers) == {path.name for path in (REFERENCE.parents[1] / "images").glob("*.jpg")}
+    assert all(answer.backend == "ultralytics" and answer.detections for answer in answers.values())
 
 
 def test_agreement() -> None:
