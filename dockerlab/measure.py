@@ -1,12 +1,21 @@
-"""The size ladder: build every rung from its Dockerfile, run it, and put size, times and agreement in one table."""
+"""The size ladder: build every rung from its Dockerfile, run it, and put size, times and agreement in one table.
+
+`make ladder` builds and measures everything anew. A lesson keeps the images that are here and made of the same files: what their builds
+took was noted when they were built (build/rungs.json); starts, latency and boxes are measured each time.
+"""
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
+import os
 import shutil
 import statistics
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +23,7 @@ from typing import Any
 import docker
 import pandas as pd
 import requests
+from docker.errors import APIError, ImageNotFound
 
 from dockerlab import bases, container, detect, engine, image, index
 from dockerlab.build import BuildReport, build
@@ -21,9 +31,10 @@ from dockerlab.site import ROOT
 
 ASSETS = ROOT / "assets"
 BUILD = ROOT / "build"
-COLUMNS = ["rung", "tag", "disk_bytes", "download_bytes", "build_seconds", "rebuild_seconds", "cold_start_seconds",
+COLUMNS = ["rung", "title", "tag", "disk_bytes", "download_bytes", "build_seconds", "rebuild_seconds", "cold_start_seconds",
            "latency_p50_ms", "latency_p95_ms", "agreement"]
 STARTS, REQUESTS = 3, 40
+GPU_ONLY = ("nvidia", "triton", "cuda", "cupy")  # packages that do nothing without a GPU
 
 
 @dataclass(frozen=True)
@@ -31,6 +42,7 @@ class Rung:
     """One way to package the detection API."""
 
     name: str
+    title: str
     bases: tuple[str, ...]
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -49,11 +61,12 @@ LOCKED_DOWN = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-
 RUNGS = {
     rung.name: rung
     for rung in (
-        Rung("naive", (bases.FULL,)),
-        Rung("slim", (bases.SLIM,)),
-        Rung("cpu", (bases.SLIM,)),
-        Rung("multistage", (bases.SLIM,)),
-        Rung("minimal", (bases.SLIM, bases.DISTROLESS), LOCKED_DOWN),
+        Rung("naive", "full base, CUDA torch", (bases.FULL,)),
+        Rung("slim", "slim base", (bases.SLIM,)),
+        Rung("cpu", "CPU torch", (bases.SLIM,)),
+        Rung("staged", "two stages, same packages", (bases.SLIM,)),
+        Rung("multistage", "ONNX Runtime, no torch", (bases.SLIM,)),
+        Rung("minimal", "pruned, minimal base", (bases.SLIM, bases.DISTROLESS), LOCKED_DOWN),
     )
 }
 
@@ -77,13 +90,109 @@ def build_rung(name: str, context: Path, client: docker.DockerClient, **options:
     for base in rung.bases:
         bases.ensure(base, client)
     torch = {} if name in ("naive", "slim") else {"TORCH_INDEX": index.torch_index(client)}
-    return build(context, dockerfile=rung.dockerfile, tag=rung.tag, buildargs=torch, client=client, **options)
+    mark = fingerprint(name, context, client)
+    report = build(context, dockerfile=rung.dockerfile, buildargs=torch, labels={"dockerlab.rung": mark}, client=client, **{"tag": rung.tag} | options)
+    if report.tag == rung.tag and not any("] RUN " in step for step in report.cached):  # a WORKDIR is taken from the cache even without one
+        note(name, mark, build_seconds=report.seconds)
+    return report
+
+
+def fingerprint(name: str, context: Path, client: docker.DockerClient) -> str:
+    """What a rung is made of, in 16 characters: its files (not the other rungs' Dockerfiles) and its bases. Asks the engine."""
+    rung, total = RUNGS[name], hashlib.sha256()
+    for path in sorted(path for path in context.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
+        if not path.name.startswith("Dockerfile.") or path.name == rung.dockerfile:
+            content = path.read_bytes()
+            total.update(f"{path.relative_to(context).as_posix()}\0{len(content)}\0".encode() + content)
+    for base in rung.bases:
+        total.update("\0".join(client.images.get(base).attrs["RootFS"]["Layers"]).encode())
+    return total.hexdigest()[:16]
+
+
+def kept(name: str, mark: str, client: docker.DockerClient) -> bool:
+    """Whether the rung's image is on the engine and made of these files. Asks the engine."""
+    try:
+        return client.images.get(RUNGS[name].tag).labels.get("dockerlab.rung") == mark
+    except ImageNotFound:
+        return False
+
+
+def notes(name: str, mark: str) -> dict[str, float]:
+    """Seconds that builds of this rung took on this machine: build_seconds, rebuild_seconds; empty where none was noted."""
+    return _all_notes().get(f"{name} {mark}", {})
+
+
+def note(name: str, mark: str, **seconds: float) -> None:
+    """Add to what is noted of a rung."""
+    data = _all_notes()
+    data[f"{name} {mark}"] = data.get(f"{name} {mark}", {}) | {key: round(value, 2) for key, value in seconds.items()}
+    BUILD.mkdir(exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=".rungs-", dir=BUILD)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        json.dump(data, file, indent=1, sort_keys=True)
+    Path(temporary).replace(BUILD / "rungs.json")
+
+
+def _all_notes() -> dict[str, dict[str, float]]:
+    try:
+        return json.loads((BUILD / "rungs.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
 
 
 def edit_one_line(context: Path, mark: str) -> None:
     """Change one line of application code, as a developer would."""
     main = context / "app" / "main.py"
     main.write_text(main.read_text(encoding="utf-8").rstrip("\n") + f"\n# edited: {mark}\n", encoding="utf-8")
+
+
+def ensure_rung(name: str, client: docker.DockerClient, fresh: bool = False) -> dict[str, float]:
+    """Make a rung's image present and return its build_seconds and rebuild_seconds. Asks the engine.
+
+    The first are those of a build without a cache, the second those of a build after one edited line of code. Both are measured where
+    nothing is noted of a rung made of these files, or where `fresh` asks for it.
+    """
+    rung = RUNGS[name]
+    for base in rung.bases:
+        bases.ensure(base, client)
+    BUILD.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f"ladder-{name}-", dir=BUILD) as folder:
+        context = stage_context(Path(folder) / "detection-api")
+        mark = fingerprint(name, context, client)
+        known = {} if fresh else notes(name, mark)
+        if "build_seconds" not in known:
+            before = _image_id(rung.tag, client)
+            note(name, mark, build_seconds=build_rung(name, context, client, no_cache=True).seconds)
+            if before != _image_id(rung.tag, client):
+                _remove(before, client)
+        elif not kept(name, mark, client):
+            build_rung(name, context, client)
+        if "rebuild_seconds" not in known:
+            note(name, mark, rebuild_seconds=_rebuild(name, context, client))
+    return notes(name, mark)
+
+
+def _rebuild(name: str, context: Path, client: docker.DockerClient) -> float:
+    """Seconds of a build after one edited line; its image goes again."""
+    build_rung(name, context, client)  # so that its steps are in the cache, whoever built the image
+    edit_one_line(context, str(time.time_ns()))
+    edited = build_rung(name, context, client, tag=f"dockerlab-ladder:{name}-edited")
+    _remove(edited.tag, client)
+    return edited.seconds
+
+
+def _image_id(tag: str, client: docker.DockerClient) -> str | None:
+    try:
+        return str(client.images.get(tag).id)
+    except ImageNotFound:
+        return None
+
+
+def _remove(reference: str | None, client: docker.DockerClient) -> None:
+    """Remove an image that nothing uses any more; one with another tag or a container stays."""
+    if reference:
+        with suppress(APIError):
+            client.images.remove(reference)
 
 
 def samples() -> list[Path]:
@@ -93,20 +202,23 @@ def samples() -> list[Path]:
 
 def cold_start(tag: str, client: docker.DockerClient, **options: Any) -> float:
     """Seconds from `docker run` to the first 200 of POST /detect. Asks the engine."""
-    picture = samples()[0].read_bytes()
-    session = requests.Session()
     started = time.monotonic()
     with container.running(tag, ready=None, client=client, **options) as service:
+        return _until_it_detects(service, started)
 
-        def detects() -> bool:
-            try:
-                return session.post(f"{service.url}/detect", files={"image": ("scene.jpg", picture, "image/jpeg")}, timeout=60).ok
-            except requests.RequestException:
-                return False
 
-        if not container.wait_until(detects, 180, interval=0.01):
-            raise container.ContainerFailed(f"{tag} never answered a detection.", service.logs(3), "Read its last lines above.")
-        return time.monotonic() - started
+def _until_it_detects(service: container.Running, started: float) -> float:
+    picture, session = samples()[0].read_bytes(), requests.Session()
+
+    def detects() -> bool:
+        try:
+            return session.post(f"{service.url}/detect", files={"image": ("scene.jpg", picture, "image/jpeg")}, timeout=60).ok
+        except requests.RequestException:
+            return False
+
+    if not container.wait_until(detects, 180, interval=0.01):
+        raise container.ContainerFailed(f"{service.container.name} never answered a detection.", service.logs(3), "Read its last lines above.")
+    return time.monotonic() - started
 
 
 def latencies(url: str, count: int = REQUESTS) -> list[float]:
@@ -125,40 +237,68 @@ def percentile(values: Sequence[float], share: float) -> float:
     return statistics.quantiles(values, n=100, method="inclusive")[round(share * 100) - 1]
 
 
-def measure_rung(name: str, client: docker.DockerClient, reference: dict[str, Any] | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Build one rung without a cache, rebuild it after an edit, start it, ask it; returns its row and its answers."""
-    rung, context = RUNGS[name], stage_context(BUILD / f"ladder-{name}")
-    first = build_rung(name, context, client, no_cache=True)
-    edit_one_line(context, str(time.time_ns()))
-    again = build_rung(name, context, client)
+Answers = dict[str, detect.Answer]
+
+
+def measure_rung(name: str, client: docker.DockerClient, reference: Answers | None = None, *, fresh: bool = True,
+                 starts: int = STARTS) -> tuple[dict[str, Any], Answers]:
+    """Bring one rung's image, start it `starts` times, ask it; returns its row and its answers. Asks the engine.
+
+    With `fresh` it is built without a cache and rebuilt after an edit; else see `ensure_rung`.
+    """
+    rung, seconds = RUNGS[name], ensure_rung(name, client, fresh)
     report = image.inspect(rung.tag, client)
-    starts = [cold_start(rung.tag, client, **rung.options) for _ in range(STARTS)]
-    with container.running(rung.tag, client=client, timeout=180, **rung.options) as service:
+    cold = [cold_start(rung.tag, client, **rung.options) for _ in range(starts - 1)]
+    started = time.monotonic()
+    with container.running(rung.tag, ready=None, client=client, **rung.options) as service:
+        cold.append(_until_it_detects(service, started))
         answers = {picture.name: detect.detect(service.url, picture) for picture in samples()}
         times = latencies(service.url)
     reference = reference or answers
     agreement = statistics.fmean(detect.agreement(reference[picture], answers[picture]) for picture in answers)
     row = {
-        "rung": name, "tag": rung.tag, "disk_bytes": report.disk_bytes, "download_bytes": report.download_bytes,
-        "build_seconds": round(first.seconds, 1), "rebuild_seconds": round(again.seconds, 2),
-        "cold_start_seconds": round(statistics.median(starts), 2),
+        "rung": name, "title": rung.title, "tag": rung.tag, "disk_bytes": report.disk_bytes, "download_bytes": report.download_bytes,
+        "build_seconds": round(seconds["build_seconds"], 1), "rebuild_seconds": round(seconds["rebuild_seconds"], 2),
+        "cold_start_seconds": round(statistics.median(cold), 2),
         "latency_p50_ms": round(percentile(times, 0.5), 1), "latency_p95_ms": round(percentile(times, 0.95), 1), "agreement": round(agreement, 3),
     }
     return row, answers
 
 
-def ladder(names: Sequence[str], client: docker.DockerClient) -> pd.DataFrame:
-    """Measure the rungs in turn; agreement is against the first of them. Asks the engine."""
+def ladder(names: Sequence[str], client: docker.DockerClient, *, fresh: bool = True, starts: int = STARTS,
+           say: Callable[[str], None] | None = None) -> pd.DataFrame:
+    """Measure the rungs in turn, COLUMNS of each; agreement is against the first of them. `say` hears a line a rung. Asks the engine."""
     rows, reference = [], None
     for name in names:
-        row, answers = measure_rung(name, client, reference)
+        row, answers = measure_rung(name, client, reference, fresh=fresh, starts=starts)
         reference = reference or answers
         rows.append(row)
-        print(f"{name}: {image.mb(row['disk_bytes'])} on disk, {image.mb(row['download_bytes'])} to download, "
-              f"built in {row['build_seconds']:.0f} s, rebuilt in {row['rebuild_seconds']} s, answers after {row['cold_start_seconds']} s, "
-              f"agreement {row['agreement']}", flush=True)
-        write(pd.DataFrame(rows, columns=COLUMNS))
+        if say:
+            say(f"{name}: {image.mb(row['disk_bytes'])} on disk, {image.mb(row['download_bytes'])} to download, "
+                f"built in {row['build_seconds']:.0f} s, rebuilt in {row['rebuild_seconds']} s, answers after {row['cold_start_seconds']} s, "
+                f"agreement {row['agreement']}")
+            write(pd.DataFrame(rows, columns=COLUMNS))
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def sizes(tags: Mapping[str, str], client: docker.DockerClient) -> pd.DataFrame:
+    """Both sizes of several images, name -> tag, in the order given: columns rung, disk_bytes, download_bytes. Asks the engine."""
+    rows = [(name, report.disk_bytes, report.download_bytes) for name, report in ((name, image.inspect(tag, client)) for name, tag in tags.items())]
+    return pd.DataFrame(rows, columns=["rung", "disk_bytes", "download_bytes"])
+
+
+def packages(report: image.ImageReport) -> pd.DataFrame:
+    """What an image holds in its folders of Python packages, heaviest first: package, MB, group ("gpu" or "other"). Pure.
+
+    A package is a folder or file there; what `*.libs` folders hold counts to the package that they are named after.
+    """
+    found = report.files(top=10**9)
+    parts = found[found["kind"] != "deleted"]["path"].str.extract(r"(?:site|dist)-packages/(?P<first>[^/]+)(?:/(?P<second>[^/]+))?")
+    weights = found.assign(first=parts["first"], second=parts["second"]).dropna(subset=["first"])
+    names = weights["first"].str.replace(r"(\.libs|\.py|-[^-]+\.(dist|egg)-info)$", "", regex=True)
+    names = names.where(names != "nvidia", "nvidia " + weights["second"].fillna(""))
+    table = weights.groupby(names.rename("package"))["MB"].sum().sort_values(ascending=False).round(1).reset_index()
+    return table.assign(group=["gpu" if name.startswith(GPU_ONLY) else "other" for name in table["package"]])
 
 
 def write(frame: pd.DataFrame) -> None:
@@ -172,10 +312,10 @@ def write(frame: pd.DataFrame) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """`dockerlab ladder [RUNG ...]`."""
-    parser = argparse.ArgumentParser(prog="dockerlab ladder", description=__doc__)
+    parser = argparse.ArgumentParser(prog="dockerlab ladder", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("rungs", nargs="*", choices=[[], *RUNGS], help="default: all")
     args = parser.parse_args(argv)
-    frame = ladder(args.rungs or list(RUNGS), engine.connect(timeout=900))
+    frame = ladder(args.rungs or list(RUNGS), engine.connect(timeout=900), say=lambda line: print(line, flush=True))
     print(frame.to_string(index=False))
     return 0
 

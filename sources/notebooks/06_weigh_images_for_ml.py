@@ -1,0 +1,638 @@
+# %% [markdown]
+# # Weigh what you ship: images for machine learning
+#
+# **You will do**: package one detection API in six ways and measure all of them; break OpenCV and mend it three ways; deliver a model in three ways; try Alpine, byte code and a GPU.
+#
+# **You will learn**: which bytes of an ML image do work, which rules about small images hold (and which do not), and how to choose where the model file lives.
+#
+# **You need**: lessons 00 and 05. About 3 minutes once the six images are here. The first time about 15 minutes and 20 GB of free disk: two of the images hold all of CUDA.
+
+# %%
+%matplotlib inline
+import difflib
+from pathlib import Path
+
+import docker
+import pandas as pd
+
+from dockerlab import bases, container, detect, engine, image, measure
+from dockerlab.build import BuildFailed, build
+from dockerlab.charts.ladder import ladder_panels, package_bars, size_ladder
+from dockerlab.quiz import Quiz, beside, guess_box
+
+client = engine.connect(timeout=1800)
+context = measure.stage_context(Path("../build/lesson-06"))
+
+# %% [markdown]
+# ## 1. The size ladder
+#
+# This is the Dockerfile that most people write first for a model: the full Python image, everything copied, everything installed.
+
+# %%
+print((context / "Dockerfile.naive").read_text())
+
+# %% [markdown]
+# **Guess first.** How large is that image on disk, in MB?
+
+# %%
+size_guess = guess_box("MB on disk of the naive image", default=1500)
+size_guess
+
+# %% [markdown]
+# The next rungs change one thing each. `slim` takes the slim base and installs before it copies the code; `cpu` takes PyTorch built without CUDA; `staged` puts the same packages through two stages; `multistage` (lesson 05) exports the model and serves it with ONNX Runtime; `minimal` prunes what the server never loads, on a base without a shell. Two steps of it as a diff:
+
+# %%
+def changes(before, after):
+    old, new = ((context / f"Dockerfile.{name}").read_text().splitlines() for name in (before, after))
+    return [line for line in difflib.unified_diff(old, new, lineterm="", n=0) if line[0] in "+-" and line[:3] not in ("+++", "---")]
+
+print("naive -> slim", *changes("naive", "slim"), "", "slim -> cpu", *changes("slim", "cpu"), sep="\n")
+
+# %% [markdown]
+# Now build them. `ensure_rung` keeps an image that is here and made of the same files, and builds it without a cache where it is not. What a build took, and a rebuild after one edited line, is noted when it is measured.
+
+# %%
+measure.ensure_rung("naive", client)
+naive = image.inspect("dockerlab-api:naive", client)
+print("the naive image is larger than 5 GB:", naive.disk_bytes > 5e9)
+
+# %% tags=["nbval-ignore-output"]
+beside(size_guess, round(naive.disk_bytes / 1e6))
+
+# %%
+for name in measure.RUNGS:
+    measure.ensure_rung(name, client)
+print(*(rung.tag for rung in measure.RUNGS.values()))
+
+# %% [markdown]
+# **Guess again.** You change one line of the code and build. In `naive`, `COPY . .` stands above the installation. How many times longer does its rebuild take than that of `minimal`?
+
+# %%
+rebuild_guess = guess_box("Times longer, naive against minimal", default=10)
+rebuild_guess
+
+# %% [markdown]
+# Each image is started now and asked for the boxes in the same three pictures. **A rung counts only if its boxes agree with those of the first.**
+
+# %%
+ladder = measure.ladder(list(measure.RUNGS), client, fresh=False, starts=1)
+rungs = ladder.set_index("rung")
+print("rungs whose boxes agree with naive:", int((ladder["agreement"] >= 0.99).sum()), "of", len(ladder))
+
+# %% tags=["nbval-ignore-output"]
+ladder_panels(ladder)
+
+# %% tags=["nbval-ignore-output"]
+beside(rebuild_guess, round(rungs["rebuild_seconds"]["naive"] / rungs["rebuild_seconds"]["minimal"]))
+
+# %% [markdown]
+# The same numbers as a table:
+
+# %% tags=["nbval-ignore-output"]
+table = rungs.drop(columns=["title", "tag"]).rename(columns={"disk_bytes": "MB on disk", "download_bytes": "MB to download"})
+table[["MB on disk", "MB to download"]] = (table[["MB on disk", "MB to download"]] / 1e6).round()
+table
+
+# %%
+disk, rebuild = rungs["disk_bytes"], rungs["rebuild_seconds"]
+print("a slim base alone saves less than a quarter:", disk["slim"] > 0.75 * disk["naive"])
+print("CPU torch saves more than two thirds of the rest:", disk["cpu"] < disk["slim"] / 3)
+print("two stages with the same packages save less than a tenth:", disk["staged"] > 0.9 * disk["cpu"])
+print("another runtime saves more than two thirds of the rest:", disk["multistage"] < disk["staged"] / 3)
+print("minimal is at least 40 times smaller than naive:", disk["minimal"] * 40 < disk["naive"])
+print("its rebuild is at least 10 times faster:", rebuild["minimal"] * 10 < rebuild["naive"])
+
+# %% [markdown]
+# Two lines of that are news to many. A slim base saves hundreds of megabytes, and here that is little. And multi-stage by itself saves almost nothing: what is large is not a compiler that stays behind but PyTorch, which came along. The next stage paid off because it needed other packages.
+#
+# **First decide what has to run; stages and bases come after that.**
+
+# %% [markdown]
+# ## 2. Which packages make the bytes?
+#
+# **Guess first.** What share of the naive image's Python packages is there for a GPU, in per cent?
+
+# %%
+gpu_guess = guess_box("Per cent of the packages' bytes that only a GPU uses", default=30)
+gpu_guess
+
+# %%
+packages = measure.packages(naive)
+gpu = packages[packages["group"] == "gpu"]
+share = gpu["MB"].sum() / packages["MB"].sum()
+print("more than half is for GPUs:", share > 0.5, "| packages of that kind:", "several" if len(gpu) > 5 else len(gpu))
+
+# %% tags=["nbval-ignore-output"]
+package_bars(packages, f"{share:.0%} of the {packages['MB'].sum():,.0f} MB of Python packages are libraries for NVIDIA GPUs")
+
+# %% tags=["nbval-ignore-output"]
+beside(gpu_guess, round(100 * share))
+
+# %% [markdown]
+# Nobody asked for them: on Linux, plain `pip install torch` takes the build with CUDA, and that build depends on NVIDIA's libraries. `torch` itself is larger too, since it carries its kernels for every GPU generation:
+
+# %% tags=["nbval-ignore-output"]
+weights = {name: measure.packages(image.inspect(f"dockerlab-api:{name}", client)).set_index("package")["MB"] for name in ("naive", "cpu", "multistage")}
+pd.DataFrame(weights).loc[["torch", "torchvision", "onnxruntime", "numpy"]].fillna(0).rename_axis("MB of the package in")
+
+# %% [markdown]
+# What do they do in a container without a GPU? Ask PyTorch in the naive image.
+
+# %%
+asked = client.containers.run(
+    "dockerlab-api:naive",
+    ["python", "-c", "import torch; print('built for CUDA:', torch.version.cuda is not None, '| can use it:', torch.cuda.is_available())"],
+    remove=True, stderr=False, labels=engine.labels(),
+)
+print(asked.decode().strip())
+
+# %% [markdown]
+# **Without a GPU, take the CPU build: `pip install torch --index-url https://download.pytorch.org/whl/cpu`.** Keep the CUDA build for images that run where a GPU is.
+
+# %% [markdown]
+# ## 3. Containers with a GPU
+#
+# A GPU reaches a container through three things: the driver on the host, the **NVIDIA Container Toolkit** on the host (it mounts the driver's libraries and devices into the container), and CUDA libraries in the image. `--gpus all` asks for it. Does your engine have one to give?
+
+# %% tags=["nbval-ignore-output"]
+!docker run --rm --gpus all --label dockerlab.course=1 python:3.11-slim-bookworm nvidia-smi --list-gpus
+
+# %% [markdown]
+# The same with docker-py. Whether it works can be told beforehand: the toolkit registers a runtime called `nvidia`, or devices by the **Container Device Interface** (CDI).
+
+# %%
+facts = client.info()
+registered = "nvidia" in facts["Runtimes"] or any("nvidia" in str(each) for each in facts.get("DiscoveredDevices") or [])
+request = docker.types.DeviceRequest(count=-1, capabilities=[["gpu"]])
+try:
+    listed = client.containers.run(bases.SLIM, ["nvidia-smi", "--list-gpus"], device_requests=[request], remove=True, labels=engine.labels())
+    answer = listed.decode().strip()
+except docker.errors.APIError as error:
+    answer = f"refused: {error.explanation}"
+print("the engine's list and its answer fit together:", registered == answer.startswith("GPU"))
+
+# %% tags=["nbval-ignore-output"]
+print(answer)
+
+# %% [markdown]
+# `could not select device driver "" with capabilities: [[gpu]]` is the engine's way to say: no toolkit here. On a machine with an NVIDIA driver, install the package `nvidia-container-toolkit`, run `nvidia-ctk runtime configure --runtime=docker`, restart the engine, and run this section again: it lists your GPUs. The image needs no driver, and must not bring one: the toolkit mounts that of the host.
+#
+# **The driver belongs to the host, CUDA to the image, and `--gpus` joins them; without the flag a container sees no GPU even where there is one.**
+
+# %% [markdown]
+# ## 4. Three rules for small images, weighed
+#
+# The usual list says: slim instead of full; combine `RUN` commands; remove apt's lists. First the base. The list promises "900 MB" against "150 MB".
+
+# %% tags=["nbval-ignore-output"]
+size_ladder(measure.sizes({"full: 3.11-bookworm": bases.FULL, "slim: 3.11-slim-bookworm": bases.SLIM}, client))
+
+# %%
+both = measure.sizes({"full": bases.FULL, "slim": bases.SLIM}, client).set_index("rung")
+print("slim is at least four times smaller on disk:", both["disk_bytes"]["slim"] * 4 < both["disk_bytes"]["full"])
+print("and to download:", both["download_bytes"]["slim"] * 4 < both["download_bytes"]["full"])
+
+# %% [markdown]
+# The full base holds compilers, headers and version control for building packages from source. Wheels need none of that.
+#
+# Now `RUN`. Four ways to install one small program, `jq`. **Guess first**: by how many MB does the second one, which deletes apt's lists in a `RUN` of its own, shrink the image?
+
+# %%
+lists_guess = guess_box("MB saved by deleting the lists in a later RUN", default=50)
+lists_guess
+
+# %%
+small = Path("../build/lesson-06-small")
+small.mkdir(parents=True, exist_ok=True)
+update, install, delete = "apt-get update", "apt-get install -y --no-install-recommends jq", "rm -rf /var/lib/apt/lists/*"
+ways = {
+    "three RUNs": f"RUN {update}\nRUN {install}\n",
+    "three RUNs, deleted after": f"RUN {update}\nRUN {install}\nRUN {delete}\n",
+    "one RUN, lists stay": f"RUN {update} && {install}\n",
+    "one RUN, deleted in it": f"RUN {update} && {install} && {delete}\n",
+}
+for number, (way, text) in enumerate(ways.items()):
+    (small / f"Dockerfile.run{number}").write_text(f"FROM {bases.SLIM}\n{text}")
+    build(small, dockerfile=f"Dockerfile.run{number}", tag=f"dockerlab-lesson06:run{number}", client=client)
+apt = measure.sizes({way: f"dockerlab-lesson06:run{number}" for number, way in enumerate(ways)}, client)
+
+# %% tags=["nbval-ignore-output"]
+size_ladder(apt, "Only deleting in the same RUN makes the image smaller")
+
+# %%
+weight, load = (apt.set_index("rung")[column] for column in ("disk_bytes", "download_bytes"))
+later = weight["three RUNs"] - weight["three RUNs, deleted after"]
+print("saved on disk by deleting later:", max(0, round(later / 1e6)), "MB")
+print("combining alone saves less than 1 %:", abs(weight["one RUN, lists stay"] - weight["three RUNs"]) < 0.01 * weight["three RUNs"])
+print("deleting in the same RUN saves at least 10 MB, on disk and to download:",
+      weight["three RUNs"] - weight["one RUN, deleted in it"] > 1e7, load["three RUNs"] - load["one RUN, deleted in it"] > 1e7)
+
+# %%
+beside(lists_guess, max(0, round(later / 1e6)))
+
+# %% [markdown]
+# The layer of the first `RUN` still holds the lists, and a later one can only hide them. `docker history` shows it: the layer that deletes weighs nothing and takes nothing away.
+
+# %% tags=["nbval-ignore-output"]
+!docker history dockerlab-lesson06:run1 | head -4
+
+# %% [markdown]
+# So fewer layers are no aim. There is another reason to keep `update` and `install` together, and lesson 04 shows it: a cached `update` goes stale. **Write and delete in the same `RUN`: what a layer never held, it does not ship.**
+
+# %% [markdown]
+# The fourth rule of that list is `.dockerignore`. The naive image copies all that lies in the folder. Here a virtual environment and a Git folder lie beside three lines of code:
+
+# %%
+work = small / "project"
+for name, size in (("app.py", 100), (".venv/lib/torch.so", 6_000_000), (".git/objects/pack", 2_000_000), ("docs/plan.md", 50_000)):
+    (work / name).parent.mkdir(parents=True, exist_ok=True)
+    (work / name).write_bytes(b"#" * size)
+(work / "Dockerfile").write_text(f"FROM {bases.SLIM}\nCOPY . /app\n")
+(work / ".dockerignore").unlink(missing_ok=True)
+without = build(work, tag="dockerlab-lesson06:all", client=client)
+(work / ".dockerignore").write_text(".venv\n.git\n**/__pycache__\n**/*.pyc\ntests\ndocs\n*.md\n")
+ignoring = build(work, tag="dockerlab-lesson06:ignoring", client=client)
+shipped = {tag: image.inspect(f"dockerlab-lesson06:{tag}", client).layers[-1] for tag in ("all", "ignoring")}
+pd.DataFrame({"kB sent to the builder": [round(each.context_bytes / 1e3) for each in (without, ignoring)],
+              "kB in the layer": [round(layer.disk_bytes / 1e3) for layer in shipped.values()],
+              "files": [len(layer.files) for layer in shipped.values()]}, index=["no .dockerignore", ".dockerignore"])
+
+# %% [markdown]
+# ## 5. OpenCV and the libraries that it expects
+#
+# `ultralytics` brings OpenCV, and so do many vision projects. On a slim base its import fails. The stages of this file share a cache of downloads, so that only the first is slow; `test` is what each of them has to do: read a picture.
+
+# %%
+(small / "Dockerfile.opencv").write_text("""\
+FROM python:3.11-slim-bookworm AS slim
+RUN --mount=type=cache,target=/root/.cache/pip pip install numpy==2.4.6
+
+FROM slim AS plain
+RUN --mount=type=cache,target=/root/.cache/pip pip install opencv-python==5.0.0.93
+
+FROM plain AS libgl1
+RUN apt-get update && apt-get install -y --no-install-recommends libgl1 && rm -rf /var/lib/apt/lists/*
+
+FROM plain AS libraries
+RUN apt-get update && apt-get install -y --no-install-recommends libgl1 libglib2.0-0 && rm -rf /var/lib/apt/lists/*
+
+FROM slim AS headless
+RUN --mount=type=cache,target=/root/.cache/pip pip install opencv-python-headless==5.0.0.93
+
+FROM slim AS pillow
+RUN --mount=type=cache,target=/root/.cache/pip pip install pillow==13.0.0
+""")
+for target in ("slim", "plain", "libgl1", "libraries", "headless", "pillow"):
+    build(small, dockerfile="Dockerfile.opencv", target=target, tag=f"dockerlab-lesson06:cv-{target}", client=client)
+
+# %%
+picture = measure.samples()[0].resolve()
+
+def reads_a_picture(target):
+    code = "import cv2; print('reads', cv2.imread('/picture.jpg').shape)"
+    if target == "pillow":
+        code = "from PIL import Image; import numpy; print('reads', numpy.asarray(Image.open('/picture.jpg')).shape)"
+    try:
+        return client.containers.run(f"dockerlab-lesson06:cv-{target}", ["python", "-c", code], remove=True, labels=engine.labels(),
+                                     volumes={str(picture): {"bind": "/picture.jpg", "mode": "ro"}}).decode().strip()
+    except docker.errors.ContainerError as error:
+        return error.stderr.decode().strip().splitlines()[-1]
+
+print(reads_a_picture("plain"))
+
+# %% [markdown]
+# A wheel carries its own Python modules, but a wheel for the desktop expects a graphics library of the system. **Guess first**: `libgl1` is the Debian package with `libGL.so.1`. Is it enough?
+
+# %%
+enough = guess_box("Does the import work with libgl1 installed?", options=["yes", "no"], default="yes")
+enough
+
+# %%
+with_libgl1 = reads_a_picture("libgl1")
+print(with_libgl1)
+
+# %%
+beside(enough, "yes" if with_libgl1.startswith("reads") else "no")
+
+# %% [markdown]
+# `opencv-python` is built with a window system (Qt), so that `cv2.imshow` works. It needs GLib too. Recipes name a third package for this, `libgl1-mesa-glx`. Ask Debian 12 and Debian 13 for it:
+
+# %%
+for suite in ("bookworm", "trixie"):
+    (small / f"Dockerfile.{suite}").write_text(f"""\
+FROM {bases.SLIM}
+RUN sed -i s/bookworm/{suite}/g $(find /etc/apt -name '*.list' -o -name '*.sources') && apt-get update
+RUN apt-get install --simulate libgl1 libglib2.0-0
+RUN apt-cache show libgl1-mesa-glx > /answer && apt-get install --simulate libgl1-mesa-glx
+""")
+    try:
+        build(small, dockerfile=f"Dockerfile.{suite}", tag=f"dockerlab-lesson06:{suite}", client=client)
+        print(suite, "can install it")
+    except BuildFailed as failure:
+        print(suite, "|", next(line for line in str(failure).splitlines() if "libgl1-mesa-glx" in line and line.lstrip().startswith(("E:", "N:"))))
+
+# %%
+described = client.containers.run("dockerlab-lesson06:bookworm", ["grep", "-E", "^(Description|Depends):", "/answer"], remove=True, labels=engine.labels())
+print(described.decode().strip())
+
+# %% [markdown]
+# On Debian 12 the name is an empty package that asks for the real ones. Debian 13 has dropped it, and that is what `python:3.11-slim` without a suite means today: the recipe breaks on the day somebody rebuilds. The two names `libgl1 libglib2.0-0` work on both, as the third line of each Dockerfile shows.
+#
+# Is that the best cure? Two others need no apt at all: the wheel without windows, `opencv-python-headless`, and no OpenCV, if all you do is open a picture.
+
+# %%
+cures = {"apt: libgl1 + libglib2.0-0": "libraries", "headless wheel": "headless", "Pillow instead": "pillow"}
+for cure, target in cures.items():
+    print(f"{cure:28} {reads_a_picture(target)}")
+
+# %%
+cheapest = guess_box("MB that the apt cure adds to the image without OpenCV", default=100)
+cheapest
+
+# %%
+opencv = measure.sizes({"slim + NumPy, no OpenCV": "dockerlab-lesson06:cv-slim"} | {cure: f"dockerlab-lesson06:cv-{target}" for cure, target in cures.items()}, client)
+added = opencv.set_index("rung")["disk_bytes"] - opencv["disk_bytes"][0]
+print("headless adds less than half of the apt cure:", added["headless wheel"] * 2 < added["apt: libgl1 + libglib2.0-0"])
+print("Pillow adds less than a fifth of headless:", added["Pillow instead"] * 5 < added["headless wheel"])
+
+# %% tags=["nbval-ignore-output"]
+size_ladder(opencv, f"A desktop's libraries cost {(added.iloc[1] - added.iloc[2]) / 1e6:,.0f} MB that a server never draws with")
+
+# %% tags=["nbval-ignore-output"]
+beside(cheapest, round(added.iloc[1] / 1e6))
+
+# %% [markdown]
+# Where do the apt megabytes go? To a software renderer and the compiler inside it:
+
+# %% tags=["nbval-ignore-output"]
+image.inspect("dockerlab-lesson06:cv-libraries", client).files(layer=-1 + len(image.inspect("dockerlab-lesson06:cv-libraries", client).layers), top=5)
+
+# %% [markdown]
+# **A server takes `opencv-python-headless`, or Pillow where reading a picture is all.** The ladder's `multistage` does the latter.
+
+# %% [markdown]
+# ## 6. Why not Alpine?
+#
+# Alpine's base weighs a few megabytes, and its C library is **musl** instead of glibc. A wheel with compiled code is made for one of them: `manylinux` names glibc, `musllinux` names musl. pip can be asked what it would install on either, without running there.
+
+# %%
+asking = """
+import subprocess, sys
+for package in sys.argv[1:]:
+    found = []
+    for platform in ("manylinux_2_28_x86_64", "musllinux_1_2_x86_64"):
+        asked = subprocess.run([sys.executable, "-m", "pip", "install", "--dry-run", "--no-deps", "--target", "/tmp/x", "--only-binary=:all:",
+                                "--platform", platform, package], capture_output=True, text=True)
+        found.append("yes" if asked.returncode == 0 else asked.stderr.strip().splitlines()[-1].removeprefix("ERROR: ").split(" for ")[0])
+    print(package, *found, sep="|")
+"""
+stack = ["numpy==2.4.6", "pillow==13.0.0", "onnxruntime==1.32.0", "opencv-python-headless==5.0.0.93"]
+told = client.containers.run(bases.SLIM, ["python", "-c", asking, *stack], remove=True, stderr=False, labels=engine.labels(), environment={"HOME": "/tmp"})
+pd.DataFrame([line.split("|") for line in told.decode().strip().splitlines()], columns=["package", "wheel for glibc", "wheel for musl (Alpine)"]).set_index("package")
+
+# %% [markdown]
+# ONNX Runtime has no wheel for musl. Could pip build it from source instead?
+
+# %%
+source = client.containers.run(
+    bases.SLIM, ["sh", "-c", "pip download --no-deps --no-binary onnxruntime onnxruntime==1.32.0 2>&1 | tail -1"], remove=True, labels=engine.labels())
+print(source.decode().strip())
+
+# %% [markdown]
+# It publishes no source package either: on Alpine `pip install onnxruntime` ends with this line. Packages that do publish one are compiled during your build, for minutes, with a compiler that you have to install. **For the Python ML stack take a small glibc base: slim, or distroless. Alpine saves megabytes of base and costs you the wheels.**
+
+# %% [markdown]
+# ## 7. Byte code: small or quick?
+#
+# Python compiles a module to byte code (`.pyc`) at its first import and writes it beside the source, if it may. pip does it at installation. Some recipes leave it out to save space (`pip install --no-compile`; `uv pip install` leaves it out unless told `--compile-bytecode`). Here are the packages of `multistage` with and without.
+
+# %%
+(small / "Dockerfile.bytecode").write_text("""\
+FROM dockerlab-api:multistage AS shipped
+
+FROM shipped AS removed
+USER 0
+RUN find /opt/venv -name __pycache__ -prune -exec rm -rf {} +
+
+FROM python:3.11-slim-bookworm AS without
+ENV PATH=/opt/venv/bin:$PATH
+COPY --from=removed /opt/venv /opt/venv
+USER 10001
+
+FROM python:3.11-slim-bookworm AS with
+ENV PATH=/opt/venv/bin:$PATH
+COPY --from=shipped /opt/venv /opt/venv
+USER 10001
+""")
+for target in ("with", "without"):
+    build(small, dockerfile="Dockerfile.bytecode", target=target, tag=f"dockerlab-lesson06:pyc-{target}", client=client)
+
+# %%
+slower = guess_box("Times longer that the imports take without byte code", default=1.2)
+slower
+
+# %%
+imports = "import time; start = time.perf_counter(); import fastapi, uvicorn, onnxruntime, PIL.Image; print(time.perf_counter() - start)"
+
+def import_seconds(target):
+    options = {"read_only": True, "remove": True, "labels": engine.labels()}
+    return min(float(client.containers.run(f"dockerlab-lesson06:pyc-{target}", ["python", "-c", imports], **options)) for _ in range(3))
+
+seconds = {target: import_seconds(target) for target in ("with", "without")}
+print("without byte code the imports take at least 1.4 times as long:", seconds["without"] > 1.4 * seconds["with"])
+
+# %% tags=["nbval-ignore-output"]
+pyc = measure.sizes({target: f"dockerlab-lesson06:pyc-{target}" for target in seconds}, client).set_index("rung")
+pd.DataFrame({"MB on disk": (pyc["disk_bytes"] / 1e6).round(), "seconds to import": pd.Series(seconds).round(2)}).rename_axis("byte code")
+
+# %% tags=["nbval-ignore-output"]
+beside(slower, round(seconds["without"] / seconds["with"], 1))
+
+# %% [markdown]
+# The container is read-only (`--read-only` on the command line) and runs as user 10001, as in production, so Python can never write what it compiled and pays at **every** start. A writable container pays at the first start of each new container, which is the same once they are replaced instead of restarted.
+#
+# **Ship byte code. To save space, ship it without the sources, as `minimal` does, and not the other way round.**
+
+# %% [markdown]
+# ## 8. Three ways to deliver the model
+#
+# The model is a file, and the image does not have to hold it. Three ways are in use:
+#
+# - **bake**: `COPY` puts it into a layer of the image;
+# - **download**: the container fetches it from a server when it starts;
+# - **mount**: the host has it in a folder, and `-v` shows that folder to the container.
+#
+# For the experiment, `models/` holds the harbour model, and there is a second version of it: the same weights with German class names, so that an answer tells which version made it.
+
+# %%
+from dockerlab import model_file, model_server
+
+project = Path("../build/lesson-06-delivery")
+models = project / "models"
+models.mkdir(parents=True, exist_ok=True)
+version1 = model_file.from_image(client, "dockerlab-api:multistage", "/app/model/harbour-n.onnx")
+version2 = model_file.renamed(version1, {"ship": "Schiff", "container": "Container", "crane": "Kran", "truck": "Laster"})
+(models / "harbour.onnx").write_bytes(version1)
+print("classes:", *model_file.class_names(version1).values(), "->", *model_file.class_names(version2).values())
+
+# %% [markdown]
+# One Dockerfile, three targets. `server` is the API without a model; the other two begin with it.
+
+# %%
+(project / "Dockerfile").write_text("""\
+FROM python:3.11-slim-bookworm AS server
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 MODEL_NAME=harbour.onnx
+WORKDIR /app
+COPY --from=dockerlab-api:multistage /opt/venv /opt/venv
+COPY --from=dockerlab-api:multistage /app/app app
+USER 10001
+CMD ["uvicorn", "app.main:app", "--host", "0.0.0.0"]
+
+FROM server AS baked
+COPY models/harbour.onnx model/
+
+FROM server AS downloads
+COPY fetch.py .
+CMD ["python", "fetch.py"]
+""")
+(project / "fetch.py").write_text("""\
+import os
+import urllib.request
+
+name = os.environ["MODEL_NAME"]
+target = f"/tmp/{name}"
+urllib.request.urlretrieve(f"{os.environ['MODEL_SERVER']}/{name}", target)
+os.environ["MODEL_PATH"] = target
+os.execvp("uvicorn", ["uvicorn", "app.main:app", "--host", "0.0.0.0"])
+""")
+for target in ("server", "baked", "downloads"):
+    build(project, target=target, tag=f"dockerlab-lesson06:{target}", client=client)
+
+# %% [markdown]
+# `os.execvp` replaces the Python process by the server, so that the server becomes process 1 and hears SIGTERM. You will find `CMD python download_model.py && uvicorn …` in many tutorials. Run that too and stop it, with three seconds of patience:
+
+# %%
+def exit_code_after_stop(command):
+    name = "dockerlab-lesson06-stop"
+    for old in client.containers.list(all=True, filters={"name": f"^/{name}$"}):
+        old.remove(force=True)
+    with container.running("dockerlab-lesson06:baked", command=command, name=name, client=client) as service:
+        service.container.stop(timeout=3)
+        return service.container.wait()["StatusCode"]
+
+print("shell with &&:", exit_code_after_stop(["sh", "-c", "python -c 'print(1)' && uvicorn app.main:app --host 0.0.0.0"]))
+print("the server itself:", exit_code_after_stop(None))
+
+# %% [markdown]
+# 137 is 128 + 9: the shell stayed process 1, passed nothing on, and the engine killed it when patience ran out.
+#
+# Now the three ways side by side. The model server is a container on a network of its own that sends at 100 Mbit/s, like a good office line. **Guess first.** A new version of the model arrives. Which way needs a new image?
+
+# %%
+rebuilds = guess_box("A new model needs a new image when it is", options=["baked", "downloaded", "mounted"], default="downloaded")
+rebuilds
+
+# %%
+def options(way, server):
+    """What `docker run` needs to be told for each way; its image."""
+    if way == "mounted":
+        return "dockerlab-lesson06:server", {"volumes": {str(models.resolve()): {"bind": "/app/model", "mode": "ro"}}}
+    if way == "downloaded":
+        return "dockerlab-lesson06:downloads", {"network": server.network.name, "environment": {"MODEL_SERVER": server.url}}
+    return "dockerlab-lesson06:baked", {}
+
+def start(way, server):
+    tag, extra = options(way, server)
+    with container.running(tag, client=client, **extra) as service:
+        return service.start_seconds, {each.label for each in detect.detect(service.url, picture).detections}
+
+# %%
+rows, served = {}, {}
+with model_server.serving(models, client, "dockerlab-lesson06-models", mbit=100) as server:
+    for way in ("baked", "downloaded", "mounted"):
+        (models / "harbour.onnx").write_bytes(version1)
+        build(project, target="baked", tag="dockerlab-lesson06:baked", client=client)
+        tag = options(way, server)[0]
+        first, _ = start(way, server)
+        (models / "harbour.onnx").write_bytes(version2)
+        built = build(project, target="baked", tag=tag, client=client).seconds if way == "baked" else 0.0
+        again, labels = start(way, server)
+        size = image.inspect(tag, client)
+        rows[way] = [size.disk_bytes, size.download_bytes, first, built + again]
+        served[way] = "Schiff" in labels or "Kran" in labels or "Container" in labels
+print(served)
+
+# %% tags=["nbval-ignore-output"]
+from dockerlab.charts.panels import Panel, small_multiples
+
+deliveries = pd.DataFrame.from_dict(rows, orient="index", columns=["disk", "download", "start", "change"]).rename_axis("way").reset_index()
+panels = [Panel("disk", "image on disk", "MB", 1e6), Panel("download", "image to download", "MB", 1e6),
+          Panel("start", "start until /health says 200", "s"), Panel("change", "from a new file to its first answer", "s")]
+small_multiples(deliveries, panels, "Mounting and downloading change the model without a build", "way")
+
+# %%
+measured = deliveries.set_index("way")
+print("the baked image is larger by the model:", round((measured["disk"]["baked"] - measured["disk"]["mounted"]) / len(version1), 2), "model files")
+print("downloading starts slower than mounting:", measured["start"]["downloaded"] > measured["start"]["mounted"])
+
+# %%
+beside(rebuilds, "baked")
+
+# %% [markdown]
+# This model is small. The part that grows with it can be measured from the same server: time per megabyte, and from that the start of a model of 500 MB. That is what you pay at every start of every replica when nothing keeps the file.
+
+# %% tags=["nbval-ignore-output"]
+extra = measured["start"]["downloaded"] - measured["start"]["mounted"]
+print(f"{extra:.2f} s more for {image.mb(len(version1))}; a model of 500 MB at this speed: about {extra * 500e6 / len(version1):.0f} s at every start")
+
+# %% [markdown]
+# | | bake | download | mount |
+# |---|---|---|---|
+# | starts without network or host folder | **yes** | no (yes, with a cache) | no |
+# | one image for many models | no | **yes** | **yes** |
+# | version of code and model tied together | **yes** | by name and checksum | no |
+# | a new model needs | build, push, pull | a restart | a restart |
+# | can fail at start | no | server down, file damaged | folder missing |
+#
+# On the command line, mounting reads `docker run -v ./models:/app/model:ro …`, and the lesson's image answers with it:
+
+# %%
+!docker run --detach --name dockerlab-lesson06-mounted --label dockerlab.course=1 --publish 127.0.0.1::8000 --volume "$(realpath ../build/lesson-06-delivery/models)":/app/model:ro dockerlab-lesson06:server > /dev/null
+mounted = client.containers.get("dockerlab-lesson06-mounted")
+print("the mount is read-only:", [not each["RW"] for each in mounted.attrs["Mounts"]])
+mounted.remove(force=True)
+
+# %% [markdown]
+# **Bake what must start anywhere, mount what the host's people change, download what comes in many versions, and then verify and keep it.** The lab asks for all three.
+
+# %% [markdown]
+# ## Key points
+#
+# - Decide first what has to run: the runtime decides about gigabytes, the base about megabytes, stages about what is left behind.
+# - Plain `pip install torch` brings CUDA. Without a GPU take the CPU index; to serve only, take ONNX Runtime.
+# - Deleting in a later `RUN` frees nothing; combining alone frees nothing; deleting in the same `RUN` does.
+# - `libgl1` + `libglib2.0-0`, the headless wheel, or no OpenCV: the last two need no apt.
+# - No musl wheel of ONNX Runtime: not Alpine. No byte code: slower at every start.
+# - A GPU needs the driver and the toolkit on the host, CUDA in the image, and `--gpus`.
+# - The model file: bake, download or mount. Each has a situation in which it is the right one.
+
+# %%
+Quiz.load("06").show()
+
+# %% [markdown]
+# ## The lab
+#
+# `labs/06_deliver_the_model`: three customers, three deliveries. Open its notebook, or run `dockerlab check 06` in a terminal.
+#
+# ## Clean up
+#
+# This removes the images of this lesson. The six rungs stay, because building them takes long; `dockerlab clean` removes them.
+
+# %%
+for item in client.images.list(filters={"label": "dockerlab.course=1"}):
+    for tag in item.tags:
+        if tag.startswith("dockerlab-lesson06:"):
+            client.images.remove(tag, force=True)
+left = [tag for item in client.images.list(filters={"label": "dockerlab.course=1"}) for tag in item.tags if tag.startswith("dockerlab-lesson06")]
+left += [each.name for each in client.containers.list(all=True, filters={"name": "dockerlab-lesson06"})]
+print("images and containers of this lesson left:", len(left))
