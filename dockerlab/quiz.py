@@ -1,4 +1,8 @@
-"""Guesses and quizzes in the notebook: a widget where there is one, the same without."""
+"""Guesses and quizzes in the notebook, usable by keyboard and readable without colour.
+
+JupyterLab takes the arrow keys and letters from radio buttons and drop-down lists (they move or delete cells), so a guess among
+options is a row of buttons, reached by Tab and pressed by Space, and a quiz is plain HTML that needs no kernel.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +24,32 @@ QUIZ_FOLDER = ROOT / "assets" / "quiz"
 LETTERS = "abcd"
 
 
+_GUESS_STYLE = """<style>
+.dockerlab-guess { margin: 2px 0 6px; max-width: 760px; }
+.dockerlab-guess > .widget-html { display: none; }
+.dockerlab-guess .widget-inline-hbox { flex-wrap: wrap; height: auto; width: auto; margin: 0; gap: 2px 10px; align-items: center; }
+.dockerlab-guess .widget-label { white-space: normal; overflow: visible; height: auto; width: auto; max-width: 100%; line-height: 1.4;
+  text-align: left; font-weight: 600; }
+.dockerlab-guess .widget-inline-hbox input { flex: 0 0 9em; min-width: 0; }
+.dockerlab-guess .widget-toggle-buttons { display: flex; flex-wrap: wrap; gap: 6px; overflow: visible; width: auto; }
+.dockerlab-guess .widget-toggle-buttons > div { display: flex; flex-wrap: wrap; gap: 6px; }
+.dockerlab-guess .widget-toggle-button { width: auto; max-width: 100%; height: auto; min-height: 30px; margin: 0; padding: 4px 12px; line-height: 1.35;
+  white-space: normal; text-align: left; border-radius: 4px; box-shadow: none; color: var(--jp-ui-font-color1, inherit);
+  background: var(--jp-layout-color2, #eee); border: 1px solid var(--jp-border-color1, #bbb); }
+.dockerlab-guess .widget-toggle-button::before { content: "○ "; }
+.dockerlab-guess .widget-toggle-button.mod-active { font-weight: 600; border: 2px solid var(--jp-brand-color1, #2f6f9f); padding: 3px 11px; }
+.dockerlab-guess .widget-toggle-button.mod-active::before { content: "● "; }
+.dockerlab-guess :focus-visible { outline: 3px solid var(--jp-brand-color1, #2f6f9f); outline-offset: 2px; }
+</style>"""
+
+
 class Guess:
     """A guess with a default, so that the notebook runs unattended; `value` is what stands in its widget."""
 
     def __init__(self, question: str, widget: Any) -> None:
         self.question, self.widget = question, widget
+        self._box = widgets.VBox([widgets.HTML(_GUESS_STYLE), widget])
+        self._box.add_class("dockerlab-guess")
 
     @property
     def value(self) -> Any:
@@ -32,7 +57,7 @@ class Guess:
         return self.widget.value
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        return self.widget._repr_mimebundle_(**kwargs) | {"text/plain": repr(self)}
+        return self._box._repr_mimebundle_(**kwargs) | {"text/plain": repr(self)}
 
     def __repr__(self) -> str:
         return f"Your guess: {self.question} (default {self.value})"
@@ -41,16 +66,18 @@ class Guess:
 def guess_box(question: str, options: Sequence[Any] | None = None, default: Any = None) -> Guess:
     """Ask for a guess: one of `options`, or a number like `default`."""
     style = {"description_width": "initial"}
-    layout = widgets.Layout(width="auto", max_width="640px")
+    layout = widgets.Layout(width="auto")
     if options is not None:
-        return Guess(question, widgets.Dropdown(options=list(options), value=default, description=question, style=style, layout=layout))
+        choice = widgets.ToggleButtons(options=list(options), value=default, description=question, layout=layout,
+                                       style=style | {"button_width": "auto"})
+        return Guess(question, choice)
     kind = widgets.IntText if isinstance(default, int) else widgets.FloatText
     return Guess(question, kind(value=default, description=question, style=style, layout=layout))
 
 
 def beside(guess: Guess, outcome: Any) -> pd.DataFrame:
     """The guess and what really happened, in one line."""
-    return pd.DataFrame({"question": [guess.question], "your guess": [guess.value], "outcome": [outcome]}).set_index("question")
+    return pd.DataFrame({"your guess": [guess.value], "outcome": [outcome]}, index=[guess.question])
 
 
 @dataclass(frozen=True)
@@ -108,25 +135,12 @@ class Quiz:
         return ("Right. " if option.right else "Not so. ") + option.feedback
 
     def show(self) -> Quiz:
-        """Display the questions as radio buttons with feedback; returns the quiz, whose text form is always there."""
-        from IPython.display import display
-
-        for number, question in enumerate(self.questions, 1):
-            display(self._card(number, question))
+        """The quiz itself, which a notebook displays as questions that open their feedback, and a terminal as text."""
         return self
 
-    def _card(self, number: int, question: Question) -> widgets.Widget:
-        choice = widgets.RadioButtons(options=[(option.text, index) for index, option in enumerate(question.options)], value=None,
-                                      layout=widgets.Layout(width="auto"))
-        said = widgets.HTML()
-
-        def chosen(change: dict[str, Any]) -> None:
-            option = question.options[change["new"]]
-            said.value = f"<b>{'✓ Right.' if option.right else '✗ Not so.'}</b> {_html(option.feedback)}"
-
-        choice.observe(chosen, names="value")
-        asked = widgets.HTML(f"<b>{number}.</b> {escape(question.text, quote=False)}")
-        return widgets.VBox([asked, choice, said], layout=widgets.Layout(margin="0 0 12px 0"))
+    def _repr_html_(self) -> str:
+        cards = "".join(_card(number, question) for number, question in enumerate(self.questions, 1))
+        return f'<div class="dockerlab-quiz">{_QUIZ_STYLE}{cards}</div>'
 
     def __repr__(self) -> str:
         lines = []
@@ -136,7 +150,28 @@ class Quiz:
         return "\n".join(lines)
 
 
+_QUIZ_STYLE = """<style>
+.dockerlab-quiz { max-width: 760px; line-height: 1.45; }
+.dockerlab-quiz .question { margin: 14px 0 4px; }
+.dockerlab-quiz details { margin: 0; padding: 0 8px; border: 1px solid transparent; border-radius: 4px; }
+.dockerlab-quiz details[open] { border-color: var(--jp-border-color1, #bbb); }
+.dockerlab-quiz summary { cursor: pointer; padding: 2px 0; }
+.dockerlab-quiz summary:hover { text-decoration: underline; }
+.dockerlab-quiz summary:focus-visible { outline: 3px solid var(--jp-brand-color1, #2f6f9f); outline-offset: 2px; border-radius: 2px; }
+.dockerlab-quiz details p { margin: 3px 0 5px 16px; }
+</style>"""
+
+
+def _card(number: int, question: Question) -> str:
+    """One question as HTML: each answer opens to say whether it is right, and why."""
+    answers = "".join(
+        f"<details><summary>{_html(option.text)}</summary>"
+        f"<p><b>{'✓ Right.' if option.right else '✗ Not so.'}</b> {_html(option.feedback)}</p></details>"
+        for option in question.options
+    )
+    return f'<p class="question"><b>{number}. {_html(question.text)}</b></p>{answers}'
+
+
 def _html(text: str) -> str:
-    """Text as HTML, with `code` between backticks; screen readers speak it when it changes."""
-    code = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text, quote=False))
-    return f'<span role="status">{code}</span>'
+    """Text as HTML, with `code` between backticks."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text, quote=False))

@@ -66,14 +66,12 @@ def test_the_text_form_shows_questions_and_no_answers(tmp_path: Path) -> None:
     assert "because" not in text and "True" not in text
 
 
-def test_choosing_in_the_widget_says_why(tmp_path: Path) -> None:
+def test_an_answer_opens_to_say_why(tmp_path: Path) -> None:
     quiz = _quiz(tmp_path, "x--", "-x-", feedback="use `a<b>`")
-    _, choice, said = quiz._card(1, quiz.questions[0]).children
-    assert choice.value is None and said.value == ""
-    choice.value = 1
-    assert "✗" in said.value and "<code>a&lt;b&gt;</code>" in said.value
-    choice.value = 0
-    assert "✓" in said.value
+    html = quiz.show()._repr_html_()
+    assert html.count("<details>") == 6 and html.count("✓ Right.") == 2 and html.count("✗ Not so.") == 4
+    first = html[html.index("<details>") : html.index("</details>")]
+    assert "option 0" in first and "✓" in first and "<code>a&lt;b&gt;</code>" in first
 
 
 @pytest.mark.parametrize(("options", "default"), [(None, 3), (None, 2.5), (["yes", "no"], "no")])
