@@ -16,8 +16,8 @@ def build_timeline(report: BuildReport) -> Figure:
     return compare_timelines({report.tag or "build": report})
 
 
-def compare_timelines(reports: Mapping[str, BuildReport]) -> Figure:
-    """Several builds above one another on the same scale of seconds."""
+def compare_timelines(reports: Mapping[str, BuildReport], ratio: bool = False) -> Figure:
+    """Several builds above one another on the same scale of seconds; with `ratio` the title says how many times faster the quickest was."""
     rows = [max(1, len(report.instructions)) for report in reports.values()]
     fig = Figure(figsize=(WIDTH_IN, 1.0 * len(rows) + 0.36 * sum(rows)), dpi=100, layout="constrained")
     panels = fig.subplots(len(rows), 1, sharex=True, squeeze=False, height_ratios=rows)[:, 0]
@@ -29,11 +29,17 @@ def compare_timelines(reports: Mapping[str, BuildReport]) -> Figure:
         finding = f"{title}: {ran} of {len(report.instructions)} steps ran" + (f", {saved:.1f} s of them side by side" if saved > 0.5 else "")
         state_finding(axes, finding)
     panels[-1].set_xlabel("seconds since the first step began")
+    if ratio:
+        slow, quick = (pick(reports, key=lambda name: reports[name].seconds) for pick in (max, min))
+        times = f"{reports[quick].seconds:.1f} s instead of {reports[slow].seconds:.1f} s"
+        finding = f"{quick.capitalize()}: {reports[slow].seconds / reports[quick].seconds:.0f} times faster, {times}"
+        fig.suptitle(finding, x=0.01, ha="left", fontsize=12.5, fontweight="bold", color=PALETTE["ink"])
+        fig.set_figheight(fig.get_figheight() + 0.4)
     return fig
 
 
 def _draw(axes: Axes, report: BuildReport, end: float) -> None:
-    steps = sorted(report.instructions, key=lambda step: step.started)
+    steps = report.instructions
     for row, step in enumerate(steps):
         width = max(step.seconds, end * (0.03 if step.cached else 0.004))  # wide enough for the hatch to be seen
         axes.barh(row, width, left=step.started, height=0.62, color=PALETTE["cached" if step.cached else "run"],
