@@ -17,7 +17,8 @@ from dockerlab.site import ROOT
 
 REFERENCE = ROOT / "assets" / "model" / "reference.json"
 COLUMNS = ["label", "score", "x1", "y1", "x2", "y2"]
-COLOURS = ("#e4572e", "#1b8ea6", "#f2a516", "#7a4fbf", "#3f9b5b", "#c2377e", "#4d6fd1", "#8a6a3d")
+# Dark enough for white letters on them.
+COLOURS = ("#c2401a", "#12707f", "#8f5c00", "#6a3fb0", "#2f7a47", "#b02a6d", "#3a5bc0", "#75592a")
 
 
 class DetectionFailed(CourseError):
@@ -146,7 +147,7 @@ def draw(image_path: str | Path, answer: Answer) -> Figure:
         colour = COLOURS[labels.index(each.label) % len(COLOURS)]
         axes.add_patch(_rectangle(each, colour))
         axes.text(
-            each.x1, each.y1, f"{each.label} {each.score:.2f}", fontsize=8, color="white", va="bottom", clip_on=True,
+            each.x1, each.y1, f"{each.label} {each.score:.2f}", fontsize=7, color="white", va="bottom", clip_on=True,
             bbox={"facecolor": colour, "edgecolor": "none", "pad": 1.5},
         )  # fmt: skip
     return figure
