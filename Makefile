@@ -8,10 +8,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTHON ?= 3.11
+AS_ROOT = $(if $(filter 0,$(shell id -u)),,sudo -n)
 # uv from the PATH, else one of our own beside the environment
 UV = $(or $(shell command -v uv 2>/dev/null),$(CURDIR)/.venv-uv/bin/uv)
 COMPILE = $(UV) pip compile --no-config --universal --generate-hashes --no-annotate --no-header \
 	--no-emit-index-url --no-emit-find-links --quiet --extra dev --python-version 3.11 pyproject.toml
+# Served from the top, so that labs/ is in sight; the address that is printed (and opened, where there is a browser) shows the first lesson.
+LAB_OPTIONS = $(if $(filter 0,$(shell id -u)),--allow-root) --log-level=WARN "--ServerApp.root_dir=$(CURDIR)" \
+	--LabApp.default_url=/lab/tree/$(firstword $(wildcard notebooks/00_*.ipynb) notebooks) \
+	"--LabApp.app_settings_dir=$(CURDIR)/assets/jupyterlab" --LabApp.news_url=None
 NOTEBOOKS = $(wildcard notebooks solutions)
 NBVAL = $(if $(NOTEBOOKS),--nbval --nbval-current-env --nbval-cell-timeout 900 $(addprefix --nbval-sanitize-with ,$(wildcard nbval_sanitize.cfg)))
 
@@ -21,10 +26,10 @@ help:  ## list the targets
 
 .PHONY: lab
 lab: bases  ## set everything up and open JupyterLab on the first lesson
-	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) $(firstword $(wildcard notebooks/00_*.ipynb) notebooks)
+	$(BIN)/jupyter lab $(LAB_OPTIONS)
 
 .PHONY: test
-test: bases lint fresh  ## set everything up and run every test: package, tools, lessons, solutions, labs
+test: bases browser lint fresh  ## set everything up and run every test: package, tools, lessons, solutions, labs
 	$(BIN)/python -m pytest --require-docker $(NBVAL) $(wildcard tests assets/detection-api/tests) $(NOTEBOOKS)
 
 .PHONY: setup
@@ -47,6 +52,11 @@ engine: setup  ## find the Docker Engine, or install and start one (Debian, Ubun
 .PHONY: bases
 bases: engine  ## bring the base images of the course to the engine
 	$(BIN)/dockerlab bases
+
+.PHONY: browser
+browser: setup  ## find Chromium for the browser tests, or install it (Debian, Ubuntu)
+	@command -v chromium chromium-browser google-chrome >/dev/null || { echo "Chromium is not installed: installing it for the browser tests"; \
+		$(AS_ROOT) apt-get update -qq && $(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; }
 
 .PHONY: doctor
 doctor: setup  ## show every precondition, and what mends those that fail

@@ -31,7 +31,7 @@ class UnderLimits:
         return self.median_ms is not None
 
     def __str__(self) -> str:
-        limits = f"{self.memory_mb} MB, {self.cpus:g} CPUs"
+        limits = f"{self.memory_mb} MB, {self.cpus:g} CPU{'' if self.cpus == 1 else 's'}"
         if self.survived:
             return f"{limits}: {self.median_ms:.0f} ms (slowest {self.slowest_ms:.0f} ms)"
         how = "killed by the kernel for memory" if self.oom_killed else "ended"

@@ -232,12 +232,12 @@ ALIVE, DEAD = UnderLimits(256, 1.0, 40.0, 60.0, None, False), UnderLimits(32, 0.
 
 
 def test_limits_in_words_rows_and_a_chart() -> None:
-    assert str(ALIVE) == "256 MB, 1 CPUs: 40 ms (slowest 60 ms)"
+    assert str(ALIVE) == "256 MB, 1 CPU: 40 ms (slowest 60 ms)"
     assert str(DEAD) == "32 MB, 0.5 CPUs: killed by the kernel for memory, exit code 137"
     assert list(frame([ALIVE, DEAD])["outcome"]) == ["answers", "OOM killed"]
     slow = UnderLimits(256, 0.25, 200.0, 300.0, None, False)
     assert latency_under_limits([ALIVE, slow, DEAD]).axes[0].get_title(loc="left") == (
-        "At 0.25 CPUs an answer takes 5.0 times as long as at 1; 1 of 3 tries were killed")
+        "At 0.25 CPUs an answer takes 5.0 times as long as at 1; 1 of 3 tries was killed")
     assert latency_under_limits([DEAD]).axes[0].get_title(loc="left") == "No try survived its memory limit"
 
 

@@ -32,7 +32,7 @@ def _finding(alive: Sequence[UnderLimits], dead: Sequence[UnderLimits]) -> str:
     if dead and not alive:
         return "No try survived its memory limit"
     least, most = min(alive, key=lambda each: each.cpus), max(alive, key=lambda each: each.cpus)
-    lost = f"; {len(dead)} of {len(alive) + len(dead)} tries were killed" if dead else ""
+    lost = f"; {len(dead)} of {len(alive) + len(dead)} tries {'was' if len(dead) == 1 else 'were'} killed" if dead else ""
     if least.cpus == most.cpus:
-        return f"At {least.cpus:g} CPUs an answer takes {least.median_ms:.0f} ms{lost}"
+        return f"At {least.cpus:g} CPU{'' if least.cpus == 1 else 's'} an answer takes {least.median_ms:.0f} ms{lost}"
     return f"At {least.cpus:g} CPUs an answer takes {least.median_ms / most.median_ms:.1f} times as long as at {most.cpus:g}{lost}"

@@ -74,7 +74,7 @@ class LayerExplorer(live.Instrument):
         super().__init__()
         self.image = image
         self.report: ImageReport | None = None
-        self._layers = widgets.Select(rows=8, description="Layers", layout=widgets.Layout(width="100%"), style={"description_width": "60px"})
+        self._layers = widgets.Select(rows=8, description="Layers", layout=widgets.Layout(width="auto"), style={"description_width": "60px"})
         self._search = widgets.Text(placeholder="part of a path", description="Search", continuous_update=False, style={"description_width": "60px"})
         self._what = widgets.ToggleButtons(options=["files", "wasted"], description="Show", style={"description_width": "60px", "button_width": "90px"})
         self._view = widgets.HTML()

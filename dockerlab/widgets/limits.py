@@ -45,7 +45,7 @@ class LimitSliders(live.Instrument):
             self.tries.append(result)
             if not self.ended:
                 self._chart.value, self._chart.layout.display = live.png(latency_under_limits(self.tries)), "block"
-                rows = [[str(cell) for cell in row] for row in frame(self.tries).itertuples(index=False)]
+                rows = [["–" if cell != cell else str(cell) for cell in row] for row in frame(self.tries).itertuples(index=False)]  # NaN is not itself
                 self._table.value = live.table(list(frame(self.tries).columns), rows)
                 self.say(f"{result}.", bad=not result.survived)
         finally:

@@ -160,7 +160,7 @@ def close_tree(widget: widgets.Widget) -> None:
 
 def button(text: str, action: Callable[[], None], tooltip: str = "", icon: str = "") -> widgets.Button:
     """A button that calls `action`; `tooltip` is also what a screen reader says."""
-    made = widgets.Button(description=text, tooltip=tooltip or text, icon=icon, layout=widgets.Layout(width="auto"))
+    made = widgets.Button(description=text, tooltip=tooltip or text, icon=icon, layout=widgets.Layout(width="auto", align_self="flex-start"))
     made.on_click(lambda _: action())
     return made
 

@@ -11,7 +11,6 @@ from typing import Any
 import ipywidgets as widgets
 
 from dockerlab.build import BuildCancelled, BuildReport, Cancel, Step, build
-from dockerlab.image import mb
 from dockerlab.widgets import live
 
 REFRESH_SECONDS = 0.25
@@ -65,7 +64,7 @@ class BuildTimeline(live.Instrument):
         if self.report:
             self._rows.show(spans(self.report.instructions))
             self.say(f"Done in {self.report.seconds:.1f} s: {len(self.report.ran)} steps ran, {len(self.report.cached)} came from the cache; "
-                     f"{mb(self.report.context_bytes)} of context were sent. Choose a step to read its log.")
+                     f"{self.report.context_bytes / 1000:,.1f} kB of context were sent. Choose a step to read its log.")
 
     def interrupt(self) -> None:
         """End the build on the engine."""

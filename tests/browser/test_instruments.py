@@ -1,0 +1,193 @@
+"""The instruments as a reader uses them: JupyterLab in a real browser, clicks and keys, and what they did on the engine.
+
+Pictures of each are kept in build/screenshots/instruments/. Needs Chromium (`make browser`); where it is missing the tests skip,
+under --require-docker they fail.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import nbformat
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from dockerlab import engine, measure
+from dockerlab.container import remove, running, wait_until
+from dockerlab.notebooks import METADATA
+from dockerlab.site import ROOT
+from dockerlab.stack import running_stack
+
+sys.path.insert(0, str(ROOT / "tools"))
+import screenshots
+
+pytestmark = [pytest.mark.engine, pytest.mark.browser]
+PICTURES = ROOT / "build" / "screenshots" / "instruments"
+SECONDS = 1000  # Playwright counts milliseconds
+
+
+@pytest.fixture(scope="module")
+def chromium(request: pytest.FixtureRequest) -> str:
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not found:
+        (pytest.fail if request.config.getoption("--require-docker") else pytest.skip)("Chromium is not installed: run `make browser`")
+    return found
+
+
+@pytest.fixture(scope="module")
+def things(client: docker.DockerClient, tiny_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """What the instruments look at: a container, an API, a stack and a build context."""
+    folder = tmp_path_factory.mktemp("instruments")
+    marker = uuid.uuid4().hex[:8]
+    (folder / "Dockerfile").write_text(f"FROM {tiny_image} AS left\nRUN echo left-{marker}; sleep 3\nFROM {tiny_image} AS right\nRUN echo right; sleep 2\n"
+                                       f"FROM {tiny_image}\nCOPY --from=left /bin/ls /l\nCOPY --from=right /bin/ls /r\n")
+    (folder / "compose.yaml").write_text(
+        f"services:\n  front:\n    image: {tiny_image}\n    command: [sh, -c, 'echo front is up; sleep 300']\n    init: true\n    depends_on: [back]\n"
+        f"  back:\n    image: {tiny_image}\n    command: [sleep, '300']\n    init: true\n    volumes: ['rows:/rows']\nvolumes:\n  rows:\n")
+    name = f"dockerlab-browser-{marker}"
+    container = client.containers.run(tiny_image, ["sh", "-c", "while true; do echo tick; sleep 1; done"], name=name, detach=True, init=True,
+                                      labels=engine.labels(kind="test"))
+    try:
+        measure.ensure_rung("multistage", client)
+        with running("dockerlab-api:multistage", client=client, timeout=120) as service, running_stack(folder, timeout=60) as stack:
+            yield {"container": name, "url": service.url, "folder": str(folder), "project": stack.project, "image": tiny_image, "marker": marker}
+    finally:
+        remove(container)
+
+
+@pytest.fixture(scope="module")
+def page(chromium: str, things: dict[str, str]) -> Iterator[Page]:
+    """JupyterLab with every instrument on show."""
+    cells = [
+        "%matplotlib inline\nfrom pathlib import Path\nimport os, pandas as pd\nfrom dockerlab import measure\nfrom dockerlab.stack import Stack\n"
+        "from dockerlab.widgets import *",
+        f"ContainerConsole({things['container']!r})",
+        f"timeline = BuildTimeline({things['folder']!r}, tag='dockerlab-browser:{things['marker']}')\ntimeline",
+        f"LayerExplorer({things['image']!r})",
+        "LimitSliders('dockerlab-api:multistage')",
+        f"StackGraph(Stack(Path({things['folder']!r}), {things['project']!r}, ('compose.yaml',), os.environ))",
+        f"DetectionPlayground({things['url']!r}, measure.samples())",
+        "LadderChart(pd.DataFrame({'rung': ['naive', 'multistage', 'minimal'], 'disk_bytes': [6.67e9, 2.7e8, 1.6e8], "
+        "'download_bytes': [3.4e9, 1e8, 6e7], 'build_seconds': [90., 60., 62.], 'rebuild_seconds': [80., 0.2, 0.6], "
+        "'cold_start_seconds': [2.7, 1.4, 0.9], 'latency_p50_ms': [40., 21., 20.]}))",
+    ]
+    folder = ROOT / "build" / "browser"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"instruments-{things['marker']}.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(each) for each in cells], metadata=METADATA), path)
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    try:
+        with screenshots.jupyterlab() as (address, token), screenshots.browser_page(chromium, 1200, 1600) as opened:
+            screenshots.open_notebook(opened, address, token, path)
+            screenshots.run_all(opened, 120)
+            yield opened
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _output(page: Page, cell: int) -> Locator:
+    """What a cell shows, scrolled into view."""
+    page.evaluate("n => window.jupyterapp.shell.currentWidget.content.scrollToItem(n, 'start')", cell)
+    found = page.locator(f'.jp-Cell[data-windowed-list-index="{cell}"] .jp-OutputArea')
+    expect(found).to_be_visible(timeout=30 * SECONDS)
+    return found
+
+
+def _picture(output: Locator, name: str) -> None:
+    output.page.wait_for_timeout(400)
+    output.screenshot(path=PICTURES / f"{name}.png")
+
+
+def test_the_console_stops_and_starts_the_container(page: Page, client: docker.DockerClient, things: dict[str, str]) -> None:
+    shown = _output(page, 1)
+    expect(shown.get_by_text("tick").first).to_be_visible(timeout=20 * SECONDS)
+    shown.get_by_role("button", name="pause", exact=True).click()
+    assert wait_until(lambda: client.containers.get(things["container"]).status == "paused", 15)
+    expect(shown).to_contain_text(f"docker pause {things['container']}")
+    shown.get_by_role("button", name="unpause").click()
+    assert wait_until(lambda: client.containers.get(things["container"]).status == "running", 15)
+    shown.get_by_role("button", name="kill").focus()  # by keyboard
+    page.keyboard.press("Enter")
+    assert wait_until(lambda: client.containers.get(things["container"]).status == "exited", 15)
+    expect(shown).to_contain_text("exit code 137", timeout=10 * SECONDS)
+    shown.get_by_role("button", name="start", exact=True).click()
+    assert wait_until(lambda: client.containers.get(things["container"]).status == "running", 15)
+    _picture(shown, "console")
+
+
+def test_a_step_of_the_build_shows_its_log(page: Page, client: docker.DockerClient, things: dict[str, str]) -> None:
+    shown = _output(page, 2)
+    expect(shown).to_contain_text("Done in", timeout=60 * SECONDS)
+    shown.get_by_role("button", name=f"left-{things['marker']}").click()
+    expect(shown.get_by_role("log")).to_contain_text(f"left-{things['marker']}")
+    _picture(shown, "timeline")
+    tag = f"dockerlab-browser:{things['marker']}"
+    assert client.images.get(tag)
+    client.images.remove(tag)
+
+
+def test_the_explorer_finds_a_file(page: Page) -> None:
+    shown = _output(page, 3)
+    expect(shown).to_contain_text("on disk", timeout=60 * SECONDS)
+    shown.get_by_label("Search").fill("busybox")
+    shown.get_by_label("Search").press("Enter")
+    expect(shown).to_contain_text("bin/busybox", timeout=10 * SECONDS)
+    _picture(shown, "layers")
+
+
+def test_a_limit_kills_the_container_and_is_said(page: Page) -> None:
+    shown = _output(page, 4)
+    slider = shown.get_by_role("slider").first
+    slider.focus()
+    page.keyboard.press("Home")
+    expect(shown).to_contain_text("--memory 32m")
+    shown.get_by_role("button", name="Try these limits").click()
+    expect(shown).to_contain_text("killed by the kernel for memory, exit code 137", timeout=60 * SECONDS)
+    slider.focus()
+    page.keyboard.press("End")
+    shown.get_by_role("button", name="Try these limits").click()
+    expect(shown).to_contain_text("answers", timeout=90 * SECONDS)
+    _picture(shown, "limits")
+
+
+def test_the_stack_shows_a_service_and_its_logs(page: Page, client: docker.DockerClient, things: dict[str, str]) -> None:
+    shown = _output(page, 5)
+    expect(shown.get_by_role("img", name="2 services: back running, front running")).to_be_visible(timeout=30 * SECONDS)
+    shown.get_by_role("button", name="logs front").click()
+    expect(shown.get_by_role("log")).to_contain_text("front is up", timeout=15 * SECONDS)
+    _picture(shown, "stack")
+    mine = {"label": [f"com.docker.compose.project={things['project']}", "com.docker.compose.service=back"]}
+    client.containers.list(filters=mine)[0].kill()
+    expect(shown).to_contain_text("■ exited", timeout=20 * SECONDS)
+
+
+def test_a_picture_is_detected_and_the_time_split(page: Page, tmp_path: Path) -> None:
+    shown = _output(page, 6)
+    shown.get_by_role("button", name="Detect").click()
+    expect(shown).to_contain_text("from send to answer", timeout=30 * SECONDS)
+    expect(shown.locator("img").first).to_be_visible()
+    _picture(shown, "playground")
+    own = tmp_path / "mine.jpg"
+    shutil.copy(measure.samples()[1], own)
+    with page.expect_file_chooser() as chooser:
+        shown.get_by_role("button", name="Upload").click()
+    chooser.value.set_files(own)
+    expect(shown).to_contain_text("(1)", timeout=10 * SECONDS)
+    shown.get_by_role("button", name="Detect").click()
+    expect(shown).to_contain_text("from send to answer", timeout=30 * SECONDS)
+
+
+def test_the_ladder_switches_and_shows_a_dockerfile(page: Page) -> None:
+    shown = _output(page, 7)
+    expect(shown).to_contain_text("6,670 MB")
+    shown.get_by_role("button", name="rebuild").click()
+    expect(shown).to_contain_text("80.00 s", timeout=10 * SECONDS)
+    shown.get_by_role("button", name="minimal").click()
+    expect(shown.get_by_role("log")).to_contain_text("FROM gcr.io/distroless", timeout=10 * SECONDS)
+    assert "FROM" in (shown.get_by_role("button", name="minimal").get_attribute("title") or "")
+    _picture(shown, "ladder")
