@@ -16,7 +16,7 @@ COMPILE = $(UV) pip compile --no-config --universal --generate-hashes --no-annot
 # Served from the top, so that labs/ is in sight; the address that is printed (and opened, where there is a browser) shows the first lesson.
 LAB_OPTIONS = $(if $(filter 0,$(shell id -u)),--allow-root) --log-level=WARN "--ServerApp.root_dir=$(CURDIR)" \
 	--LabApp.default_url=/lab/tree/$(firstword $(wildcard notebooks/00_*.ipynb) notebooks) \
-	"--LabApp.app_settings_dir=$(CURDIR)/assets/jupyterlab" --LabApp.news_url=None
+	"--LabApp.app_settings_dir=$(CURDIR)/assets/jupyterlab"
 NOTEBOOKS = $(wildcard notebooks solutions)
 NBVAL = $(if $(NOTEBOOKS),--nbval --nbval-current-env --nbval-cell-timeout 900 $(addprefix --nbval-sanitize-with ,$(wildcard nbval_sanitize.cfg)))
 

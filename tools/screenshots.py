@@ -94,7 +94,8 @@ def jupyterlab(dark: bool = False, root: Path = ROOT) -> Iterator[tuple[str, str
         _settings(Path(folder) / "settings", dark)
         environment = os.environ | {"JUPYTERLAB_SETTINGS_DIR": f"{folder}/settings", "JUPYTERLAB_WORKSPACES_DIR": f"{folder}/workspaces"}
         command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0",
-                   f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}", "--LabApp.expose_app_in_browser=True"]
+                   f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}",
+                   f"--LabApp.app_settings_dir={root / 'assets/jupyterlab'}", "--LabApp.expose_app_in_browser=True"]
         command += ["--allow-root"] if hasattr(os, "getuid") and os.getuid() == 0 else []
         log = Path(folder) / "log"
         with log.open("wb") as file:
@@ -111,9 +112,8 @@ def jupyterlab(dark: bool = False, root: Path = ROOT) -> Iterator[tuple[str, str
 
 
 def _settings(folder: Path, dark: bool) -> None:
-    """No news pop-up, no saving behind the reader's back, and the theme."""
+    """No saving behind the reader's back, and the theme."""
     chosen: dict[str, dict[str, Any]] = {
-        "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True},
         "apputils-extension/themes": {"theme": "JupyterLab Dark" if dark else "JupyterLab Light"},
         "docmanager-extension/plugin": {"autosave": False},
     }
