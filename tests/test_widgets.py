@@ -23,7 +23,17 @@ from dockerlab.detect import Answer
 from dockerlab.image import ImageReport, Layer
 from dockerlab.limits import UnderLimits, frame
 from dockerlab.stack import Service, graph, running_stack
-from dockerlab.widgets import BuildTimeline, ContainerConsole, LadderChart, LayerExplorer, LimitSliders, StackGraph, close_all, compare_builds
+from dockerlab.widgets import (
+    BuildTimeline,
+    CachePredictor,
+    ContainerConsole,
+    LadderChart,
+    LayerExplorer,
+    LimitSliders,
+    StackGraph,
+    close_all,
+    compare_builds,
+)
 from dockerlab.widgets import ladder as ladder_module
 from dockerlab.widgets.console import Load, load, sparkline, state_of
 from dockerlab.widgets.layers import ALL, lines, tree, tree_html, wasted_html
@@ -281,3 +291,25 @@ def test_the_graph_follows_the_stack_until_it_is_down(tiny_image: str, tmp_path:
         assert wait_until(lambda: "hello" in drawn._log.value, 10)
         assert "running" in drawn.text() and "▶ running" in drawn._picture.value
     assert wait_until(lambda: "is down" in drawn.note.value, 10)
+
+
+@pytest.mark.engine
+def test_ticks_are_marked_by_the_real_build(client: docker.DockerClient, tiny_image: str, tmp_path: Path) -> None:
+    marker, tag = uuid.uuid4().hex, f"dockerlab-test:{uuid.uuid4().hex[:8]}"
+    (tmp_path / "Dockerfile").write_text(f"FROM {tiny_image}\nRUN echo {marker}\nCOPY app.py /app.py\nRUN touch /done\n")
+    (tmp_path / "app.py").write_text(marker)
+    edits = {"change app.py": lambda folder: (folder / "app.py").write_text(uuid.uuid4().hex) and None,
+             "touch app.py": lambda folder: (folder / "app.py").touch()}
+    shown = CachePredictor(tmp_path, tag, edits)
+    shown.wait(60)
+    assert [box.description for box in shown.ticks.boxes] == [f"RUN echo {marker}", "COPY app.py /app.py", "RUN touch /done"]
+    shown.ticks.boxes[1].value = True
+    shown.run.click()
+    shown.wait(60)
+    assert list(shown.results[0]["right"]) == ["✓", "✓", "✗"] and "an earlier step ran" in shown.results[0]["why"].iloc[2]
+    assert "2 of 3 steps rightly foreseen" in shown.note.value and "app.py, which it copies, changed" in shown._marks.value
+    shown.choice.value = "touch app.py"
+    shown.run.click()
+    shown.wait(60)
+    assert "3 of 3" in shown.note.value and "5 of 6" in shown.text()
+    client.images.remove(tag)

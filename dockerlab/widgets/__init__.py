@@ -6,10 +6,11 @@ from dockerlab.widgets.layers import LayerExplorer
 from dockerlab.widgets.limits import LimitSliders
 from dockerlab.widgets.live import Instrument, close_all
 from dockerlab.widgets.playground import DetectionPlayground
+from dockerlab.widgets.predictor import CachePredictor
 from dockerlab.widgets.stack import StackGraph
 from dockerlab.widgets.timeline import BuildTimeline, compare_builds
 
 __all__ = [
-    "BuildTimeline", "ContainerConsole", "DetectionPlayground", "Instrument", "LadderChart", "LayerExplorer", "LimitSliders", "StackGraph",
+    "BuildTimeline", "CachePredictor", "ContainerConsole", "DetectionPlayground", "Instrument", "LadderChart", "LayerExplorer", "LimitSliders", "StackGraph",
     "close_all", "compare_builds",
 ]
