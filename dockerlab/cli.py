@@ -35,7 +35,10 @@ def parser() -> argparse.ArgumentParser:
     engine.add_argument("-y", "--yes", action="store_true", help="do not ask")
 
     bases = commands.add_parser("bases", help="bring the base images of the course to the engine")
+    bases.add_argument("names", nargs="*", metavar="IMAGE", help="default: those that most lessons need")
+    bases.add_argument("--all", action="store_true", help="those too that only some later lessons need")
     bases.add_argument("--source", choices=("auto", "pull", "mirror", "bundle", "debian"), help="default: the first that works")
+    bases.add_argument("--save", type=Path, metavar="FILE", help="then write them to a file that others load (bases_bundle); .zst is compressed")
 
     build = commands.add_parser("build", help="build an image and show what each step did and took")
     build.add_argument("context", nargs="?", type=Path, default=Path())
@@ -105,7 +108,10 @@ def run(args: argparse.Namespace, rest: Sequence[str]) -> int:
         case "bases":
             from dockerlab import bases
 
-            bases.ensure_all(source=args.source)
+            names = args.names or (bases.BASES if args.all else bases.COURSE_BASES)
+            bases.ensure_all(source=args.source, names=names)
+            if args.save:
+                print(f"{args.save}: {bases.save(args.save, names=names) / 1e6:.0f} MB; set bases_bundle to its place in course.local.toml")
         case "build":
             return _build(args)
         case "inspect":

@@ -45,7 +45,8 @@ def make(base: Base, client: docker.DockerClient, site: Site) -> None:
         if done.returncode:
             if any(sign in done.stderr for sign in OFFLINE):
                 raise Offline("no Debian mirror answers")
-            raise CourseError("mmdebstrap failed: " + " | ".join(done.stderr.strip().splitlines()[-3:]))
+            said = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("I: ")]
+            raise CourseError("mmdebstrap failed: " + " | ".join(said[-4:]))
         labels = engine.labels(kind="base") | {STANDIN_LABEL: base.differs}
         changes = [f'LABEL {key}="{value}"' for key, value in labels.items()] + list(base.changes)
         repository, _, tag = base.name.rpartition(":")
@@ -57,7 +58,7 @@ def _command(base: Base, hooks: dict[str, Path], root: Path) -> list[str]:
     installs = base.variant != "extract"
     packages = (*base.packages, "usr-is-merged") if installs else base.packages
     options = ["Acquire::Languages none", "Acquire::Retries 2", "Acquire::http::Timeout 20", "Acquire::https::Timeout 20", "APT::Install-Recommends false"]
-    command = ["mmdebstrap", "--quiet", f"--variant={base.variant}", f"--include={','.join(packages)}", "--skip=check/empty"]
+    command = ["mmdebstrap", f"--variant={base.variant}", f"--include={','.join(packages)}", "--skip=check/empty,cleanup/run"]
     command += [f"--aptopt={option}" for option in options]
     command += [f"--dpkgopt=path-exclude={pattern}" for pattern in DOCS] + ["--dpkgopt=path-include=/usr/share/doc/*/copyright"]
     if installs:  # merged /usr from the start, so that the usrmerge package and its perl stay out
@@ -75,6 +76,8 @@ def _write_hooks(base: Base, client: docker.DockerClient, site: Site, folder: Pa
     last = _kept(base) if base.variant == "extract" else []
     last += [*(_pip(pip) if base.python else []), *_certificate(base, site)]
     last += [line for name, place in base.files for line in (f"mkdir -p {Path(place).parent}", f'install -m {_mode(name)} "{STANDINS / name}" {place}')]
+    if base.variant != "extract":  # before a recipe's own lines: postgres has a folder there
+        last += ["rm -rf run/*", "mkdir -m 1777 run/lock"]
     last += base.commands
     if base.variant != "extract":  # the official images carry no byte code of the standard library either
         last += ["find . -xdev -name __pycache__ -type d -prune -exec rm -rf {} +", "rm -rf var/lib/apt/lists/* var/cache/apt/* var/log/*.log var/log/apt"]
@@ -85,7 +88,7 @@ def _write_hooks(base: Base, client: docker.DockerClient, site: Site, folder: Pa
 
 
 def _script(file: Path, lines: list[str]) -> Path:
-    file.write_text("\n".join(["#!/bin/sh", "set -e", 'cd "$1"', *lines]) + "\n", encoding="utf-8")
+    file.write_text("\n".join(["#!/bin/sh", "set -e", 'cd "${1:?}"', *lines]) + "\n", encoding="utf-8")
     file.chmod(0o755)
     return file
 

@@ -27,8 +27,8 @@ class Base:
     """One public image and how its stand-in is made.
 
     `variant` is mmdebstrap's: "minbase" installs packages, "extract" only unpacks them. Of an unpacked root, `keep` names the paths
-    that stay (empty: all stay). `prepare` and `commands` are shell lines that run in the root: before any package is configured, and at
-    the end. `files` are (file in standins/, its place in the image).
+    that stay (empty: all stay). `prepare` (before any package is configured) and `commands` (at the end) are shell lines with the root as
+    working folder: paths are relative, and none may lead through an absolute link such as var/run. `files` are (file in standins/, place).
     """
 
     name: str
@@ -107,7 +107,7 @@ _RECIPES = (
         commands=(
             "chroot . localedef -i en_US -c -f UTF-8 -A /etc/locale.alias en_US.UTF-8",
             "sed -i \"s/^#\\?listen_addresses = .*/listen_addresses = '*'/\" usr/share/postgresql/15/postgresql.conf.sample",
-            "install -d -o 999 -g 999 -m 3777 var/run/postgresql", "install -d -o 999 -g 999 -m 1777 var/lib/postgresql/data",
+            "install -d -o 999 -g 999 -m 3777 run/postgresql", "install -d -o 999 -g 999 -m 1777 var/lib/postgresql/data",
             "mkdir -p docker-entrypoint-initdb.d", "rm -f etc/ssl/private/*.key etc/ssl/certs/ssl-cert-snakeoil.pem",
         ),
         changes=(
