@@ -93,17 +93,21 @@ def build_rung(name: str, context: Path, client: docker.DockerClient, **options:
     mark = fingerprint(name, context, client)
     report = build(context, dockerfile=rung.dockerfile, buildargs=torch, labels={"dockerlab.rung": mark}, client=client, **{"tag": rung.tag} | options)
     if report.tag == rung.tag and not any("] RUN " in step for step in report.cached):  # a WORKDIR is taken from the cache even without one
-        note(name, mark, build_seconds=report.seconds)
+        note(name, fingerprint(name, context, client, code=False), build_seconds=report.seconds)
     return report
 
 
-def fingerprint(name: str, context: Path, client: docker.DockerClient) -> str:
-    """What a rung is made of, in 16 characters: its files (not the other rungs' Dockerfiles) and its bases. Asks the engine."""
+def fingerprint(name: str, context: Path, client: docker.DockerClient, code: bool = True) -> str:
+    """What a rung is made of, in 16 characters: its files (not the other rungs' Dockerfiles) and its bases. Asks the engine.
+
+    Without `code` the files of the server are left out: what remains decides how long a build takes.
+    """
     rung, total = RUNGS[name], hashlib.sha256()
     for path in sorted(path for path in context.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
-        if not path.name.startswith("Dockerfile.") or path.name == rung.dockerfile:
+        place = path.relative_to(context)
+        if (code or place.parts[0] != "app") and (not path.name.startswith("Dockerfile.") or path.name == rung.dockerfile):
             content = path.read_bytes()
-            total.update(f"{path.relative_to(context).as_posix()}\0{len(content)}\0".encode() + content)
+            total.update(f"{place.as_posix()}\0{len(content)}\0".encode() + content)
     for base in rung.bases:
         total.update("\0".join(client.images.get(base).attrs["RootFS"]["Layers"]).encode())
     return total.hexdigest()[:16]
@@ -117,15 +121,18 @@ def kept(name: str, mark: str, client: docker.DockerClient) -> bool:
         return False
 
 
-def notes(name: str, mark: str) -> dict[str, float]:
-    """Seconds that builds of this rung took on this machine: build_seconds, rebuild_seconds; empty where none was noted."""
-    return _all_notes().get(f"{name} {mark}", {})
+def notes(name: str, recipe: str) -> dict[str, float]:
+    """Seconds that builds of this rung took on this machine: build_seconds, rebuild_seconds; empty where none was noted.
+
+    `recipe` is its fingerprint without code.
+    """
+    return _all_notes().get(f"{name} {recipe}", {})
 
 
-def note(name: str, mark: str, **seconds: float) -> None:
+def note(name: str, recipe: str, **seconds: float) -> None:
     """Add to what is noted of a rung."""
     data = _all_notes()
-    data[f"{name} {mark}"] = data.get(f"{name} {mark}", {}) | {key: round(value, 2) for key, value in seconds.items()}
+    data[f"{name} {recipe}"] = data.get(f"{name} {recipe}", {}) | {key: round(value, 2) for key, value in seconds.items()}
     BUILD.mkdir(exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=".rungs-", dir=BUILD)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -158,27 +165,43 @@ def ensure_rung(name: str, client: docker.DockerClient, fresh: bool = False) -> 
     BUILD.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f"ladder-{name}-", dir=BUILD) as folder:
         context = stage_context(Path(folder) / "detection-api")
-        mark = fingerprint(name, context, client)
-        known = {} if fresh else notes(name, mark)
+        recipe = fingerprint(name, context, client, code=False)
+        known = {} if fresh else notes(name, recipe)
         if "build_seconds" not in known:
             before = _image_id(rung.tag, client)
-            note(name, mark, build_seconds=build_rung(name, context, client, no_cache=True).seconds)
+            note(name, recipe, build_seconds=build_rung(name, context, client, no_cache=True).seconds)
             if before != _image_id(rung.tag, client):
                 _remove(before, client)
-        elif not kept(name, mark, client):
+        elif not kept(name, fingerprint(name, context, client), client):
             build_rung(name, context, client)
         if "rebuild_seconds" not in known:
-            note(name, mark, rebuild_seconds=_rebuild(name, context, client))
-    return notes(name, mark)
+            note(name, recipe, rebuild_seconds=_rebuild(name, context, client))
+        return notes(name, recipe)
 
 
 def _rebuild(name: str, context: Path, client: docker.DockerClient) -> float:
     """Seconds of a build after one edited line; its image goes again."""
     build_rung(name, context, client)  # so that its steps are in the cache, whoever built the image
     edit_one_line(context, str(time.time_ns()))
+    before = {record["ID"] for record in _cache_records(client)}
     edited = build_rung(name, context, client, tag=f"dockerlab-ladder:{name}-edited")
     _remove(edited.tag, client)
+    _forget(edited, before, client)
     return edited.seconds
+
+
+def _cache_records(client: docker.DockerClient) -> list[dict[str, Any]]:
+    return client.api.df().get("BuildCache") or []
+
+
+def _forget(report: BuildReport, before: set[str], client: docker.DockerClient) -> None:
+    """Free the cache of a build that nobody will make again; after an edit of `naive` it holds 5 GB. Older records stay."""
+    commands = [step.partition("] ")[2].removeprefix("RUN ") for step in report.ran]
+    new = [record["ID"] for record in _cache_records(client)
+           if record["ID"] not in before and any(command in record.get("Description", "") for command in commands)]
+    for record in reversed(new):
+        with suppress(APIError):
+            client.api.prune_builds(filters={"id": [record]}, all=True)
 
 
 def _image_id(tag: str, client: docker.DockerClient) -> str | None:

@@ -1,0 +1,33 @@
+"""What a measurement leaves in the build cache: nothing large, and nothing of others is taken."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+import docker
+import pytest
+
+from dockerlab import measure
+from dockerlab.build import build
+
+pytestmark = pytest.mark.engine
+
+
+def test_the_cache_of_a_build_made_once_is_freed(client: docker.DockerClient, tiny_image: str, tmp_path: Path) -> None:
+    def fill(marker: str) -> measure.BuildReport:
+        (tmp_path / "Dockerfile").write_text(f"FROM {tiny_image}\nRUN dd if=/dev/urandom of=/{marker} bs=1000000 count=20\n")
+        return build(tmp_path, tag=f"dockerlab-test:{marker}", client=client)
+
+    def held(marker: str) -> int:
+        return sum(record["Size"] for record in measure._cache_records(client) if marker in record["Description"])
+
+    other, mine = uuid.uuid4().hex, uuid.uuid4().hex
+    fill(other)
+    before = {record["ID"] for record in measure._cache_records(client)}
+    report = fill(mine)
+    assert held(mine) == held(other) == 20_000_000
+    for marker in (other, mine):
+        measure._remove(f"dockerlab-test:{marker}", client)
+    measure._forget(report, before, client)
+    assert (held(mine), held(other)) == (0, 20_000_000)
