@@ -1,0 +1,306 @@
+"""What the checks of lab 03 measure: one image built, run, stopped, edited and rebuilt as its specification says."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+from docker.errors import APIError
+from docker.models.containers import Container
+
+from dockerlab import bases, container, detect, image, measure
+from dockerlab.build import BuildReport, build
+from dockerlab.checks.core import Outcome, Submission
+from dockerlab.container import ContainerFailed
+
+UID, PORT, OTHER_PORT = 10001, 8000, 9000
+DEFAULT, OVERRIDE = 0.7, 0.93  # CONFIDENCE in the image, and what a run sets instead
+STOP_SECONDS, START_SECONDS, HEALTH_SECONDS = 3.0, 40.0, 20.0
+CONTEXT_BYTES, NEW_BYTES = 150_000, 1_000_000
+PICTURE, VERSION, MARK = "harbour-noon.jpg", "7.8.9", "org.example.base"
+TITLE_LABEL, VERSION_LABEL = "org.opencontainers.image.title", "org.opencontainers.image.version"
+# What lies about in a working folder; the same bytes every time, so that a build which takes them in can be cached.
+LITTER = {
+    ".env": b"DB_PASSWORD=correct-horse\n",
+    "deploy.pem": b"a private key would stand here\n",
+    ".git/config": b"[core]\n\tbare = false\n",
+    ".git/objects/pack/pack-1.pack": bytes(2_000_000),
+    "venv/lib/python3.9/site-packages/big.so": bytes(3_000_000),
+    "app/__pycache__/main.cpython-39.pyc": bytes(40_000),
+}
+# How often health is asked while it is judged (nanoseconds, as the engine wants them); the image's own pace may be slower.
+QUICK = {"interval": 500_000_000, "start_period": 1_000_000, "retries": 2}
+# Runs inside: the effective user of every process but this one.
+USERS = """
+import json, os, pathlib
+found = []
+for status in pathlib.Path('/proc').glob('[0-9]*/status'):
+    if status.parent.name != str(os.getpid()):
+        found += [int(line.split()[2]) for line in status.read_text().splitlines() if line.startswith('Uid:')]
+print(json.dumps(found))
+"""
+KNOCK = f"import socket; socket.create_connection(('127.0.0.1', {PORT}), 2)"
+
+
+@dataclass(frozen=True)
+class Service:
+    """A container that answers /health: the port inside that does, and its address on this machine."""
+
+    box: Container
+    port: int
+    url: str
+
+
+def litter(folder: Path) -> Path:
+    """Put into a folder what lies about in a working folder: a history, an environment, a cache, secrets. Returns the folder."""
+    for name, content in LITTER.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return folder
+
+
+def prepare(submission: Submission) -> None:
+    """Make present what the learner's Dockerfile names. Asks the engine."""
+    bases.ensure(bases.SLIM, submission.client)
+    if not bases.present(submission.client, measure.RUNGS["multistage"].tag):
+        measure.build_rung("multistage", measure.stage_context(measure.BUILD / "lab-03"), submission.client)
+
+
+def built(submission: Submission) -> BuildReport:
+    """The learner's image, built without any option from a littered copy of the folder."""
+    return submission.cached("image", lambda: _build(submission, "image"))
+
+
+def _build(submission: Submission, what: str, **options: Any) -> BuildReport:
+    folder = submission.cached("folder", lambda: litter(submission.copy()))
+    return build(folder, tag=submission.tag(what), labels=submission.labels(), client=submission.client, **options)
+
+
+def _attrs(submission: Submission, report: BuildReport) -> dict[str, Any]:
+    return submission.client.images.get(report.image_id).attrs
+
+
+def _contents(submission: Submission) -> image.ImageReport:
+    return submission.cached("contents", lambda: image.inspect(built(submission).tag or "", submission.client))
+
+
+def other_arguments(default: Sequence[str] | None) -> list[str]:
+    """The image's CMD with another port: what somebody would write behind the image's name."""
+    return [word.replace(str(PORT), str(OTHER_PORT)) for word in default or []]
+
+
+@contextlib.contextmanager
+def _box(submission: Submission, what: str, command: Sequence[str] | None = None, **options: Any) -> Iterator[Container]:
+    """A started container of the image, removed when the block ends. Raises ContainerFailed where the engine cannot start it."""
+    box = submission.client.containers.create(built(submission).tag, command, name=submission.name(what), labels=submission.labels(),
+                                              healthcheck=dict(QUICK), **options)
+    try:
+        try:
+            box.start()
+        except APIError as error:
+            raise ContainerFailed(f"The container does not start: {str(error.explanation).splitlines()[0]}.") from error
+        yield box
+    finally:
+        container.remove(box)
+
+
+def _boxes(submission: Submission) -> Mapping[str, Container]:
+    """Three containers, started at once so that they get ready side by side: as it is, without a model, told otherwise."""
+
+    def start() -> dict[str, Container]:
+        here = {f"{port}/tcp": ("127.0.0.1", None) for port in (PORT, OTHER_PORT)}
+        told = other_arguments(_attrs(submission, built(submission))["Config"].get("Cmd"))
+        return {
+            "main": submission.enter(_box(submission, "main", ports=here)),
+            "sick": submission.enter(_box(submission, "sick", environment={"MODEL_PATH": "/nowhere.onnx"}, publish_all_ports=True)),
+            "told": submission.enter(_box(submission, "told", told or None, environment={"CONFIDENCE": str(OVERRIDE)}, ports=here)),
+        }
+
+    return submission.cached("boxes", start)
+
+
+def service(submission: Submission, name: str) -> Service:
+    """One of the containers, once it answers. Raises ContainerFailed that says what it does instead."""
+    return submission.cached(("service", name), lambda: _reached(_boxes(submission)[name]))
+
+
+def _reached(box: Container) -> Service:
+    """Wait until /health answers on one of the two ports; give up early where the server can only be reached from inside."""
+    deadline, patience = time.monotonic() + START_SECONDS, time.monotonic() + 8
+    while time.monotonic() < deadline:
+        for port in (PORT, OTHER_PORT):
+            with contextlib.suppress(requests.RequestException):
+                if (url := container.published(box, port)) and requests.get(f"{url}/health", timeout=2).ok:
+                    return Service(box, port, url)
+        if box.status in ("exited", "dead"):
+            lines = [line for line in box.logs(tail=5).decode(errors="replace").splitlines() if line.strip()]
+            raise ContainerFailed(f"The container ended with exit code {box.attrs['State']['ExitCode']}: {lines[-1].strip() if lines else 'no word'}")
+        if time.monotonic() > patience and box.exec_run(["python3", "-c", KNOCK]).exit_code == 0:
+            raise ContainerFailed(f"The server listens on 127.0.0.1:{PORT} inside the container, where no published port leads.")
+        time.sleep(0.1)
+    raise ContainerFailed(f"/health did not answer 200 within {START_SECONDS:g} s.")
+
+
+def builds(submission: Submission) -> Outcome:
+    """The image builds."""
+    report = built(submission)
+    return Outcome(True, f"{len(report.instructions)} steps, {len(report.cached)} of them from the cache")
+
+
+def same_boxes(submission: Submission) -> Outcome:
+    """It finds what PyTorch found on every sample picture."""
+    running, wanted = service(submission, "main"), detect.recorded()
+    shares = [detect.agreement(wanted[picture.name], detect.detect(running.url, picture)) for picture in measure.samples()]
+    return Outcome(min(shares) == 1.0, f"{sum(shares) / len(shares):.0%} of the boxes on {len(shares)} pictures")
+
+
+def context_size(submission: Submission) -> Outcome:
+    """What the build sends from a littered folder."""
+    sent = built(submission).context_bytes
+    return Outcome(sent <= CONTEXT_BYTES, f"{sent / 1e3:,.0f} kB")
+
+
+def leftovers(submission: Submission) -> Outcome:
+    """No layer holds a piece of litter, not even one that a later layer deletes."""
+    found = [(name, number) for number, layer in enumerate(_contents(submission).layers) for name in LITTER
+             if any(f"/{path}".endswith(f"/{name}") for path in layer.files)]
+    names = ", ".join(dict.fromkeys(name for name, _ in found))
+    unseen = [name for name, _ in found if not any(f"/{path}".endswith(f"/{name}") for path in _contents(submission).paths())]
+    return Outcome(not found, f"{names}{' (deleted by a later line, and still in its layer)' if unseen else ''}" if found else "none of them")
+
+
+def user(submission: Submission) -> Outcome:
+    """Every process runs as the wanted user."""
+    code, output = service(submission, "main").box.exec_run(["python3", "-c", USERS])
+    users = sorted(set(json.loads(output.decode().strip().splitlines()[-1]))) if code == 0 else []
+    return Outcome(users == [UID], f"user {', '.join(map(str, users))}" if users else "its processes could not be read")
+
+
+def health(submission: Submission) -> Outcome:
+    """A running container becomes healthy."""
+    box = service(submission, "main").box
+    state = _health(box, "healthy")
+    if state == "healthy":
+        return Outcome(True, state)
+    return Outcome(False, f"{state}: {_last_check(box)}" if state != "none" else "no health check")
+
+
+def sick(submission: Submission) -> Outcome:
+    """A container whose model is missing must never be called healthy."""
+    state = _health(_boxes(submission)["sick"], "unhealthy")
+    return Outcome(state == "unhealthy", state)
+
+
+def _health(box: Container, wanted: str) -> str:
+    """The health state once it is settled, `none` without a check."""
+    def settled() -> bool:
+        box.reload()
+        return _state(box) in ("none", "healthy", "unhealthy") or box.status != "running"
+
+    def reached() -> bool:
+        return settled() and (_state(box) in (wanted, "none") or box.status != "running")
+
+    container.wait_until(settled, HEALTH_SECONDS, interval=0.1)
+    # The first answer may come before the server is up: give the other state the time of some more checks.
+    container.wait_until(reached, 4, interval=0.1)
+    return _state(box) if box.status == "running" else "ended"
+
+
+def _state(box: Container) -> str:
+    return box.attrs["State"].get("Health", {}).get("Status", "none")
+
+
+def _last_check(box: Container) -> str:
+    log = box.attrs["State"].get("Health", {}).get("Log") or []
+    text = " ".join(log[-1].get("Output", "").split()) if log else ""
+    at = text.find('exec: "')
+    return (text[at:] if at >= 0 else text)[:120] or "its check has not answered"
+
+
+def settings(submission: Submission) -> Outcome:
+    """CONFIDENCE has its default in the image, and a run may set it."""
+    wanted = [sum(box.score > limit for box in detect.recorded()[PICTURE].detections) for limit in (DEFAULT, OVERRIDE)]
+    found = [_count(service(submission, name).url) for name in ("main", "told")]
+    return Outcome(found == wanted, f"{found[0]} boxes as it is, {found[1]} with -e CONFIDENCE={OVERRIDE}, wanted {wanted[0]} and {wanted[1]}")
+
+
+def _count(url: str) -> int:
+    """How many boxes the server finds with the threshold that it has itself."""
+    picture = next(path for path in measure.samples() if path.name == PICTURE)
+    reply = requests.post(f"{url}/detect", files={"image": (PICTURE, picture.read_bytes(), "image/jpeg")}, timeout=30)
+    reply.raise_for_status()
+    return len(reply.json()["detections"])
+
+
+def arguments(submission: Submission) -> Outcome:
+    """The default arguments, with another port in them, written behind the image's name."""
+    told = other_arguments(_attrs(submission, built(submission))["Config"].get("Cmd"))
+    if not any(str(OTHER_PORT) in word for word in told):
+        return Outcome(False, f"CMD is {json.dumps([word.replace(str(OTHER_PORT), str(PORT)) for word in told])}, without a port that arguments could replace")
+    running = service(submission, "told")
+    return Outcome(running.port == OTHER_PORT, f"it serves on port {running.port}")
+
+
+def ports(submission: Submission) -> Outcome:
+    """`docker run -P` publishes the server's port."""
+    box = _boxes(submission)["sick"]
+    box.reload()
+    published = sorted(int(name.split("/")[0]) for name, where in (box.attrs["NetworkSettings"]["Ports"] or {}).items() if where)
+    return Outcome(published == [PORT], f"port {', '.join(map(str, published))}" if published else "no port")
+
+
+def rebuild(submission: Submission) -> Outcome:
+    """Edit one line of the code and build again: the layers with the packages stay, and almost nothing is new."""
+    before = _attrs(submission, built(submission))["RootFS"]["Layers"]
+    packages = {digest for digest, layer in zip(before, _contents(submission).layers, strict=True) if any("/onnxruntime/" in path for path in layer.files)}
+    folder = litter(submission.copy())
+    measure.edit_one_line(folder, uuid.uuid4().hex)  # a mark that no earlier build has seen
+    report = build(folder, tag=submission.tag("edited"), labels=submission.labels(), client=submission.client)
+    after = _attrs(submission, report)["RootFS"]["Layers"]
+    steps = f"{len(report.ran)} of {len(report.instructions)} steps ran"
+    if not packages <= set(after):
+        return Outcome(False, f"{steps}, and the packages are new")
+    return Outcome(True, steps)
+
+
+def stop(submission: Submission) -> Outcome:
+    """`docker stop` ends it in time, by itself."""
+    box = service(submission, "main").box
+    started = time.monotonic()
+    box.stop()
+    seconds = time.monotonic() - started
+    box.reload()
+    code = int(box.attrs["State"]["ExitCode"])
+    return Outcome(seconds < STOP_SECONDS and code in (0, 143), f"{seconds:.1f} s, exit code {code}")
+
+
+def base(submission: Submission) -> Outcome:
+    """`--build-arg BASE=…` chooses the base: one that differs from the default in a label."""
+    inherited = (_attrs(submission, _variant(submission))["Config"].get("Labels") or {}).get(MARK)
+    return Outcome(inherited == submission.id, "it begins from the other base" if inherited == submission.id else "it begins from the same base as ever")
+
+
+def labels(submission: Submission) -> Outcome:
+    """Title and version are labels; the version is that of `--build-arg VERSION=…`."""
+    found = _attrs(submission, _variant(submission))["Config"].get("Labels") or {}
+    title, version = found.get(TITLE_LABEL), found.get(VERSION_LABEL)
+    return Outcome(bool(title) and version == VERSION, f"title {title!r}, version {version!r}")
+
+
+def _variant(submission: Submission) -> BuildReport:
+    """The image built with both arguments."""
+    def make() -> BuildReport:
+        folder, other = submission.copy(), submission.tag("base")
+        (folder / "Dockerfile.base").write_text(f"FROM {bases.SLIM}\nLABEL {MARK}={submission.id}\n", encoding="utf-8")
+        build(folder, dockerfile="Dockerfile.base", tag=other, labels=submission.labels(), client=submission.client)
+        return _build(submission, "variant", buildargs={"BASE": other, "VERSION": VERSION})
+
+    return submission.cached("variant", make)
