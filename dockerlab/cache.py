@@ -166,6 +166,11 @@ class BuildDiary:
         self.builds.append(Recorded(inputs, report))
         return report
 
+    @property
+    def steps(self) -> list[str]:
+        """The steps of the last build, as they stand in the Dockerfile."""
+        return [key.instruction for key in keys(self.builds[-1].inputs)]
+
     def explain(self) -> list[Verdict]:
         """The last build, compared with the one before it."""
         *earlier, before, after = self.builds

@@ -1,0 +1,56 @@
+"""How many bytes a build takes from the network, whatever fetches them: its RUN steps go through a proxy that counts.
+
+`http_proxy` and `https_proxy` are arguments that the builder knows undeclared: they reach RUN, stay out of the image and its
+history, and are left out of the cache key. So a counted build has the same cache as any other. apt, pip, uv and curl obey them.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import docker
+import requests
+
+from dockerlab import bases, container, engine
+from dockerlab.build import BuildReport, build
+
+PORT = 3128
+_PROXY = Path(__file__).with_name("_counting_proxy.py")
+
+
+class Meter:
+    """Counts the downloads of builds; made by `metered`."""
+
+    def __init__(self, client: docker.DockerClient, proxy: str, answers: str) -> None:
+        self._client, self._proxy, self._answers = client, proxy, answers
+
+    def received(self) -> dict[str, int]:
+        """Bytes received so far, by host."""
+        return {host: int(count) for host, count in requests.get(f"{self._answers}/received", timeout=10).json().items()}
+
+    def build(self, context: Path | str, **options: Any) -> tuple[BuildReport, int]:
+        """`dockerlab.build.build` with the same keywords; the report, and the bytes that its RUN steps received. Asks the engine."""
+        before = sum(self.received().values())
+        proxies = {name: self._proxy for word in ("http", "https") for name in (f"{word}_proxy", f"{word.upper()}_PROXY")}
+        arguments = dict(options.pop("buildargs", None) or {}) | proxies
+        report = build(context, buildargs=arguments, **{"client": self._client, **options})
+        return report, sum(self.received().values()) - before
+
+
+@contextmanager
+def metered(client: docker.DockerClient, name: str | None = None) -> Iterator[Meter]:
+    """Run the counting proxy beside the builds for as long as the block lasts. Asks the engine.
+
+    It is a container on the default bridge, where the engine puts RUN steps too.
+    """
+    bases.ensure(bases.SLIM, client)
+    name = name or f"{engine.NAME_PREFIX}meter-{uuid.uuid4().hex[:8]}"
+    command = ["python", "-u", "-c", _PROXY.read_text(encoding="utf-8"), str(PORT)]
+    with container.running(bases.SLIM, command=command, port=PORT, ready="/received", name=name, client=client) as service:
+        networks = service.container.attrs["NetworkSettings"]["Networks"]
+        address = next(network["IPAddress"] for network in networks.values() if network.get("IPAddress"))
+        yield Meter(client, f"http://{address}:{PORT}", service.url)
