@@ -13,7 +13,7 @@ MEASURES = (
     Panel("download_bytes", "to download", "MB", 1e6),
     Panel("build_seconds", "build without a cache", "s"),
     Panel("rebuild_seconds", "rebuild after one edited line", "s"),
-    Panel("cold_start_seconds", "from `docker run` to the first answer", "s"),
+    Panel("cold_start_seconds", "from docker run to the first answer", "s"),
     Panel("latency_p50_ms", "latency, median of one request after another", "ms"),
     Panel("agreement", "agreement of the boxes with the first rung", "", more_is_better=True),
 )
@@ -32,7 +32,7 @@ def size_ladder(frame: pd.DataFrame, finding: str | None = None) -> Figure:
                       va="center", fontsize=8.5, color=PALETTE["ink"])
     axes.set_yticks(range(len(rows)), rows["rung"])
     axes.invert_yaxis()
-    axes.set_xlim(0, widest * 1.2)
+    axes.set_xlim(0, widest * 1.22)
     axes.set_xlabel("size of the image, MB (10⁶ bytes)")
     first, last = rows.iloc[0], rows.iloc[-1]
     ratio = first["disk_bytes"] / last["disk_bytes"]
@@ -65,7 +65,7 @@ def package_bars(frame: pd.DataFrame, finding: str, most: int = 14) -> Figure:
         axes.text(size + widest * 0.008, row, f"{size:,.0f} MB{', for GPUs only' if bad else ''}", va="center", fontsize=8, color=PALETTE["ink"])
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.invert_yaxis()
-    axes.set_xlim(0, widest * 1.2)
+    axes.set_xlim(0, widest * 1.26)
     axes.set_xlabel("size on disk, MB (10⁶ bytes)")
     state_finding(axes, finding)
     return fig

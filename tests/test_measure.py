@@ -1,0 +1,106 @@
+"""The ladder keeps what is here and made of the same files, and says what fills an image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from dockerlab import image, measure
+
+NAME = "tiny"
+
+
+@pytest.fixture
+def builds(client: docker.DockerClient, tiny_image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+    """A ladder of one small rung in a folder of its own; every build of it is listed."""
+    assets = tmp_path / "assets"
+    for name, text in {"detection-api/Dockerfile.tiny": f"FROM {tiny_image}\nRUN mkdir -p /app\nCOPY app /app\n", "detection-api/app/main.py": "one = 1\n",
+                       "detection-api/Dockerfile.other": "FROM scratch\n", "model/harbour-n.pt": "weights"}.items():
+        (assets / name).parent.mkdir(parents=True, exist_ok=True)
+        (assets / name).write_text(text)
+    made: list[dict[str, Any]] = []
+    real = measure.build
+
+    def recorded(*args: Any, **options: Any) -> Any:
+        made.append(options)
+        return real(*args, **options)
+
+    monkeypatch.setattr(measure, "ASSETS", assets)
+    monkeypatch.setattr(measure, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(measure, "RUNGS", {NAME: measure.Rung(NAME, "for a test", (tiny_image,))})
+    monkeypatch.setattr(measure.index, "torch_index", lambda client: "")
+    monkeypatch.setattr(measure, "build", recorded)
+    yield made
+    for tag in (measure.RUNGS[NAME].tag, "dockerlab-ladder:tiny-edited"):
+        if any(tag in each.tags for each in client.images.list()):
+            client.images.remove(tag, force=True)
+
+
+@pytest.mark.engine
+def test_a_rung_is_built_once_and_kept(client: docker.DockerClient, builds: list[dict[str, Any]]) -> None:
+    first = measure.ensure_rung(NAME, client)
+    assert builds[0]["no_cache"] and {"build_seconds", "rebuild_seconds"} == set(first)
+    assert not any("dockerlab-ladder:tiny-edited" in each.tags for each in client.images.list())
+    count = len(builds)
+    assert measure.ensure_rung(NAME, client) == first
+    assert len(builds) == count, "an image made of the same files was built again"
+
+
+@pytest.mark.engine
+def test_edited_code_is_built_but_not_measured_anew(client: docker.DockerClient, builds: list[dict[str, Any]]) -> None:
+    first = measure.ensure_rung(NAME, client)
+    count, before = len(builds), client.images.get(measure.RUNGS[NAME].tag).id
+    (measure.ASSETS / "detection-api/app/main.py").write_text("one = 2\n")
+    assert measure.ensure_rung(NAME, client) == first
+    assert [options.get("no_cache") for options in builds[count:]] == [None]
+    assert client.images.get(measure.RUNGS[NAME].tag).id != before
+
+
+@pytest.mark.engine
+def test_another_dockerfile_is_measured_anew(client: docker.DockerClient, builds: list[dict[str, Any]]) -> None:
+    measure.ensure_rung(NAME, client)
+    count = len(builds)
+    (measure.ASSETS / "detection-api/Dockerfile.other").write_text("FROM scratch\nLABEL a=b\n")
+    measure.ensure_rung(NAME, client)
+    assert len(builds) == count, "the Dockerfile of another rung counts for nothing"
+    own = measure.ASSETS / "detection-api/Dockerfile.tiny"
+    own.write_text(own.read_text() + "RUN touch /another\n")
+    measure.ensure_rung(NAME, client)
+    assert builds[count]["no_cache"]
+
+
+@pytest.mark.engine
+def test_fresh_measures_in_any_case_and_leaves_no_old_image(client: docker.DockerClient, builds: list[dict[str, Any]]) -> None:
+    measure.ensure_rung(NAME, client)
+    old, count = client.images.get(measure.RUNGS[NAME].tag).id, len(builds)
+    measure.ensure_rung(NAME, client, fresh=True)
+    new = client.images.get(measure.RUNGS[NAME].tag).id
+    assert builds[count]["no_cache"]
+    assert new == old or not any(each.id == old for each in client.images.list(all=True))
+
+
+def test_notes_add_up_and_a_damaged_file_counts_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "BUILD", tmp_path)
+    measure.note("a", "x", build_seconds=1.234)
+    measure.note("a", "x", rebuild_seconds=0.5)
+    measure.note("a", "y", build_seconds=9)
+    assert measure.notes("a", "x") == {"build_seconds": 1.23, "rebuild_seconds": 0.5}
+    assert measure.notes("b", "x") == {}
+    (tmp_path / "rungs.json").write_text("{cut")
+    assert measure.notes("a", "x") == {}
+
+
+def test_packages_are_added_up_by_their_folder() -> None:
+    site = "usr/local/lib/python3.11/site-packages"
+    layers = [
+        image.Layer("COPY", files={f"{site}/torch/lib/a.so": 5_000_000, f"{site}/torch-2.0.dist-info/RECORD": 100_000, "usr/bin/python": 7_000_000}),
+        image.Layer("RUN", files={f"{site}/nvidia/cudnn/lib/b.so": 9_000_000, f"{site}/nvidia/nccl/c.so": 1_000_000, f"{site}/numpy/d.so": 2_000_000,
+                                  f"{site}/numpy.libs/blas.so": 3_000_000, f"{site}/six.py": 200_000}),
+    ]
+    table = measure.packages(image.ImageReport("x", layers, {})).set_index("package")
+    assert table["MB"].to_dict() == {"nvidia cudnn": 9.0, "torch": 5.1, "numpy": 5.0, "nvidia nccl": 1.0, "six": 0.2}
+    assert set(table.index[table["group"] == "gpu"]) == {"nvidia cudnn", "nvidia nccl"}
