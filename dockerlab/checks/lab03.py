@@ -14,7 +14,8 @@ LAB = Lab(
         Criterion(
             "builds", "It builds without any option",
             "What does not build cannot ship.",
-            "The message names the line. Which files does it copy, and are they in the context after .dockerignore?",
+            "Write one line, build, write the next. The message of a build that stops names its line; are the files that it copies in the context, "
+            "after .dockerignore?",
             "The model is no file of this folder: COPY --from=dockerlab-api:multistage /app/model/harbour-n.onnx model/ takes it out of an image.",
             "it builds", spec.builds,
         ),
@@ -22,7 +23,8 @@ LAB = Lab(
             "boxes", "It answers on the published port, and finds the same boxes as PyTorch did",
             "A server that runs and cannot be reached serves nobody.",
             "Run it with `docker run --rm -p 127.0.0.1:8000:8000 IMAGE` and read its last line. On which address does it say that it listens?",
-            "CMD [\"uvicorn\", \"app.main:app\", \"--host\", \"0.0.0.0\", \"--port\", \"8000\"], and MODEL_PATH names the file that you copied.",
+            "CMD [\"uvicorn\", \"app.main:app\", \"--host\", \"0.0.0.0\", \"--port\", \"8000\"], and MODEL_PATH names the file that you copied. "
+            "User 10001 has to be able to read it: --chmod also sets the mode of a folder that the same COPY makes.",
             "100% of the boxes", spec.same_boxes, needs=("builds",),
         ),
         Criterion(

@@ -37,14 +37,22 @@ LITTER = {
 }
 # How often health is asked while it is judged (nanoseconds, as the engine wants them); the image's own pace may be slower.
 QUICK = {"interval": 500_000_000, "start_period": 1_000_000, "retries": 2}
-# Runs inside: the effective user of every process but this one.
+# Runs inside: the effective user of every process that stays. A process that a health check starts is root's for a moment.
 USERS = """
-import json, os, pathlib
-found = []
-for status in pathlib.Path('/proc').glob('[0-9]*/status'):
-    if status.parent.name != str(os.getpid()):
-        found += [int(line.split()[2]) for line in status.read_text().splitlines() if line.startswith('Uid:')]
-print(json.dumps(found))
+import json, os, pathlib, time
+def look():
+    found = {}
+    for status in pathlib.Path('/proc').glob('[0-9]*/status'):
+        try:
+            found[status.parent.name] = [line.split()[2] for line in status.read_text().splitlines() if line.startswith('Uid:')][0]
+        except (OSError, IndexError):
+            pass
+    return set(found.items())
+first = look()
+time.sleep(0.4)
+second = look()
+time.sleep(0.4)
+print(json.dumps([int(user) for pid, user in first & second & look() if pid != str(os.getpid())]))
 """
 KNOCK = f"import socket; socket.create_connection(('127.0.0.1', {PORT}), 2)"
 
@@ -134,19 +142,30 @@ def service(submission: Submission, name: str) -> Service:
 
 def _reached(box: Container) -> Service:
     """Wait until /health answers on one of the two ports; give up early where the server can only be reached from inside."""
-    deadline, patience = time.monotonic() + START_SECONDS, time.monotonic() + 8
+    deadline, patience, said = time.monotonic() + START_SECONDS, time.monotonic() + 6, ""
     while time.monotonic() < deadline:
         for port in (PORT, OTHER_PORT):
             with contextlib.suppress(requests.RequestException):
-                if (url := container.published(box, port)) and requests.get(f"{url}/health", timeout=2).ok:
-                    return Service(box, port, url)
+                if url := container.published(box, port):
+                    reply = requests.get(f"{url}/health", timeout=2)
+                    if reply.ok:
+                        return Service(box, port, url)
+                    said = f"/health answers {reply.status_code}: {reply.text[:100]}"
         if box.status in ("exited", "dead"):
             lines = [line for line in box.logs(tail=5).decode(errors="replace").splitlines() if line.strip()]
             raise ContainerFailed(f"The container ended with exit code {box.attrs['State']['ExitCode']}: {lines[-1].strip() if lines else 'no word'}")
-        if time.monotonic() > patience and box.exec_run(["python3", "-c", KNOCK]).exit_code == 0:
+        if time.monotonic() > patience and not said and box.exec_run(["python3", "-c", KNOCK]).exit_code == 0:
             raise ContainerFailed(f"The server listens on 127.0.0.1:{PORT} inside the container, where no published port leads.")
+        if "cannot be loaded" in said:
+            raise ContainerFailed(f"{said}. {_log_line(box, 'cannot be loaded')}")
         time.sleep(0.1)
-    raise ContainerFailed(f"/health did not answer 200 within {START_SECONDS:g} s.")
+    raise ContainerFailed(said or f"/health did not answer within {START_SECONDS:g} s.")
+
+
+def _log_line(box: Container, word: str) -> str:
+    """The last line of a container's log that holds a word."""
+    lines = [line.strip() for line in box.logs(tail=20).decode(errors="replace").splitlines() if word in line]
+    return f"Its log: {lines[-1][:160]}" if lines else ""
 
 
 def builds(submission: Submission) -> Outcome:
@@ -275,7 +294,7 @@ def stop(submission: Submission) -> Outcome:
     """`docker stop` ends it in time, by itself."""
     box = service(submission, "main").box
     started = time.monotonic()
-    box.stop()
+    box.stop(timeout=int(STOP_SECONDS) + 1)  # what does not hear the signal is killed then; ten seconds would say no more
     seconds = time.monotonic() - started
     box.reload()
     code = int(box.attrs["State"]["ExitCode"])

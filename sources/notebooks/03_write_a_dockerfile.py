@@ -117,16 +117,16 @@ WORKDIR /srv
 COPY app .
 COPY app app
 COPY --chown=10001:10001 note.txt owned.txt
-COPY --chmod=600 note.txt private.txt
+COPY --chmod=600 note.txt keys/private.txt
 """)
-found = bench.run("copy", "find . -type f -printf '%M %U:%G /srv/%P\\n'").splitlines()
-beside(lands, " and ".join(line.split()[2] for line in found if "main" in line and "app" not in line))
+found = bench.run("copy", "find . -mindepth 1 -printf '%M %U:%G /srv/%P\\n'").splitlines()
+beside(lands, " and ".join(line.split()[2] for line in found if line.endswith("/srv/main.py")))
 
 # %%
-pd.DataFrame([line.split() for line in sorted(found)], columns=["mode", "owner", "file"])
+pd.DataFrame([line.split() for line in sorted(found)], columns=["mode", "owner", "path"])
 
 # %% [markdown]
-# `COPY app .` copies what is *in* the folder; `COPY app app` keeps the folder. Files belong to root unless `--chown` says otherwise, also below a `USER`; `--chmod` sets the mode. Both do it while copying. A `RUN chown` afterwards would store every file a second time.
+# `COPY app .` copies what is *in* the folder; `COPY app app` keeps the folder. Files belong to root unless `--chown` says otherwise, also below a `USER`; `--chmod` sets the mode. Both do it while copying; a `RUN chown` afterwards would store every file a second time. Look at `keys`, though: both flags also hold for a folder that the same line has to make, and a folder without `x` (the `drw-------`) lets nobody but root in.
 #
 # A path that leads out of the context is looked up inside it, however it is written, and not found:
 
@@ -425,7 +425,9 @@ beside(open_port, "yes" if reached.loc["EXPOSE", "from your machine"] else "no")
 # %% [markdown]
 # ## 10. USER: who the lines below run as
 #
-# Without `USER` a container runs as root. **Guess first.** Below a `USER 10001`, who owns a file that `COPY` brings in?
+# Without `USER` a container runs as root.
+#
+# **Guess first.** Below a `USER 10001`, who owns a file that `COPY` brings in?
 
 # %%
 owner = guess_box("The copied file belongs to", options=["root", "10001"], default="10001")
@@ -722,7 +724,7 @@ again = build(folder, dockerfile="Dockerfile.flags", tag="dockerlab-lesson03:fla
 print("no_cache=True from Python, steps from the cache:", len(again.cached))
 
 # %% tags=["nbval-ignore-output"]
-print("\n".join(line for line in cold if line.startswith("#") and ("RUN" in line or "DONE" in line))[-400:])
+print("\n".join(line for line in cold if "[ship" in line or "transferring" in line or "naming to" in line))
 
 # %% [markdown]
 # `--check` builds nothing. The builder reads the Dockerfile and says what it doubts; the exit code is 1 if it found anything, so a pipeline can stop there. This file is doubtful in every line, and builds all the same.
@@ -736,7 +738,7 @@ ENV MODEL_PATH=/models/${MODLE}
 ENV API_TOKEN=s3cr3t
 CMD python app.py
 """})
-said = !docker build --check -f {folder}/Dockerfile.doubtful {folder}
+!docker build --check -f {folder}/Dockerfile.doubtful {folder} > {folder}/check.txt 2>&1
 print("exit code of --check:", _exit_code)
 !docker build -q -f {folder}/Dockerfile.doubtful -t dockerlab-lesson03:doubtful {labels} {folder} 2>/dev/null
 
