@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-MOST_ENTRIES = 500
+MOST_ENTRIES = 2000
 _VERSION = "2"  # of what an entry means: another way to measure needs another number
 
 
@@ -35,13 +35,17 @@ def recall(kind: str, digest: str) -> dict[str, Any] | None:
     """The entry of an `image` or a `layer`, None where there is none."""
     path = _file(kind, digest)
     try:
-        return json.loads(gzip.decompress(path.read_bytes())) if path else None
+        entry = json.loads(gzip.decompress(path.read_bytes())) if path else None
+        if path:
+            with contextlib.suppress(OSError):
+                os.utime(path)  # so that what is used stays, however long ago it was read
+        return entry
     except (OSError, ValueError, EOFError):
         return None
 
 
 def remember(kind: str, digest: str, entry: dict[str, Any]) -> None:
-    """Keep an entry, whole or not at all; the oldest go when there are more than MOST_ENTRIES."""
+    """Keep an entry, whole or not at all; those not used for longest go when there are more than MOST_ENTRIES."""
     path = _file(kind, digest)
     if path is None:
         return

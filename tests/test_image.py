@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import random
 import shutil
 import tarfile
@@ -393,6 +394,16 @@ def test_the_cache_keeps_a_bounded_number_of_entries(monkeypatch: pytest.MonkeyP
     assert len(list(layer_cache.folder().iterdir())) == 3
     assert layer_cache.recall("layer", f"{5:064x}") == {"number": 5}
     assert layer_cache.recall("layer", f"{0:064x}") is None
+
+
+def test_the_cache_keeps_what_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layer_cache, "MOST_ENTRIES", 2)
+    for number in range(2):
+        layer_cache.remember("layer", f"{number:064x}", {"number": number})
+        os.utime(layer_cache._file("layer", f"{number:064x}"), (number, number))
+    layer_cache.recall("layer", f"{0:064x}")
+    layer_cache.remember("layer", f"{2:064x}", {"number": 2})
+    assert [layer_cache.recall("layer", f"{number:064x}") is not None for number in range(3)] == [True, False, True]
 
 
 @pytest.mark.engine
