@@ -14,6 +14,7 @@ from dockerlab import container
 from dockerlab.container import ContainerFailed
 
 NONE = "no container"
+STARTS = ("run", "start", "restart")
 
 
 @dataclass(frozen=True)
@@ -28,18 +29,29 @@ class Move:
 
 @dataclass
 class Watch:
-    """Follows the container of this name; it need not exist yet."""
+    """Follows the container of this name; it need not exist yet.
+
+    A program needs a moment until it listens to signals: with `says`, a line that it prints at each start, a start counts when the
+    line is in the log.
+    """
 
     name: str
     client: docker.DockerClient
     moves: list[Move] = field(default_factory=list)
+    says: str = ""
 
     def after(self, command: str) -> Move:
         """Note the state that `command` led to. Asks the engine."""
+        if self.says and command in STARTS:
+            starts = 1 + sum(move.command in STARTS for move in self.moves)
+            container.wait_until(lambda: self._lines().count(self.says) >= starts, 30)
         before = self.moves[-1].after if self.moves else NONE
         state, code = self._look()
         self.moves.append(Move(command, before, state, code))
         return self.moves[-1]
+
+    def _lines(self) -> list[str]:
+        return self.client.containers.get(self.name).logs().decode(errors="replace").splitlines()
 
     def _look(self) -> tuple[str, int | None]:
         try:

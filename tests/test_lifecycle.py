@@ -48,6 +48,19 @@ def test_a_life_is_noted_command_by_command(client: docker.DockerClient, tiny_im
     ]  # fmt: skip
 
 
+@pytest.mark.engine
+def test_a_start_counts_when_the_program_says_so(client: docker.DockerClient, tiny_image: str, name: str) -> None:
+    watch = Watch(name, client, says="ready")
+    made = client.containers.create(tiny_image, ["sh", "-c", "sleep 0.5; echo ready; sleep 60"], name=name, labels=engine.labels(kind="test"))
+    try:
+        for starts, command in enumerate(("start", "restart"), start=1):
+            getattr(made, command)(**({"timeout": 0} if command == "restart" else {}))
+            watch.after(command)
+            assert made.logs().decode().split().count("ready") == starts
+    finally:
+        container.remove(made)
+
+
 def test_two_lives_are_compared_with_their_exit_codes() -> None:
     one, two = Watch("a", None, list(MOVES)), Watch("b", None, [*MOVES[:3], Move("stop", "running", "exited", 143), *MOVES[4:]])
     assert compare(one, one)["same"].all()

@@ -321,12 +321,12 @@ small, _ = client.images.build(path=str(ticker), tag="dockerlab-lesson02:ticker"
 print(small.tags, "carries the label:", small.labels["dockerlab.lesson"] == "02")
 
 # %% [markdown]
-# `docker run` is two commands in one: `create` makes the container, `start` starts its process. Drive one through all its states on the command line; `watch` notes the state after each command.
+# `docker run` is two commands in one: `create` makes the container, `start` starts its process. Drive one through all its states on the command line; `watch` notes the state after each command, and waits after a start until the program has said its first tick.
 
 # %%
 from dockerlab.lifecycle import Watch, compare
 
-watch = Watch("dockerlab-lesson02-cli", client)
+watch = Watch("dockerlab-lesson02-cli", client, says="tick 1")
 said = !docker create --name dockerlab-lesson02-cli dockerlab-lesson02:ticker
 watch.after("create")
 said = !docker start dockerlab-lesson02-cli
@@ -353,7 +353,7 @@ print(watch.after("rm").after)
 
 # %%
 twin = client.containers.create("dockerlab-lesson02:ticker", name="dockerlab-lesson02-py", labels=MINE)
-watch_py = Watch("dockerlab-lesson02-py", client)
+watch_py = Watch("dockerlab-lesson02-py", client, says="tick 1")
 watch_py.after("create")
 for move in (twin.start, twin.pause, twin.unpause, twin.restart, twin.stop, twin.start, twin.kill, twin.remove):
     move()
