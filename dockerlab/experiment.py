@@ -156,7 +156,9 @@ def stop_all(containers: Mapping[str, Container], goodbye: str = "", timeout: in
     """
     def one(name: str) -> tuple[str, str, float, int, bool]:
         container = containers[name]
-        first = container.top(ps_args="-o pid,args")["Processes"][0][1]
+        container.reload()
+        lines = dict(container.top(ps_args="-o pid,args")["Processes"])
+        first = lines.get(str(container.attrs["State"]["Pid"]), next(iter(lines.values())))
         started = time.monotonic()
         container.stop(**({} if timeout is None else {"timeout": timeout}))
         seconds = time.monotonic() - started
