@@ -348,12 +348,14 @@ _CAUSES = (
      "The base image is not on the engine and no registry answers.", "Run `dockerlab bases`, or check the name after FROM."),
     (r"failed to compute cache key|not found: not found|: not found$|COPY failed", "A COPY names a file that is not in the context.",
      "Check its path, and that .dockerignore does not exclude it."),
-    (r"No matching distribution|Could not find a version", "pip found no such package for this Python and platform.", "Check the name and version."),
-    (r"Temporary failure in name resolution|Network is unreachable|NewConnectionError|Could not resolve", "The build has no network.",
+    # Before pip's own last word, which is the same for a package that does not exist.
+    (r"Temporary failure (?:in name )?resol|Network is unreachable|NewConnectionError|Could not resolve|failed to lookup address", "The build has no network.",
      "Connect, or set the site's package index in course.local.toml."),
+    (r"No matching distribution|Could not find a version", "pip found no such package for this Python and platform.", "Check the name and version."),
     (r"Unable to locate package|has no installation candidate", "apt does not know that package in this release.",
      "Check its name, and that `apt-get update` runs in the same RUN."),
-    (r"dockerfile parse error|unknown instruction|unknown flag|syntax error", "The Dockerfile has a syntax error.", "Mend that line."),
+    (r"dockerfile parse error|unknown instruction|unknown flag|syntax error|^[A-Z]+ (?:must have|requires) ",
+     "The Dockerfile has a syntax error.", "Mend that line."),
     (r"permission denied", "A file may not be read or executed by this user.", "Check USER, --chown and --chmod."),
 )
 
@@ -368,10 +370,10 @@ def _cause(message: str) -> tuple[str, str]:
 def _failure(trace: Trace, dockerfile: Path) -> BuildFailed:
     step = trace.failed()
     log = [line for line in (step.log if step else "").strip().splitlines() if line.strip()][-5:]
-    why, fix = _cause("\n".join([trace.error, *log[-2:]]))
+    why, fix = _cause("\n".join([trace.error, *log]))
     number, text = _line(dockerfile, trace.error, step)
     where = f"{dockerfile.name} line {number} failed: {text}" if number else f"{dockerfile.name} failed: {trace.error.strip()}"
-    tail = "\n".join(f"    {line}" for line in log)
+    tail = "\n".join(f"    {line if len(line) <= 160 else line[:159] + '…'}" for line in log)
     detail = "" if not number else f"The engine says: {trace.error.strip().splitlines()[-1]}."
     return BuildFailed(where + (f"\n{tail}" if tail else ""), " ".join(part for part in (detail, why) if part), fix)
 

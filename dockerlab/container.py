@@ -53,7 +53,7 @@ def running(image: str, *, command: list[str] | str | None = None, port: int = 8
     try:
         container = client.containers.create(
             image, command, name=name, labels=engine.labels(kind="container"), environment=dict(environment or {}),
-            ports={f"{port}/tcp": ("127.0.0.1", None)} if port else None, **options,
+            **({"ports": {f"{port}/tcp": ("127.0.0.1", None)}} if port else {}) | options,
         )
     except ImageNotFound as error:
         raise ContainerFailed(f"There is no image {image} on the engine.", fix="Build it first, or run `dockerlab bases`.") from error

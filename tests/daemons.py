@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import docker
 import pytest
@@ -35,6 +36,7 @@ class Daemon:
     process: subprocess.Popen[bytes]
     folder: Path
     socket: Path
+    command: list[str]
 
     @property
     def url(self) -> str:
@@ -43,6 +45,22 @@ class Daemon:
     def stop(self) -> None:
         """Stop the engine early; the socket stays where it was and nobody answers. Containers of it end too."""
         _stop(self.process)
+
+    def kill(self) -> None:
+        """End it as a power cut would: nothing is told, nothing is tidied up."""
+        for pid in _processes_of(self.folder, self.socket.parent):  # shims and the steps of builds live in groups of their own
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait(STOP_SECONDS)
+
+    def start(self) -> None:
+        """Start it again after `stop` or `kill`, on the same data."""
+        (self.socket.parent / "docker.pid").unlink(missing_ok=True)
+        self.socket.unlink(missing_ok=True)
+        with (self.folder / "dockerd.log").open("ab") as log:
+            self.process = _spawn(self.command, log)
+        self.client.close()
+        self.client = _connect(self.process, self.socket, self.folder / "dockerd.log")
 
     def log(self) -> str:
         return (self.folder / "dockerd.log").read_text(errors="replace")
@@ -83,17 +101,34 @@ def second_daemon(tmp: Path, containerd: bool = True, tmpfs_size: str | None = N
         (folder / "daemon.json").write_text(json.dumps(config))
         socket = run / "docker.sock"
         log = stack.enter_context((folder / "dockerd.log").open("wb"))
-        process = subprocess.Popen(
-            ["nsenter", f"--net=/run/netns/{name}", "dockerd", f"--config-file={folder / 'daemon.json'}", f"--data-root={data}",
-             f"--exec-root={run / 'exec'}", f"--pidfile={run / 'docker.pid'}", f"--host=unix://{socket}"],
-            stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True,
-        )
-        stack.callback(_stop, process)
-        client = _connect(process, socket, folder / "dockerd.log")
-        stack.callback(client.close)
-        daemon = Daemon(client, process, folder, socket)
+        command = ["nsenter", f"--net=/run/netns/{name}", "dockerd", f"--config-file={folder / 'daemon.json'}", f"--data-root={data}",
+                   f"--exec-root={run / 'exec'}", f"--pidfile={run / 'docker.pid'}", f"--host=unix://{socket}"]
+        process = _spawn(command, log)
+        started = stack.enter_context(contextlib.ExitStack())
+        started.callback(_stop, process)
+        daemon = Daemon(_connect(process, socket, folder / "dockerd.log"), process, folder, socket, command)
+        started.pop_all()
+        stack.callback(lambda: _stop(daemon.process))
+        stack.callback(lambda: daemon.client.close())
         stack.callback(_remove_containers, daemon)
         yield daemon
+
+
+def _spawn(command: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True)
+
+
+def _processes_of(*folders: Path) -> list[int]:
+    """Processes that were started with a path below these folders among their arguments, and the children of these."""
+    found, parents = set(), {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            if any(str(place) in (folder / "cmdline").read_text(errors="replace") for place in folders):
+                found.add(int(folder.name))
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return sorted(found)
 
 
 def _connect(process: subprocess.Popen[bytes], socket: Path, log: Path) -> docker.DockerClient:

@@ -20,7 +20,7 @@ import requests
 import zstandard
 from docker.errors import APIError, DockerException, ImageNotFound
 
-from dockerlab import engine
+from dockerlab import engine, engine_errors
 from dockerlab.bases import debian
 from dockerlab.bases.debian import STANDIN_LABEL, Offline, bridge_gateway, debian_sources
 from dockerlab.bases.recipes import BASES, COURSE_BASES, DEBIAN, DISTROLESS, FULL, POSTGRES, REDIS, REGISTRY, SLIM, Base
@@ -89,6 +89,8 @@ def _missing(name: str, failures: dict[str, Exception]) -> BaseMissing:
         return BaseMissing(f"{what}, and this machine reaches no network that has it.",
                            fix="Connect and run `dockerlab bases`, or set bases_bundle in course.local.toml to a file of saved bases.")  # fmt: skip
     reasons = "; ".join(f"{source}: {(str(error).strip() or type(error).__name__).splitlines()[0].rstrip('.')}" for source, error in failures.items())
+    if "no space left" in reasons:
+        return BaseMissing(f"{what}.", f"{reasons}.", engine_errors.advice(reasons)[1])
     return BaseMissing(f"{what}.", f"{reasons}.", "Mend one of these and run `dockerlab bases`.")
 
 

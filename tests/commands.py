@@ -1,0 +1,30 @@
+"""The `dockerlab` command as a learner runs it: a process of its own, with an exit code and what it wrote."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+COMMAND = str(Path(sys.executable).with_name("dockerlab"))
+
+
+def dockerlab(*arguments: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None, timeout: float = 120,
+              before: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    """Run it with these variables added to the environment; `before` is a command that runs it, such as `unshare -n`."""
+    return subprocess.run([*before, COMMAND, *map(str, arguments)], env={**os.environ, **(env or {})}, cwd=cwd, timeout=timeout,
+                          capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+
+
+def says(done: subprocess.CompletedProcess[str], *parts: str) -> None:
+    """It failed as a program should: exit code 1, a few lines for a reader, no stack, and in them these parts."""
+    text = done.stdout + done.stderr
+    assert done.returncode == 1, text
+    assert "Traceback" not in text and 'File "' not in text, text
+    lines = done.stderr.strip().splitlines()
+    assert 1 <= len(lines) <= 9, text
+    for part in parts:
+        assert part.lower() in done.stderr.lower(), text
+    assert lines[-1].rstrip().endswith("."), text
