@@ -29,7 +29,7 @@ _GUESS_STYLE = """<style>
 .dockerlab-guess > .widget-html { display: none; }
 .dockerlab-guess .widget-inline-hbox { flex-wrap: wrap; height: auto; width: auto; margin: 0; gap: 2px 10px; align-items: center; }
 .dockerlab-guess .widget-label { white-space: normal; overflow: visible; height: auto; width: auto; max-width: 100%; line-height: 1.4;
-  text-align: left; font-weight: 600; }
+  text-align: left; font-weight: 600; align-self: center; }
 .dockerlab-guess .widget-inline-hbox input { flex: 0 0 9em; min-width: 0; }
 .dockerlab-guess .widget-toggle-buttons { display: flex; flex-wrap: wrap; gap: 6px; overflow: visible; width: auto; }
 .dockerlab-guess .widget-toggle-buttons > div { display: flex; flex-wrap: wrap; gap: 6px; }

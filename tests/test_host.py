@@ -6,6 +6,7 @@ from typing import Any
 
 import docker
 import pytest
+from docker.errors import APIError
 
 from dockerlab import bases, engine, host
 from dockerlab.errors import CourseError
@@ -68,5 +69,27 @@ def test_a_real_container_is_a_process_of_the_machine(client: docker.DockerClien
         box.wait(timeout=30)
         with pytest.raises(CourseError, match="does not run"):
             host.look(client, box)
+    finally:
+        box.remove(force=True)
+
+
+@pytest.mark.engine
+def test_an_engine_that_shows_its_machine_to_nobody_still_tells_what_is_inside(client: docker.DockerClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    bases.ensure(bases.SLIM, client)
+    box = client.containers.run(bases.SLIM, ["sleep", "60"], detach=True, labels=engine.labels(kind="test"))
+    run = client.containers.run
+
+    def strict(*args: Any, **options: Any) -> Any:
+        if options.get("privileged"):
+            raise APIError("privileged mode is not allowed")
+        return run(*args, **options)
+
+    collection = client.containers
+    monkeypatch.setattr(collection, "run", strict)
+    monkeypatch.setattr(type(client), "containers", property(lambda _: collection))
+    try:
+        view = host.look(client, box)
+        assert view.process == host.Process(1, "sleep", 1) and view.shared() == []
+        assert set(view.namespaces()["so it is"]) == {"not told by this engine"}
     finally:
         box.remove(force=True)
