@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import docker
+import foreign
 import pytest
 
 from dockerlab import engine
@@ -18,6 +19,11 @@ from dockerlab.errors import CourseError
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--require-docker", action="store_true", help="a missing engine fails the engine tests instead of skipping them")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not config.pluginmanager.has_plugin("foreign"):
+        config.pluginmanager.register(foreign, "foreign")
 
 
 @pytest.fixture(scope="session")
