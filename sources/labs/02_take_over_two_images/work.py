@@ -1,0 +1,77 @@
+"""Your work for lab 02. Each function gets a docker-py client first; you may use the command line instead (subprocess)."""
+
+# --- solution
+import io
+import tarfile
+
+# --- end
+from pathlib import Path
+
+import docker
+
+
+def load(client: docker.DockerClient, tar: Path) -> str:
+    """Load an image file. Returns a name or id by which the engine finds the image."""
+    # --- solution
+    with tar.open("rb") as file:
+        return client.images.load(file)[0].tags[0]
+    # --- starter
+    # raise NotImplementedError
+    # --- end
+
+
+def kind(client: docker.DockerClient, image: str) -> str:
+    """Say what an image is, by its settings: "service" (listens to a port) or "job" (works on a file and ends)."""
+    # --- solution
+    return "service" if client.images.get(image).attrs["Config"].get("ExposedPorts") else "job"
+    # --- starter
+    # raise NotImplementedError
+    # --- end
+
+
+def run_service(client: docker.DockerClient, image: str, name: str, station: str) -> None:
+    """Start the service in the background as container `name`, reporting for `station`, on any free port of 127.0.0.1."""
+    # --- solution
+    port = next(iter(client.images.get(image).attrs["Config"]["ExposedPorts"]))
+    client.containers.run(image, name=name, detach=True, environment={"STATION": station}, ports={port: ("127.0.0.1", None)})
+    # --- starter
+    # raise NotImplementedError
+    # --- end
+
+
+def run_job(client: docker.DockerClient, image: str, boxes: Path) -> str:
+    """Let the job count the boxes in this file of yours. Returns what it prints."""
+    # --- solution
+    mount = {str(boxes.resolve()): {"bind": "/data/boxes.csv", "mode": "ro"}}
+    return client.containers.run(image, volumes=mount, remove=True).decode()
+    # --- starter
+    # raise NotImplementedError
+    # --- end
+
+
+def recover(client: docker.DockerClient, container: str) -> bytes:
+    """The content of the .csv table that the stopped container wrote. The container stays as it is."""
+    # --- solution
+    lost = client.containers.get(container)
+    path = next(change["Path"] for change in lost.diff() if change["Path"].endswith(".csv"))
+    stream, _ = lost.get_archive(path)
+    with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
+        return archive.extractfile(archive.next()).read()
+    # --- starter
+    # raise NotImplementedError
+    # --- end
+
+
+def publish(client: docker.DockerClient, image: str, registry: str) -> str:
+    """Push the image to `registry` (host:port) as harbour/board:2.0. Returns its digest, sha256:…"""
+    # --- solution
+    client.images.get(image).tag(f"{registry}/harbour/board", "2.0")
+    digest = ""
+    for line in client.images.push(f"{registry}/harbour/board", tag="2.0", stream=True, decode=True):
+        if "error" in line:
+            raise RuntimeError(line["error"])
+        digest = line.get("aux", {}).get("Digest", digest)
+    return digest
+    # --- starter
+    # raise NotImplementedError
+    # --- end

@@ -1,0 +1,51 @@
+"""The port is published on every address of the machine."""
+
+import io
+import tarfile
+
+from pathlib import Path
+
+import docker
+
+
+def load(client: docker.DockerClient, tar: Path) -> str:
+    """Load an image file. Returns a name or id by which the engine finds the image."""
+    with tar.open("rb") as file:
+        return client.images.load(file)[0].tags[0]
+
+
+def kind(client: docker.DockerClient, image: str) -> str:
+    """Say what an image is, by its settings: "service" (listens to a port) or "job" (works on a file and ends)."""
+    return "service" if client.images.get(image).attrs["Config"].get("ExposedPorts") else "job"
+
+
+def run_service(client: docker.DockerClient, image: str, name: str, station: str) -> None:
+    """Start the service in the background as container `name`, reporting for `station`, on any free port of 127.0.0.1."""
+    port = next(iter(client.images.get(image).attrs["Config"]["ExposedPorts"]))
+    client.containers.run(image, name=name, detach=True, environment={"STATION": station}, ports={port: None})
+
+
+def run_job(client: docker.DockerClient, image: str, boxes: Path) -> str:
+    """Let the job count the boxes in this file of yours. Returns what it prints."""
+    mount = {str(boxes.resolve()): {"bind": "/data/boxes.csv", "mode": "ro"}}
+    return client.containers.run(image, volumes=mount, remove=True).decode()
+
+
+def recover(client: docker.DockerClient, container: str) -> bytes:
+    """The content of the .csv table that the stopped container wrote. The container stays as it is."""
+    lost = client.containers.get(container)
+    path = next(change["Path"] for change in lost.diff() if change["Path"].endswith(".csv"))
+    stream, _ = lost.get_archive(path)
+    with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
+        return archive.extractfile(archive.next()).read()
+
+
+def publish(client: docker.DockerClient, image: str, registry: str) -> str:
+    """Push the image to `registry` (host:port) as harbour/board:2.0. Returns its digest, sha256:…"""
+    client.images.get(image).tag(f"{registry}/harbour/board", "2.0")
+    digest = ""
+    for line in client.images.push(f"{registry}/harbour/board", tag="2.0", stream=True, decode=True):
+        if "error" in line:
+            raise RuntimeError(line["error"])
+        digest = line.get("aux", {}).get("Digest", digest)
+    return digest
