@@ -8,6 +8,7 @@ from dockerlab.checks.core import Criterion, Lab
 LAB = Lab(
     number="06",
     name="deliver the model",
+    prepare=deliveries.begin,
     criteria=(
         Criterion(
             "edge_offline", "The crane's container finds the boxes with nothing but its image: no network, no volume",
