@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import docker
 import requests
@@ -21,11 +21,15 @@ from dockerlab import bases, engine
 from dockerlab.errors import CourseError
 from dockerlab.site import ROOT, Site, load_site
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Status = Literal["ok", "warning", "failed"]
 MIN_API = (1, 44)
 GB = 1_000_000_000
 DISK_GB = (15, 5)
 MEMORY_GB = (4, 2)
+PRIVATE = ("package index", "certificate")
 MARKS = {"ok": "✓ ok", "warning": "! warning", "failed": "✗ failed"}
 
 
@@ -163,7 +167,8 @@ def package_index(site: Site, timeout: float = 10) -> Check:
 
 def _default_index(timeout: float) -> Check:
     """Whether uv can look a package up where nobody told it which index to ask."""
-    uv = shutil.which("uv")
+    own = ROOT / ".venv-uv" / "bin" / "uv"  # where `make setup` puts it
+    uv = shutil.which("uv") or (str(own) if own.is_file() else "")
     if not uv:
         return Check("package index", "warning", "the public one; not tried, because uv is not on the PATH", "make setup")
     command = [uv, "pip", "install", "--dry-run", "--no-deps", "--refresh-package", "six", "--reinstall", "--python", sys.executable, "six"]
@@ -206,6 +211,14 @@ def table(results: Sequence[Check]) -> str:
         if check.fix:
             lines.append(f"{'':<{width}}  {'':<9}  do: {check.fix}")
     return "\n".join(lines)
+
+
+def frame(results: Sequence[Check]) -> pd.DataFrame:
+    """The checks as a table for a notebook, which others will read: addresses and paths of your site stay out of it."""
+    import pandas as pd  # half a second that the command line does not need
+
+    rows = [(each.name, MARKS[each.status], "" if each.name in PRIVATE else each.found, each.fix) for each in results]
+    return pd.DataFrame(rows, columns=["", "state", "found", "what mends it"]).set_index("").rename_axis(None)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -111,3 +111,12 @@ def test_with_an_engine_the_same_checks(client) -> None:
     results = {check.name: check for check in doctor.checks(SITE, client)}
     assert len(results) == 12
     assert results["engine"].status == results["API version"].status == "ok"
+
+
+def test_a_table_for_others_keeps_addresses_and_paths_out() -> None:
+    results = [doctor.Check("engine", "ok", "Docker 28"), doctor.Check("package index", "ok", "https://packages.example/simple"),
+               doctor.Check("certificate", "failed", "/etc/own.pem: OSError", "Point it at a file.")]
+    table = doctor.frame(results)
+    assert table.loc["engine", "found"] == "Docker 28"
+    assert "example" not in table.to_html() and "own.pem" not in table.to_html()
+    assert table.loc["certificate", "what mends it"] == "Point it at a file."

@@ -1,16 +1,18 @@
 # %% [markdown]
 # # Start here: run a container and detect what is in a picture
 #
-# **You will do**: check your Docker Engine, run a first container, build an object-detection API image and ask it about a picture.
+# **You will do**: check your Docker Engine, run a first container, build an object-detection API image and ask it about a picture; then hand in a small lab, get hints, start it again and clean up.
 #
-# **You will learn**: how a lesson of this course works, and how to get help, start again and clean up.
+# **You will learn**: how a lesson and a lab of this course work, and what `dockerlab doctor`, `check`, `reset`, `solve`, `progress` and `clean` do.
 #
-# **You need**: a Docker Engine (`make engine` finds or installs one), about 10 minutes the first time, and 4 GB of free disk.
+# **You need**: a Docker Engine (`make engine` finds or installs one), about 15 minutes, 3 minutes of machine time the first time, and 4 GB of free disk.
+#
+# What you see below a cell was computed on another machine. Run each cell yourself with **Shift + Enter**, from the top: then it is about yours.
 
 # %% [markdown]
 # ## 1. Is everything in place?
 #
-# `doctor` looks at each thing that the course needs. A line that says *failed* also says which command mends it.
+# `doctor` looks at each thing that the course needs: the engine and its version, where it keeps images, the tools beside it, disk and memory, base images, network and certificates.
 
 # %%
 %matplotlib inline
@@ -24,10 +26,15 @@ checks = doctor.checks(load_site(), client)
 print(sum(check.status == "failed" for check in checks), "checks failed")
 
 # %% tags=["nbval-ignore-output"]
-pd.DataFrame([(check.name, check.status) for check in checks], columns=["what", "state"])
+pd.set_option("display.max_colwidth", 110)
+doctor.frame(checks)
 
 # %% [markdown]
-# The table is about your machine, so it may differ from your neighbour's. What matters is that nothing failed. `dockerlab doctor` in a terminal prints the same with what was found.
+# A line that failed says which command mends it; a warning lets you go on. This is how it looks where no engine answers (the address here leads nowhere, on purpose); `dockerlab doctor` is the same in a terminal.
+
+# %%
+lines = !DOCKER_HOST=unix:///nowhere/docker.sock dockerlab doctor
+print(*lines[:2], sep="\n")
 
 # %% [markdown]
 # ## 2. The first container
@@ -45,6 +52,8 @@ print("present:", bases.present(client, bases.SLIM))
 print(bases.standin_note(client, bases.SLIM))
 
 # %% [markdown]
+# Every step of a lesson has the same rhythm: **you guess, you run, the outcome stands beside your guess, and then it is explained.** Change a guess with the keyboard or the mouse before you run on; nobody keeps it.
+#
 # **Guess first.** A virtual machine boots a kernel before your program runs. A container does not. How long will this one take, from the request to the end of its program, in seconds?
 
 # %%
@@ -70,9 +79,9 @@ print(output.decode().strip())
 beside(guess, round(seconds, 2))
 
 # %% [markdown]
-# The engine made a file system from the image, started one process in it and removed everything when the process ended. No kernel was booted: the container used the one that was already running.
+# That was `docker run` from Python. The engine made a file system from the image, started one process in it and removed everything when the process ended. No kernel was booted: the container used the one that was already running. Lesson 01 takes a closer look.
 #
-# **A container is a process with its own view of the machine, so starting one costs about as much as starting a process.**
+# **A container is a process with its own view of the machine.**
 
 # %% [markdown]
 # ## 3. An image of your own that detects things
@@ -89,39 +98,42 @@ for number, line in enumerate(dockerfile[last_stage:], start=last_stage + 1):
     print(f"{number:3} {line}")
 
 # %% [markdown]
-# Building it the first time takes a few minutes: one stage installs PyTorch to export the model. Every later build takes the steps from the cache. Lesson 05 explains each line.
+# Building it the first time takes a minute or two: one stage installs PyTorch to export the model. Every later build takes the steps from the cache. Lesson 05 explains each line.
 
 # %%
 report = measure.build_rung("multistage", context, client)
 print("built", measure.RUNGS["multistage"].tag)
 
 # %% tags=["nbval-ignore-output"]
-report.frame()
+ran = f"{len(report.ran)} steps ran, {len(report.cached)} came from the cache, {report.seconds:.1f} s in all"
+print(ran)
+report.frame().sort_values("seconds", ascending=False).head(5)
 
 # %% [markdown]
 # ## 4. Ask it
 #
-# `running` starts a container, waits until its health page answers, and always removes it when the block ends, also after an error.
-#
-# **Guess first.** Here is the picture. How many containers (the steel kind) will the model find in it?
+# Here is a picture. **Guess first.** How many containers (the steel kind) will the model find in it?
 
 # %%
-from matplotlib.image import imread
-
-from dockerlab import container, detect
+from IPython.display import Image
 
 picture = measure.samples()[0]
-print(picture.name, "is", " x ".join(str(side) for side in imread(picture).shape[1::-1]), "pixels")
+Image(picture)
 
 # %%
 found = guess_box("Steel containers that the model will find", default=3)
 found
 
+# %% [markdown]
+# `running` starts a container, waits until its health page answers, and always removes it when the block ends, also after an error.
+
 # %%
+from dockerlab import container, detect
+
 with container.running("dockerlab-api:multistage", client=client) as service:
     answer = detect.detect(service.url, picture)
 frame = answer.frame()
-frame.groupby("label").size().rename("found").to_frame()
+frame.groupby("label").size().rename("found").to_frame().rename_axis(None)
 
 # %% tags=["nbval-ignore-output"]
 detect.draw(picture, answer)
@@ -130,21 +142,119 @@ detect.draw(picture, answer)
 beside(found, int((frame["label"] == "container").sum()))
 
 # %% [markdown]
-# The picture travelled over HTTP into the container and boxes came back. Nothing of PyTorch or Python was needed on your machine for that: the image carries all it needs.
+# The picture travelled over HTTP into the container and boxes came back. Your machine's Python, if it has one, was not asked: the image carries its own, with the libraries and the model.
 #
 # **What you ship is the image; what runs is the same everywhere an engine runs it.**
 
 # %% [markdown]
-# ## How the course works
+# ## 5. How a lab works
 #
-# - Each step asks you to **guess, run, explain**: change the guess above its cell, run on, and compare.
-# - Everything that the course makes carries the label `dockerlab.course=1`. `dockerlab clean` removes just that, and nothing of yours.
+# A lesson is read and run; in a **lab** you write. Each lab is a folder in `labs/` with a task and starter files. Lab 00 is a small one: write a Dockerfile whose container says hello. This section plays it through for you, so that you know the tools; then try it yourself in `labs/00_say_hello`.
 #
+# `reset` gives you the starter, and `check` judges what is there:
+
+# %% tags=["nbval-ignore-output"]
+!dockerlab reset 00
+
+# %%
+!dockerlab check 00
+
+# %% [markdown]
+# Not started, since the Dockerfile holds nothing but a comment. Here is a first try, as a learner may write it. **Guess first**: will a container of this image say hello?
+
+# %%
+from pathlib import Path
+
+lab = Path("../labs/00_say_hello")
+(lab / "Dockerfile").write_text("""\
+FROM python:3.11-slim-bookworm
+RUN echo Hello from the harbour
+""")
+says_hello = guess_box("Does its container say hello?", options=["yes", "no"], default="yes")
+says_hello
+
+# %%
+from dockerlab.checks import check
+
+report = check("00")
+report
+
+# %%
+beside(says_hello, "yes" if report.passed else "no")
+
+# %% [markdown]
+# A check builds what you wrote, runs it, and looks at what it does, never at how it is written. It names what it wanted and what it measured, and one hint: the next thing to look at. Ask for more only if you need it:
+
+# %%
+report.hints()
+
+# %% [markdown]
+# Still stuck? `solve` puts the course's solution in place. Your own version is not lost: it moves to `labs/.saved`.
+
+# %% tags=["nbval-ignore-output"]
+saved = Path("../labs/.saved")
+before = set(saved.glob("00-*"))
+!dockerlab solve 00
+
+# %%
+kept = max(set(saved.glob("00-*")) - before)
+print("kept, your version:", "RUN echo" in (kept / "Dockerfile").read_text())
+!dockerlab check 00
+
+# %% [markdown]
+# `progress` says where you stand in all labs. Lab 00 counts as passed now, since this section has handed in the solution.
+
+# %% tags=["nbval-ignore-output"]
+!dockerlab progress
+
+# %% [markdown]
+# And `reset` puts the starter back, for you.
+
+# %%
+!dockerlab reset 00 > /dev/null
+print((lab / "Dockerfile").read_text().strip())
+
+# %% [markdown]
+# ## 6. How to clean up
+#
+# Everything that the course makes on your engine carries the label `dockerlab.course=1` and your name. `dockerlab clean` removes what carries both, and nothing else. To see it without losing anything, this cell makes two containers: one for a learner called *practice*, and one whose name looks like the course's but which has no such label.
+#
+# **Guess first**: how many containers does a clean-up for *practice* remove?
+
+# %%
+from dockerlab import clean
+
+removed = guess_box("Containers that are removed", default=2)
+clean.remove_labelled(client, "practice=00")  # left by a run that was cut off
+base = "python:3.11-slim-bookworm"
+practice = !docker run -d --label practice=00 --label dockerlab.course=1 --label dockerlab.owner=practice --name dockerlab-practice {base} sleep 300
+neighbour = !docker run -d --label practice=00 --label dockerlab.course=0 --name dockerlab-neighbour {base} sleep 300
+removed
+
+# %%
+said = !DOCKERLAB_OWNER=practice dockerlab clean
+print(said[0].partition(",")[0])
+
+# %%
+left = client.containers.list(filters={"label": "practice=00"})
+print("still there:", *(each.name for each in left))
+
+# %%
+beside(removed, 2 - len(left))
+
+# %% [markdown]
+# The label decides, not the name. `docker system prune`, which many recipes recommend, asks for no label and takes everybody's.
+
+# %% [markdown]
 # ## Key points
 #
 # - An image is a packed file system with a start command; a container is a process that runs in it.
-# - A container starts in about the time of a process, because no kernel boots.
+# - A container starts quickly, because no kernel boots.
 # - An image carries its own Python, libraries and model; the host needs an engine only.
+# - `doctor` says what is missing, `check` judges a lab, `hints`, `solve` and `reset` help, `progress` sums up, `clean` removes what is yours.
+
+# %% [markdown]
+# A quiz ends each lesson. Open an answer (Tab and Space, or a click) to see whether it is right, and why.
 
 # %%
 from dockerlab.quiz import Quiz
@@ -154,8 +264,13 @@ Quiz.load("00").show()
 # %% [markdown]
 # ## Clean up
 #
-# The containers are gone already. The image stays, because lesson 05 builds on it; its label says whose it is.
+# This removes the neighbour of section 6 and the versions of lab 00 that this lesson kept. The image `dockerlab-api:multistage` stays, because later lessons build on it.
 
 # %%
-mine = client.containers.list(all=True, filters={"label": ["dockerlab.course=1", "dockerlab.kind=container"]})
-print("containers left behind:", len(mine))
+import shutil
+
+clean.remove_labelled(client, "practice=00")
+for version in set(saved.glob("00-*")) - before:
+    shutil.rmtree(version)
+mine = [f"{name}={value}" for name, value in engine.labels(kind="container").items()]
+print("containers left behind:", len(client.containers.list(all=True, filters={"label": mine})))
