@@ -8,10 +8,12 @@ it stays.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import docker
-from docker.errors import APIError, NotFound
+from docker.errors import APIError, ImageNotFound, NotFound
+from docker.models.images import Image
 
 from dockerlab import engine
 from dockerlab.bases import BASES
@@ -49,9 +51,18 @@ def remove_labelled(client: docker.DockerClient, label: str) -> CleanReport:
     counts = {"containers": sum(_removed(each.name, kept, each.remove, force=True, v=True) for each in containers)}
     counts["networks"] = sum(_removed(each.name, kept, each.remove) for each in client.networks.list(filters=found))
     counts["volumes"] = sum(_removed(each.name, kept, each.remove) for each in client.volumes.list(filters=found))
-    images = [each for each in client.images.list(filters=found) if not is_base(each.labels, each.tags)]
+    images = [each for each in listed(client, found) if not is_base(each.labels, each.tags)]
     counts["images"] = sum(_removed(", ".join(each.tags) or each.id, kept, client.images.remove, each.id, force=True) for each in images)
     return CleanReport(**counts, kept=tuple(kept))
+
+
+def listed(client: docker.DockerClient, filters: Mapping[str, str]) -> list[Image]:
+    """The images that match, without those that somebody removes meanwhile, over which `client.images.list` stumbles. Asks the engine."""
+    found = []
+    for entry in client.api.images(filters=dict(filters)):
+        with suppress(ImageNotFound):
+            found.append(client.images.get(entry["Id"]))
+    return found
 
 
 def is_ours(labels: Mapping[str, str] | None, names: Iterable[str], mine: str) -> bool:
@@ -94,7 +105,7 @@ def clean(client: docker.DockerClient, everything: bool = False) -> CleanReport:
 def _clean_images(client: docker.DockerClient, everything: bool, mine: str, kept: list[str]) -> int:
     """Remove images, tag by tag, so that a foreign tag on one of our images keeps its image."""
     count = 0
-    for image in client.images.list(filters=FILTER):
+    for image in listed(client, FILTER):
         base = everything and is_base(image.labels, image.tags) and (image.labels or {}).get(engine.OWNER_LABEL, mine) == mine
         if not base and not is_ours(image.labels, image.tags, mine):
             continue

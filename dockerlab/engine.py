@@ -44,11 +44,12 @@ def owner() -> str:
 def labels(**extra: str) -> dict[str, str]:
     """The labels of everything that the course makes: `dockerlab.course=1` and the learner's name.
 
-    What is not of a lasting kind also names this process: when that has died, a notebook's killed kernel for instance, the next
-    `connect` removes what it left. A container that shall outlive its notebook says `labels(process="")`.
+    A kind is always set, because a container inherits that of its image. What is not of a lasting kind also names this process:
+    when that has died, a notebook's killed kernel for instance, the next `connect` removes what it left. A container that shall
+    outlive its notebook says `labels(process="")`.
     """
     process = {} if extra.get("kind") in LASTING_KINDS else {PROCESS_LABEL: engine_process.mark()}
-    return {COURSE_LABEL: "1", OWNER_LABEL: owner(), **process, **{f"dockerlab.{key}": value for key, value in extra.items()}}
+    return {COURSE_LABEL: "1", OWNER_LABEL: owner(), KIND_LABEL: "lesson", **process, **{f"dockerlab.{key}": value for key, value in extra.items()}}
 
 
 @dataclass(frozen=True)

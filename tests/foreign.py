@@ -21,7 +21,7 @@ import pytest
 import requests
 from docker.errors import DockerException, NotFound
 
-from dockerlab import bases, engine, engine_process
+from dockerlab import bases, clean, engine, engine_process
 from dockerlab.errors import CourseError
 
 MARK = "foreign.canary"
@@ -101,7 +101,7 @@ def everything(client: docker.DockerClient) -> Iterator[tuple[str, str, str, boo
         ours = _ours(container.labels, container.name) or bool(container.attrs["HostConfig"].get("AutoRemove"))
         mounted |= {mount.get("Name", "") for mount in container.attrs["Mounts"]} if ours else set()
         yield "container", container.id, container.name, ours
-    for image in client.images.list():
+    for image in clean.listed(client, {}):
         ours = _ours(image.labels, *image.tags)
         yield "image", image.id, (image.tags or [image.short_id])[0], ours
         yield from (("tag", tag, tag, ours) for tag in image.tags)
@@ -163,7 +163,7 @@ def sweep(client: docker.DockerClient) -> None:
     with suppress(DockerException):
         for container in client.containers.list(all=True, filters=marked, ignore_removed=True):
             found += [("container", container.id)] if not engine_process.alive(container.labels[MARK]) else []
-        for image in client.images.list(filters=marked):
+        for image in clean.listed(client, marked):
             found += [("tag", tag) for tag in image.tags if tag.startswith(PREFIX) and not engine_process.alive(image.labels[MARK])]
         for network in client.networks.list(filters=marked):
             found += [("network", network.id)] if not engine_process.alive(network.attrs["Labels"][MARK]) else []

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import docker
 import pytest
 
-from dockerlab import engine, engine_process
+from dockerlab import clean, engine, engine_process
 
 MAKE = """
 import os, sys
@@ -87,3 +87,9 @@ def test_what_lasts_names_no_process() -> None:
     assert all(engine_process.LABEL not in engine.labels(kind=kind) for kind in engine.LASTING_KINDS)
     assert engine.labels(kind="container")[engine_process.LABEL] == engine.labels()[engine_process.LABEL] == engine_process.mark()
     assert engine.labels(process="")[engine_process.LABEL] == ""
+
+
+def test_a_nameless_container_of_a_lesson_on_a_base_is_ours(name) -> None:
+    inherited = engine.labels(kind="base")
+    assert clean.is_ours(inherited | engine.labels(), ["sharp_kapitsa"], engine.owner())
+    assert not clean.is_ours(inherited, ["sharp_kapitsa"], engine.owner())

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import docker
 from docker.errors import APIError, DockerException, NotFound
 
-from dockerlab import engine
+from dockerlab import clean, engine
 from dockerlab.checks.report import Report, Result, Status
 from dockerlab.errors import CourseError
 
@@ -125,7 +125,7 @@ class Submission:
             for container in client.containers.list(all=True, filters=mine):
                 with suppress(APIError):
                     container.remove(force=True, v=True)
-            for image in client.images.list(filters=mine):
+            for image in clean.listed(client, mine):
                 with suppress(APIError):
                     client.images.remove(image.id, force=True)
             for thing in (*client.networks.list(filters=mine), *client.volumes.list(filters=mine)):
