@@ -1,8 +1,9 @@
-"""Build notebooks/, labs/ and solutions/ from sources/, or prove with --check (no Docker) that they are fresh.
+"""Build notebooks/, labs/, solutions/ and the tables made from them, or prove with --check (no Docker) that they are fresh.
 
     build_course.py                 everything
     build_course.py 05 00_start     lessons and labs whose name begins so
     build_course.py --starters-only labs/ alone; nothing is executed
+    build_course.py --tables        the tables alone; nothing is executed
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from nbformat import NotebookNode
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from dockerlab import notebooks, workspace
+from dockerlab import notebooks, tables, workspace
 from dockerlab.errors import CourseError
 from dockerlab.regions import BuildError
 from dockerlab.site import ROOT
@@ -107,6 +108,19 @@ def build_lab(source: Path, root: Path, starters_only: bool) -> None:
         workspace.replace(root / "labs", source.name, starter)
 
 
+def build_tables(root: Path, forgiving: bool = False) -> None:
+    """Write the tables that are made from all lessons; `forgiving` of lessons that somebody is still writing. Executes nothing."""
+    try:
+        for path, content in tables.derived(root).items():
+            if not (root / path).is_file() or (root / path).read_bytes() != content:
+                print(f"table {path}", flush=True)
+                write(root / path, content)
+    except CourseError as error:
+        if not forgiving:
+            raise
+        print(f"The tables stay as they were. {error}", file=sys.stderr)
+
+
 class _staging:
     """A folder beside the target, so that relative paths mean the same there; removed unless it was moved away."""
 
@@ -172,6 +186,7 @@ def stale(root: Path, names: Sequence[str] = ()) -> Iterator[str]:
             yield from _compare(root / "solutions" / source.name / NOTEBOOK, expected, root)
     if not names:
         yield from _orphans(root, lessons, labs)
+        yield from tables.stale(root)
 
 
 def check(root: Path, names: Sequence[str] = ()) -> list[str]:
@@ -180,7 +195,7 @@ def check(root: Path, names: Sequence[str] = ()) -> list[str]:
 
 
 def _orphans(root: Path, lessons: Sequence[Path], labs: Sequence[Path]) -> Iterator[str]:
-    known = {source.stem for source in lessons}
+    known = {source.stem for source in lessons} | {tables.REFERENCE.stem}
     for path in sorted((root / "notebooks").glob("*.ipynb")):
         if path.stem not in known:
             yield f"{_relative(path, root)}: has no source"
@@ -255,8 +270,12 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="lessons and labs whose name begins so; default: all")
     parser.add_argument("--check", action="store_true", help="build nothing; list what is stale")
     parser.add_argument("--starters-only", action="store_true", help="build labs/ only, executing nothing")
+    parser.add_argument("--tables", action="store_true", help="make the tables only, executing nothing")
     options = parser.parse_args(arguments)
     try:
+        if options.tables:
+            build_tables(root)
+            return 0
         if options.check:
             lines = check(root, options.names)
             print("\n".join(lines) or "Everything built matches its source.")
@@ -268,6 +287,7 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
         for source in labs:
             print(f"lab {source.name}", flush=True)
             build_lab(source, root, options.starters_only)
+        build_tables(root, bool(options.names))
     except CourseError as error:
         print(error, file=sys.stderr)
         return 1

@@ -78,7 +78,7 @@ _RECIPES = (
         changes=('ENTRYPOINT ["/usr/bin/python3.11"]', "USER 65532", "WORKDIR /home/nonroot", "ENV LANG=C.UTF-8", _PATH),
     ),
     replace(_PYTHON, name=FULL, packages=(*_PYTHON.packages, *BUILDPACK)),
-    Base(DEBIAN, ("ca-certificates",), differs="Debian packages only", changes=('CMD ["bash"]', _PATH)),
+    Base(DEBIAN, ("ca-certificates",), differs="ca-certificates is in it too", changes=('CMD ["bash"]', _PATH)),
     Base(
         REGISTRY, ("docker-registry", "libc6", "busybox", "ca-certificates"), variant="extract",
         differs="the registry is Debian's docker-registry, and busybox stands for Alpine",
