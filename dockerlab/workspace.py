@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 
-from dockerlab import notebooks
 from dockerlab.errors import CourseError
 from dockerlab.regions import INCLUDE, SKIPPED_PARTS, derive_bytes, included_files, source_files
 from dockerlab.site import ROOT
@@ -33,6 +32,8 @@ def derived_files(source: Path, root: Path = ROOT) -> tuple[dict[PurePath, bytes
 
     Raises BuildError for a source that breaks the rules of regions, tags or lint.
     """
+    from dockerlab import notebooks  # seconds that `check` and `progress` do not need
+
     contents = source_files(source)
     contents.pop(PurePath(INCLUDE), None)
     included = included_files(source, root)
