@@ -28,3 +28,14 @@ def says(done: subprocess.CompletedProcess[str], *parts: str) -> None:
     for part in parts:
         assert part.lower() in done.stderr.lower(), text
     assert lines[-1].rstrip().endswith("."), text
+
+
+def sleeps(seconds: str) -> bool:
+    """Whether a process `sleep SECONDS` runs on this machine."""
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if file.read_bytes() == f"sleep\0{seconds}\0".encode():
+                return True
+        except OSError:
+            continue
+    return False

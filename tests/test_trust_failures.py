@@ -17,7 +17,7 @@ from pathlib import Path
 
 import docker
 import pytest
-from commands import COMMAND, dockerlab, says
+from commands import COMMAND, dockerlab, says, sleeps
 from daemons import Daemon, second_daemon
 
 from dockerlab import bases, container, engine_errors
@@ -107,17 +107,6 @@ def test_the_engine_is_killed_in_the_middle_of_a_build(tmp_path, tiny_tar, tiny_
         (context / "Dockerfile").write_text(f"FROM {tiny_image}\nRUN echo kept > /kept\nRUN true\n")
         assert any("kept" in step for step in build(context, tag="dockerlab-half:1", client=daemon.client).cached)
     assert container.wait_until(lambda: not sleeps(seconds), 15, 0.2), "the step of the dead engine still runs"
-
-
-def sleeps(seconds: str) -> bool:
-    """Whether a process `sleep SECONDS` runs on this machine."""
-    for file in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if file.read_bytes() == f"sleep\0{seconds}\0".encode():
-                return True
-        except OSError:
-            continue
-    return False
 
 
 # --- no network ------------------------------------------------------------------------------------------------------------
