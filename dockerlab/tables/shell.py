@@ -30,7 +30,7 @@ SWITCHES = frozenset(
     "-T --no-TTY --no-deps --use-aliases --service-ports --build --remove-orphans --no-tty".split()
 )
 # Words that run the command behind them; options and numbers of their own may stand between.
-PREFIXES = frozenset("{ sudo time exec then do else if while until ! env nohup timeout xargs command nice".split())
+PREFIXES = frozenset("sudo time exec then do else if while until ! env nohup timeout xargs command nice".split())
 SHELL_MAGICS = frozenset(("bash", "sh", "script"))
 FILLED = "§"  # stands for what IPython or the shell will put there
 _FLAG = re.compile(r"--?[A-Za-z][A-Za-z-]*")
@@ -91,6 +91,10 @@ def _simple_commands(tokens: list[str]) -> Iterator[list[str]]:
     """The words of each command; what stands in parentheses is a command of its own."""
     stack: list[list[str]] = [[]]
     for token in tokens:
+        if token == "{":  # the body of a function
+            yield stack[-1]
+            stack[-1] = []
+            continue
         if not token or set(token) - set("();<>|&\n"):
             stack[-1].append(token)
             continue
@@ -118,16 +122,19 @@ def _docker(words: list[str]) -> Iterator[Command]:
 
 def _named(words: list[str]) -> Command:
     """Split the words behind `docker` into name and flags."""
-    names, families, rest = ["docker"], FAMILIES, words
+    names, families, rest, options = ["docker"], FAMILIES, words, []
     while True:
-        rest = _behind_options(rest, in_family=len(names) > 1)
-        if not rest:
-            return Command(" ".join(names), tuple(_flags(words)))
-        names.append(rest[0])
-        rest = rest[1:]
+        behind = _behind_options(rest, in_family=len(names) > 1)
+        options += rest[: len(rest) - len(behind)]
+        if not behind:
+            break
+        names.append(behind[0])
+        rest = behind[1:]
         if names[-1] not in families:
-            return Command(" ".join(names), tuple(_flags(_before_its_command(rest) if names[-1] in WITH_COMMAND else rest)))
+            options += _before_its_command(rest) if names[-1] in WITH_COMMAND else rest
+            break
         families = SUBFAMILIES.get(names[-1], set())
+    return Command(" ".join(names), tuple(_flags(options)))
 
 
 def _behind_options(words: list[str], in_family: bool) -> list[str]:
