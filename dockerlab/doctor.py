@@ -217,7 +217,7 @@ def frame(results: Sequence[Check]) -> pd.DataFrame:
     """The checks as a table for a notebook, which others will read: addresses and paths of your site stay out of it."""
     import pandas as pd  # half a second that the command line does not need
 
-    rows = [(each.name, MARKS[each.status], "" if each.name in PRIVATE else each.found, each.fix) for each in results]
+    rows = [(each.name, MARKS[each.status].replace(" ", "\u00a0"), "" if each.name in PRIVATE else each.found, each.fix) for each in results]
     return pd.DataFrame(rows, columns=["", "state", "found", "what mends it"]).set_index("").rename_axis(None)
 
 

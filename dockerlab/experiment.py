@@ -53,14 +53,13 @@ class Bench:
         """The course's labels as options of `docker build` and `docker run`, so that what they make can be cleaned up."""
         return " ".join(f"--label {key}={value}" for key, value in engine.labels().items())
 
-    def write(self, files: Mapping[str, str | bytes]) -> Path:
-        """Write files into the folder, readable by all whatever this machine's umask is; returns the folder."""
+    def write(self, files: Mapping[str, str | bytes]) -> None:
+        """Write files into the folder, readable by all whatever this machine's umask is."""
         for name, content in files.items():
             path = self.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content if isinstance(content, bytes) else content.encode())
             path.chmod(0o644)
-        return self.folder
 
     def build(self, name: str, dockerfile: str, **options: Any) -> BuildReport:
         """Write Dockerfile.NAME, build it and tag it NAME; keywords go to `dockerlab.build.build`. Asks the engine."""

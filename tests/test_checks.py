@@ -265,3 +265,9 @@ def test_progress_that_cannot_be_saved_says_so(state: Path, folder: Path) -> Non
 def test_every_lab_of_the_course_loads() -> None:
     for number in checks.known():
         assert checks.load(number).number == number
+
+
+def test_code_in_a_promise_is_shown_as_code() -> None:
+    item = report.Result("a", "It prints `a<b>`", "why", "`a<b>`", "nothing", Status.FAILED, "Look at `CMD`.", "second")
+    html = report.Report("09", "code", (item,))._repr_html_()
+    assert html.count("<code>a&lt;b&gt;</code>") == 2 and "<code>CMD</code>" in html and "`" not in html

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -107,13 +108,13 @@ class Report:
         for number, item in enumerate(self.results, start=1):
             measured = item.measured if item.status in (Status.PASSED, Status.FAILED) else item.status.value
             cells = (f"{number}", item.status.mark, item.promise, item.wanted, measured)
-            rows.append("<tr>" + "".join(f'<td style="text-align:left">{escape(cell)}</td>' for cell in cells) + "</tr>")
+            rows.append("<tr>" + "".join(f'<td style="text-align:left">{_html(cell)}</td>' for cell in cells) + "</tr>")
         head = "".join(f'<th scope="col" style="text-align:left">{name}</th>' for name in ("", "", "promise", "wanted", "measured"))
         problem = f"<p>{escape(self.problem)}</p>" if self.problem else ""
         hint = self._hint()
         return (
             f"<p><b>{escape(self._title())}</b></p>{problem}<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-            + (f"<p><b>Hint:</b> {escape(hint)}</p>" if hint else "")
+            + (f"<p><b>Hint:</b> {_html(hint)}</p>" if hint else "")
         )
 
     def _title(self) -> str:
@@ -124,6 +125,11 @@ class Report:
 
     def _hint(self) -> str:
         return self.first_failure.hint if self.first_failure and not self.problem else ""
+
+
+def _html(text: str) -> str:
+    """Text as HTML, with `code` between backticks."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def state_file() -> Path:

@@ -105,8 +105,7 @@ report = measure.build_rung("multistage", context, client)
 print("built", measure.RUNGS["multistage"].tag)
 
 # %% tags=["nbval-ignore-output"]
-ran = f"{len(report.ran)} steps ran, {len(report.cached)} came from the cache, {report.seconds:.1f} s in all"
-print(ran)
+print(len(report.ran), "steps ran,", len(report.cached), "came from the cache,", round(report.seconds, 1), "s in all")
 report.frame().sort_values("seconds", ascending=False).head(5)
 
 # %% [markdown]
@@ -217,7 +216,7 @@ print((lab / "Dockerfile").read_text().strip())
 # %% [markdown]
 # ## 6. How to clean up
 #
-# Everything that the course makes on your engine carries the label `dockerlab.course=1` and your name. `dockerlab clean` removes what carries both, and nothing else. To see it without losing anything, this cell makes two containers: one for a learner called *practice*, and one whose name looks like the course's but which has no such label.
+# Everything that the course makes on your engine carries the label `dockerlab.course=1` and your name. `dockerlab clean` removes what carries both, and nothing else. To see it without losing anything, this cell makes two containers: one for a learner called *practice*, and one whose name looks like the course's, but whose label says 0.
 #
 # **Guess first**: how many containers does a clean-up for *practice* remove?
 
@@ -227,7 +226,8 @@ from dockerlab import clean
 removed = guess_box("Containers that are removed", default=2)
 clean.remove_labelled(client, "practice=00")  # left by a run that was cut off
 base = "python:3.11-slim-bookworm"
-practice = !docker run -d --label practice=00 --label dockerlab.course=1 --label dockerlab.owner=practice --name dockerlab-practice {base} sleep 300
+owned = "--label dockerlab.course=1 --label dockerlab.owner=practice"
+practice = !docker run -d --label practice=00 {owned} --name dockerlab-practice {base} sleep 300
 neighbour = !docker run -d --label practice=00 --label dockerlab.course=0 --name dockerlab-neighbour {base} sleep 300
 removed
 

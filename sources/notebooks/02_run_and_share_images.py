@@ -399,7 +399,7 @@ run.add("docker run IMAGE", said, client.containers.run("dockerlab-lesson02:tick
 
 
 def ended():
-    return len(client.containers.list(filters={"label": "dockerlab.lesson=02", "status": "exited"}))
+    return sum(each.status == "exited" for each in client.containers.list(all=True, filters={"label": "dockerlab.lesson=02"}))
 
 
 left = ended()
@@ -673,7 +673,7 @@ neighbour.wait()
 
 
 def stopped(lesson):
-    return [each.name for each in client.containers.list(filters={"label": f"dockerlab.lesson={lesson}", "status": "exited"})]
+    return [each.name for each in client.containers.list(all=True, filters={"label": f"dockerlab.lesson={lesson}"}) if each.status == "exited"]
 
 
 print("ended, ours:", len(stopped("02")) > 0, "| ended, the neighbour's:", len(stopped("02-neighbour")) > 0)

@@ -1,0 +1,43 @@
+"""Show a file before it is built: with line numbers, or beside the version that it improves. Pure but for reading files."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+_STYLE = "font-family:var(--jp-code-font-family,monospace);font-size:13px;line-height:1.4;white-space:pre-wrap;margin:0"
+# Transparent colours over the theme's own background, readable in light and dark; the sign in front needs no colour.
+_TINT = {"+": "background:rgba(47,125,91,0.22)", "-": "background:rgba(176,58,46,0.20)"}
+
+
+@dataclass(frozen=True, repr=False)
+class Listing:
+    """Lines to look at, each with what stands in front of it: a line number or the sign of a change."""
+
+    rows: tuple[tuple[str, str], ...]
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{front} {text}".rstrip() for front, text in self.rows)
+
+    def _repr_html_(self) -> str:
+        lines = (
+            f'<div style="{_TINT.get(front, "")}"><span style="opacity:0.6">{escape(front)}</span> {escape(text) or "&nbsp;"}</div>'
+            for front, text in self.rows
+        )
+        return f'<div style="{_STYLE}">{"".join(lines)}</div>'
+
+
+def listing(path: Path | str, first: int = 1, last: int | None = None) -> Listing:
+    """Lines `first` to `last` of a file with their numbers."""
+    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    width = len(str(len(lines)))
+    return Listing(tuple((f"{number:{width}}", line) for number, line in enumerate(lines, 1) if first <= number <= (last or len(lines))))
+
+
+def difference(old: Path | str, new: Path | str) -> Listing:
+    """Every line of `new`, with + in front of those that `old` lacks, and with - those of `old` that are gone."""
+    before, after = (Path(path).read_text(encoding="utf-8").splitlines() for path in (old, new))
+    changes = (line for line in difflib.ndiff(before, after) if not line.startswith("?"))
+    return Listing(tuple((line[0], line[2:]) for line in changes))
