@@ -198,8 +198,8 @@ class TestCoverage:
     def test_lines_link_to_their_cells_and_labs(self, course: Path) -> None:
         text = coverage.render(course, lessons.read(course), load)
         assert "## 01 [Say hello: the first lesson](01_say_hello.ipynb)" in text
-        assert "| a container greets | [01 [2]](01_say_hello.ipynb#cell-id=01-003-" in text
-        assert "| the greeting \\| is shown | [01 [3]](" in text
+        assert "| a container greets | [01\N{NO-BREAK SPACE}[2]](01_say_hello.ipynb#cell-id=01-003-" in text
+        assert "| the greeting \\| is shown | [01\N{NO-BREAK SPACE}[3]](" in text
         assert "| the lab: it works | [lab 01](../labs/01_hello/lab.ipynb): It works \\| well |" in text
 
     def test_a_kept_promise_is_no_problem(self, course: Path) -> None:
@@ -265,11 +265,11 @@ class TestReference:
         assert [cell.source.splitlines()[0] for cell in notebook.cells] == ["# Command reference", "## Run", "## Images", "## Stacks"]
         rows = "\n".join(cell.source for cell in notebook.cells).splitlines()
         run = next(row for row in rows if "`docker run`" in row)
-        assert "<br>`--rm` `-e` |" in run and "not-a-flag" not in run
-        assert "`client.containers.run(image, …)` [01 [2]](01_say_hello.ipynb#cell-id=01-003-" in run
-        assert next(row for row in rows if "`docker ps`" in row).startswith("| `docker ps`<br>`-q` | lists | none: no need | [02 [1]](02_ask_again.ipynb#")
+        assert [flag for flag in ("--rm", "-e") if f">{flag}</code>" in run] == ["--rm", "-e"] and "not-a-flag" not in run
+        assert "`client.containers.run(image, …)` [01\N{NO-BREAK SPACE}[2]](01_say_hello.ipynb#cell-id=01-003-" in run
+        assert "-q</code> | lists | none: no need | [02\N{NO-BREAK SPACE}[1]](02_ask_again.ipynb#cell-id=02-001-" in next(row for row in rows if "`docker ps`" in row)
         assert ", so to say |" in next(row for row in rows if "`docker rmi`" in row)
-        assert "[02 [2]]" in next(row for row in rows if "`docker rm`" in row)
+        assert "[02\N{NO-BREAK SPACE}[2]]" in next(row for row in rows if "`docker rm`" in row)
 
     def test_what_is_missing_or_too_much_is_named(self, course: Path) -> None:
         toml = course / "sources/commands.toml"

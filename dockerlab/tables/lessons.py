@@ -26,7 +26,7 @@ class Cell:
     @property
     def link(self) -> str:
         """A relative Markdown link that JupyterLab opens at this very cell, seen from notebooks/."""
-        return f"[{self.lesson.number} [{self.number}]]({self.lesson.stem}.ipynb#cell-id={self.id})"
+        return f"[{self.lesson.number}\N{NO-BREAK SPACE}[{self.number}]]({self.lesson.stem}.ipynb#cell-id={self.id})"
 
 
 @dataclass(frozen=True)

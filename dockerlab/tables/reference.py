@@ -168,6 +168,6 @@ def _row(entry: Entry, use: Use, made: dict[tuple[str, ...], Cell]) -> str:
     cell = made_in(entry.python, made) if entry.python else None
     python = f"none: {entry.none}" if entry.none else f"`{entry.python}`" + (f" {cell.link}" if cell else "")
     python += f", {entry.note}" if entry.note else ""
-    options = " ".join(f"`{flag}`" for flag in use.flags)
+    options = " ".join(f'<code style="white-space: nowrap">{flag}</code>' for flag in use.flags)  # a plain code span breaks after a hyphen
     where = ", ".join(cell.link for cell in use.cells.values())
     return f"| `{entry.name}`{f'<br>{options}' if options else ''} | {entry.does} | {python} | {where} |"
