@@ -301,3 +301,15 @@ def test_building_a_lab_again_keeps_what_a_learner_wrote(course: Path) -> None:
 def test_an_unknown_lab_names_the_known_ones(course: Path) -> None:
     with pytest.raises(CourseError, match="no lab '9'.*Labs: 01"):
         workspace.find("9", course)
+
+
+def test_tables_are_made_and_checked_without_running_anything(course: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (course / "sources/commands.toml").write_text("")
+    assert tool.main(["--check"], course) == 1
+    assert "notebooks/A1_command_reference.ipynb: missing" in capsys.readouterr().out
+    assert tool.main(["--tables"], course) == 0
+    assert tool.main(["--check"], course) == 0  # and the reference does not count as a notebook without a source
+    (course / "sources/commands.toml").write_text("[[command]]\n")
+    assert tool.main(["01_tiny", "--starters-only"], course) == 0  # who builds one thing is not stopped by another's table
+    assert "The tables stay as they were." in capsys.readouterr().err
+    assert tool.main(["--tables"], course) == 1

@@ -267,7 +267,8 @@ class TestReference:
         run = next(row for row in rows if "`docker run`" in row)
         assert [flag for flag in ("--rm", "-e") if f">{flag}</code>" in run] == ["--rm", "-e"] and "not-a-flag" not in run
         assert "`client.containers.run(image, …)` [01\N{NO-BREAK SPACE}[2]](01_say_hello.ipynb#cell-id=01-003-" in run
-        assert "-q</code> | lists | none: no need | [02\N{NO-BREAK SPACE}[1]](02_ask_again.ipynb#cell-id=02-001-" in next(row for row in rows if "`docker ps`" in row)
+        listing = next(row for row in rows if "`docker ps`" in row)
+        assert "-q</code> | lists | none: no need | [02\N{NO-BREAK SPACE}[1]](02_ask_again.ipynb#cell-id=02-001-" in listing
         assert ", so to say |" in next(row for row in rows if "`docker rmi`" in row)
         assert "[02\N{NO-BREAK SPACE}[2]]" in next(row for row in rows if "`docker rm`" in row)
 
