@@ -152,7 +152,7 @@ class Quiz:
 
 _QUIZ_STYLE = """<style>
 .dockerlab-quiz { max-width: 760px; line-height: 1.45; }
-.dockerlab-quiz .question { margin: 14px 0 4px; }
+.dockerlab-quiz .question { margin: 0 0 4px; }
 .dockerlab-quiz details { margin: 0; padding: 0 8px; border: 1px solid transparent; border-radius: 4px; }
 .dockerlab-quiz details[open] { border-color: var(--jp-border-color1, #bbb); }
 .dockerlab-quiz summary { cursor: pointer; padding: 2px 0; }
@@ -169,7 +169,8 @@ def _card(number: int, question: Question) -> str:
         f"<p><b>{'✓ Right.' if option.right else '✗ Not so.'}</b> {_html(option.feedback)}</p></details>"
         for option in question.options
     )
-    return f'<p class="question"><b>{number}. {_html(question.text)}</b></p>{answers}'
+    # The empty paragraph keeps questions apart where JupyterLab leaves styles out: in a notebook that was not run yet.
+    return f'<p class="question"><b>{number}. {_html(question.text)}</b></p>{answers}<p></p>'
 
 
 def _html(text: str) -> str:
