@@ -17,7 +17,7 @@ COMPILE = $(UV) pip compile --no-config --universal --generate-hashes --no-annot
 LAB_OPTIONS = $(if $(filter 0,$(shell id -u)),--allow-root) --log-level=WARN "--ServerApp.root_dir=$(CURDIR)" \
 	--LabApp.default_url=/lab/tree/$(firstword $(wildcard notebooks/00_*.ipynb) notebooks) \
 	"--LabApp.app_settings_dir=$(CURDIR)/assets/jupyterlab"
-NOTEBOOKS = $(wildcard notebooks solutions)
+NOTEBOOKS = $(wildcard notebooks/*.ipynb solutions/*/lab.ipynb)
 NBVAL = $(if $(NOTEBOOKS),--nbval --nbval-current-env --nbval-cell-timeout 1800 $(addprefix --nbval-sanitize-with ,$(wildcard nbval_sanitize.cfg)))
 
 .PHONY: help
