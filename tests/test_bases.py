@@ -10,6 +10,7 @@ import time
 import tomllib
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,7 +22,7 @@ from daemons import second_daemon
 from dockerlab import bases, clean, cli, engine
 from dockerlab.bases import BaseMissing
 from dockerlab.container import Running, remove, running, wait_until
-from dockerlab.site import Site
+from dockerlab.site import Site, load_site
 
 pytestmark = pytest.mark.engine
 MANIFEST = {"Accept": ", ".join(f"application/vnd.{kind}+json" for kind in ("docker.distribution.manifest.v2", "oci.image.manifest.v1", "oci.image.index.v1"))}
@@ -278,6 +279,21 @@ def test_debian_slim_can_be_built_upon(client: docker.DockerClient) -> None:
     install = "apt-get update -qq && apt-get install -y -qq --no-install-recommends tree >/dev/null 2>&1 && tree --version"
     assert b"tree v2" in client.containers.run(bases.DEBIAN, ["sh", "-c", install], **run)
     assert client.images.get(bases.DEBIAN).attrs["Config"]["Cmd"] == ["bash"]
+
+
+def test_apt_leaves_in_a_layer_what_it_leaves_in_the_official_images(client: docker.DockerClient) -> None:
+    base = replace(bases.BASES[bases.DEBIAN], name=f"dockerlab-test-apt:{uuid.uuid4().hex[:8]}")
+    bases.debian.make(base, client, load_site())
+    look = ("apt-get update -qq && apt-get install -y -qq jq >/dev/null 2>&1; find /var/cache/apt -type f; "
+            "find /var/lib/apt/lists -type f -name '*_Packages*'; apt-config dump APT::Install-Recommends")
+    try:
+        left = client.containers.run(base.name, ["sh", "-c", look], remove=True, labels=engine.labels(kind="test")).decode().split()
+    finally:
+        client.images.remove(base.name, force=True)
+    assert not [path for path in left if path.endswith((".bin", ".deb"))]
+    lists = [path for path in left if "_Packages" in path]
+    assert lists and all(path.endswith(".lz4") for path in lists)
+    assert "\"false\";" not in left
 
 
 def test_every_standin_says_so_and_is_counted_as_a_base(client: docker.DockerClient) -> None:

@@ -18,6 +18,7 @@ from dockerlab.site import Site
 SUITE = "bookworm"
 STANDIN_LABEL = "dockerlab.standin"
 STANDINS = Path(__file__).parent / "standins"
+APT_SETTINGS = ("docker-clean", "docker-gzip-indexes")  # those of the official images that change what a layer weighs
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 DOCS = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*", "/usr/share/lintian/*")
 MAKE_SECONDS = 600
@@ -77,7 +78,8 @@ def _write_hooks(base: Base, client: docker.DockerClient, site: Site, folder: Pa
     last += [*(_pip(pip) if base.python else []), *_certificate(base, site)]
     last += [line for name, place in base.files for line in (f"mkdir -p {Path(place).parent}", f'install -m {_mode(name)} "{STANDINS / name}" {place}')]
     if base.variant != "extract":  # before a recipe's own lines: postgres has a folder there
-        last += ["rm -rf run/*", "mkdir -m 1777 run/lock"]
+        last += ["rm -rf run/*", "mkdir -m 1777 run/lock", "sed -i /Install-Recommends/d etc/apt/apt.conf.d/99mmdebstrap"]
+        last += [f'install -m 644 "{STANDINS / name}" etc/apt/apt.conf.d/{name}' for name in APT_SETTINGS]
     last += base.commands
     if base.variant != "extract":  # the official images carry no byte code of the standard library either
         last += ["find . -xdev -name __pycache__ -type d -prune -exec rm -rf {} +", "rm -rf var/lib/apt/lists/* var/cache/apt/* var/log/*.log var/log/apt"]
