@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import docker
 import pytest
+from daemons import second_daemon
 from docker.errors import NotFound
 
 from dockerlab import clean, engine
@@ -139,3 +140,15 @@ def test_a_label_of_ones_own_takes_its_objects_and_no_others(client, tiny_image,
     finally:
         for each in stays:
             each.remove()
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("containerd", [False, True], ids=["overlay2", "containerd"])
+def test_the_steps_of_the_classic_builder_go_with_their_image(tmp_path, containerd) -> None:
+    context = tmp_path / "context"
+    context.mkdir()
+    (context / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    with second_daemon(tmp_path, containerd=containerd) as daemon:
+        daemon.client.images.build(path=str(context), tag="dockerlab-x:1", labels={"dockerlab.lesson": "02", "dockerlab.owner": "ann"}, rm=True)
+        assert clean.remove_labelled(daemon.client, "dockerlab.lesson=02").images == 1
+        assert not daemon.client.images.list(filters={"label": "dockerlab.lesson=02"})
