@@ -375,7 +375,12 @@ def _failure(trace: Trace, dockerfile: Path) -> BuildFailed:
     where = f"{dockerfile.name} line {number} failed: {text}" if number else f"{dockerfile.name} failed: {trace.error.strip()}"
     tail = "\n".join(f"    {line if len(line) <= 160 else line[:159] + '…'}" for line in log)
     detail = "" if not number else f"The engine says: {trace.error.strip().splitlines()[-1]}."
-    return BuildFailed(where + (f"\n{tail}" if tail else ""), " ".join(part for part in (detail, why) if part), fix)
+    return BuildFailed(_printable(where + (f"\n{tail}" if tail else "")), _printable(" ".join(part for part in (detail, why) if part)), fix)
+
+
+def _printable(text: str) -> str:
+    """What a build wrote may hold anything, such as codes that move a terminal's cursor."""
+    return "".join(each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
 def _line(dockerfile: Path, error: str, step: Step | None) -> tuple[int, str]:

@@ -51,9 +51,15 @@ def remove_labelled(client: docker.DockerClient, label: str) -> CleanReport:
     counts = {"containers": sum(_removed(each.name, kept, each.remove, force=True, v=True) for each in containers)}
     counts["networks"] = sum(_removed(each.name, kept, each.remove) for each in client.networks.list(filters=found))
     counts["volumes"] = sum(_removed(each.name, kept, each.remove) for each in client.volumes.list(filters=found))
-    images = [each for each in listed(client, found) if not is_base(each.labels, each.tags)]
-    counts["images"] = sum(_removed(", ".join(each.tags) or each.id, kept, client.images.remove, each.id, force=True) for each in images)
+    counts["images"] = gone = _remove_images(client, found, kept)
+    while gone and not kept:  # with containerd's store the classic builder's last steps come to light when their image goes
+        gone = _remove_images(client, found, kept)
     return CleanReport(**counts, kept=tuple(kept))
+
+
+def _remove_images(client: docker.DockerClient, found: Mapping[str, str], kept: list[str]) -> int:
+    images = [each for each in listed(client, found) if not is_base(each.labels, each.tags)]
+    return sum(_removed(", ".join(each.tags) or each.id, kept, client.images.remove, each.id, force=True) for each in images)
 
 
 def listed(client: docker.DockerClient, filters: Mapping[str, str]) -> list[Image]:

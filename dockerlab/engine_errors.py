@@ -10,7 +10,8 @@ import errno
 import linecache
 import re
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import requests
 from docker.errors import APIError, ContainerError, DockerException, ImageLoadError
@@ -39,7 +40,7 @@ _MEANINGS = (
 )  # fmt: skip
 _FILES = {
     errno.EROFS: ("This folder is read-only.",
-                  "Copy the course to a folder that you can write to, or set DOCKERLAB_BUILD and DOCKERLAB_STATE to such folders."),
+                  "Copy the course to a folder that you can write to; in a terminal you can also set DOCKERLAB_BUILD and DOCKERLAB_STATE to such folders."),
     errno.EACCES: ("A file may not be read or written by you.", "Change its owner or its permissions (`ls -l` shows them), or use a copy."),
     errno.EPERM: ("A file may not be changed by you.", "Change its owner or its permissions (`ls -l` shows them), or use a copy."),
     errno.ENOSPC: ("This machine's disk is full.", "Free some space (`df -h` shows where), then repeat."),
@@ -63,6 +64,20 @@ def explain(error: BaseException) -> CourseError | None:
         what, fix = _FILES[error.errno]
         return CourseError(what, f"{error.filename or 'The file system'}: {error.strerror}.", fix)
     return None
+
+
+@contextmanager
+def plainly() -> Iterator[None]:
+    """Inside this block an error that `explain` knows is raised as a CourseError, which a notebook shows without its stack."""
+    try:
+        yield
+    except CourseError:
+        raise
+    except Exception as error:
+        plain = explain(error)
+        if plain is None:
+            raise
+        raise plain from error
 
 
 def advice(message: str) -> tuple[str, str]:

@@ -25,12 +25,13 @@ import pandas as pd
 import requests
 from docker.errors import APIError, ImageNotFound
 
-from dockerlab import bases, container, detect, engine, image, index
+from dockerlab import bases, container, detect, engine, engine_errors, image, index
 from dockerlab.build import BuildReport, build
 from dockerlab.site import ROOT
 
 ASSETS = ROOT / "assets"
-BUILD = ROOT / "build"
+# What lessons stage and the ladder measures lies here; a checkout that cannot be written has it elsewhere.
+BUILD = Path(os.environ.get("DOCKERLAB_BUILD") or ROOT / "build")
 COLUMNS = ["rung", "title", "tag", "disk_bytes", "download_bytes", "build_seconds", "rebuild_seconds", "cold_start_seconds",
            "latency_p50_ms", "latency_p95_ms", "agreement"]
 STARTS, REQUESTS = 3, 40
@@ -76,11 +77,12 @@ def stage_context(folder: Path = BUILD / "detection-api") -> Path:
 
     What stood there before is replaced, so every lesson starts from the same files.
     """
-    if folder.exists():
-        shutil.rmtree(folder)
-    shutil.copytree(ASSETS / "detection-api", folder, ignore=shutil.ignore_patterns("__pycache__", "tests", ".pytest_cache"))
-    (folder / "model").mkdir(exist_ok=True)
-    shutil.copy(ASSETS / "model" / "harbour-n.pt", folder / "model")
+    with engine_errors.plainly():
+        if folder.exists():
+            shutil.rmtree(folder)
+        shutil.copytree(ASSETS / "detection-api", folder, ignore=shutil.ignore_patterns("__pycache__", "tests", ".pytest_cache"))
+        (folder / "model").mkdir(exist_ok=True)
+        shutil.copy(ASSETS / "model" / "harbour-n.pt", folder / "model")
     return folder
 
 
@@ -133,7 +135,7 @@ def note(name: str, recipe: str, **seconds: float) -> None:
     """Add to what is noted of a rung."""
     data = _all_notes()
     data[f"{name} {recipe}"] = data.get(f"{name} {recipe}", {}) | {key: round(value, 2) for key, value in seconds.items()}
-    BUILD.mkdir(exist_ok=True)
+    BUILD.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=".rungs-", dir=BUILD)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         json.dump(data, file, indent=1, sort_keys=True)
@@ -162,7 +164,7 @@ def ensure_rung(name: str, client: docker.DockerClient, fresh: bool = False) -> 
     rung = RUNGS[name]
     for base in rung.bases:
         bases.ensure(base, client)
-    BUILD.mkdir(exist_ok=True)
+    BUILD.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f"ladder-{name}-", dir=BUILD) as folder:
         context = stage_context(Path(folder) / "detection-api")
         recipe = fingerprint(name, context, client, code=False)
@@ -328,7 +330,7 @@ def write(frame: pd.DataFrame) -> None:
     """Write build/ladder.csv and build/ladder.png."""
     from dockerlab.charts.ladder import size_ladder
 
-    BUILD.mkdir(exist_ok=True)
+    BUILD.mkdir(parents=True, exist_ok=True)
     frame.to_csv(BUILD / "ladder.csv", index=False)
     size_ladder(frame).savefig(BUILD / "ladder.png", dpi=120)
 

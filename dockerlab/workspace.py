@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -82,7 +83,7 @@ def replace(labs: Path, name: str, contents: Mapping[PurePath, bytes]) -> Path |
     The new folder is complete before the old one moves away. Raises CourseError where the folder cannot be written.
     """
     target = labs / name
-    if files(target) == dict(contents):
+    if _holds(target, contents):
         return None
     try:
         labs.mkdir(parents=True, exist_ok=True)
@@ -101,10 +102,28 @@ def replace(labs: Path, name: str, contents: Mapping[PurePath, bytes]) -> Path |
     return kept
 
 
+def _inside(folder: Path) -> dict[PurePath, Path]:
+    """Whatever is no folder in it: also a link that leads nowhere, a pipe, a file that nobody may read. Without caches."""
+    found = {PurePath(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()}
+    return {name: path for name, path in found.items() if not SKIPPED_PARTS & set(name.parts) and name.suffix != ".pyc"}
+
+
+def _holds(folder: Path, contents: Mapping[PurePath, bytes]) -> bool:
+    """Whether a folder holds exactly these files; a learner's may hold gigabytes, so no file is read before its size is right."""
+    try:
+        found = _inside(folder) if folder.is_dir() else {}
+        return found.keys() == contents.keys() and all(
+            path.is_file() and path.stat().st_size == len(contents[name]) and path.read_bytes() == contents[name] for name, path in found.items()
+        )
+    except OSError:
+        return False
+
+
 def _keep(labs: Path, target: Path) -> Path | None:
-    if not target.exists():
+    """Move what is there out of the way, whatever it is; an empty folder is removed."""
+    if not os.path.lexists(target):
         return None
-    if not files(target):
+    if target.is_dir() and not target.is_symlink() and not _inside(target):
         shutil.rmtree(target)
         return None
     saved = labs / SAVED

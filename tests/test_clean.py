@@ -147,8 +147,10 @@ def test_a_label_of_ones_own_takes_its_objects_and_no_others(client, tiny_image,
 def test_the_steps_of_the_classic_builder_go_with_their_image(tmp_path, containerd) -> None:
     context = tmp_path / "context"
     context.mkdir()
-    (context / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    (context / "Dockerfile").write_text("FROM scratch\nCOPY number /\n")
     with second_daemon(tmp_path, containerd=containerd) as daemon:
-        daemon.client.images.build(path=str(context), tag="dockerlab-x:1", labels={"dockerlab.lesson": "02", "dockerlab.owner": "ann"}, rm=True)
-        assert clean.remove_labelled(daemon.client, "dockerlab.lesson=02").images == 1
+        for number in range(3):  # two of them lose their name
+            (context / "number").write_text(str(number))
+            daemon.client.images.build(path=str(context), tag="dockerlab-x:1", labels={"dockerlab.lesson": "02", "dockerlab.owner": "ann"}, rm=True)
+        assert clean.remove_labelled(daemon.client, "dockerlab.lesson=02").images == 3
         assert not daemon.client.images.list(filters={"label": "dockerlab.lesson=02"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import sys
 from pathlib import Path
 
 from dockerlab import workspace
@@ -42,7 +43,10 @@ def check(lab: str, folder: Path | str | None = None) -> Report:
     """Judge a lab. The learner's own folder, named or not, goes into the progress file; any other folder does not."""
     report = run(lab, folder)
     if folder is None or Path(folder).resolve() == _own_folder(load(lab)).resolve():
-        save_progress(report)
+        try:
+            save_progress(report)
+        except CourseError as error:  # the judgement must not be lost with it
+            print(error, file=sys.stderr)
     return report
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import uuid
@@ -71,9 +72,15 @@ class Submission:
     def text(self, name: str) -> str:
         """The learner's file. Raises NotStarted where it is missing or holds nothing but comments and blank lines."""
         path = self.folder / name
-        if not path.is_file():
+        if not os.path.lexists(path):
             raise NotStarted(f"{name} is not there.")
-        text = path.read_text(encoding="utf-8", errors="replace")
+        try:
+            if not path.is_file():
+                raise OSError("it is a folder, or leads to no file")
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise CourseError(f"{name} is no file that can be read: {reason}.", fix="Move it away or change its permissions, and write it anew.") from error
         if not any(line.strip() and not line.lstrip().startswith("#") for line in text.splitlines()):
             raise NotStarted(f"{name} is still empty.")
         return text

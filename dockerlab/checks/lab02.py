@@ -316,7 +316,8 @@ LAB = Lab(
             "digest", "publish() returns the digest by which the others can pull exactly this image",
             "A tag can move, a digest cannot.",
             "Which digest does the registry know: that of a layer, of the image's settings, or of the manifest? The push itself prints it.",
-            'docker-py: the line of the push\'s stream that has line["aux"]["Digest"]. Or `RepoDigests` in `docker inspect`, the part after the @.',
+            "It is the last word but two of `docker push`. docker-py: `RepoDigests` in the image's attrs, the part after the @, or "
+            "`client.images.get_registry_data(NAME).id`.",
             "sha256:… as the registry says it", _names_digest, needs=("publish",),
         ),
     ),

@@ -142,22 +142,27 @@ def service(submission: Submission, name: str) -> Service:
 
 def _reached(box: Container) -> Service:
     """Wait until /health answers on one of the two ports; give up early where the server can only be reached from inside."""
-    deadline, patience, said = time.monotonic() + START_SECONDS, time.monotonic() + 6, ""
+    deadline, patience, said, inside = time.monotonic() + START_SECONDS, time.monotonic() + 6, "", False
     while time.monotonic() < deadline:
         for port in (PORT, OTHER_PORT):
-            with contextlib.suppress(requests.RequestException):
+            try:
                 if url := container.published(box, port):
                     reply = requests.get(f"{url}/health", timeout=2)
                     if reply.ok:
                         return Service(box, port, url)
                     said = f"/health answers {reply.status_code}: {reply.text[:100]}"
+            except requests.Timeout:
+                said = "/health takes longer than 2 s"
+            except requests.RequestException:
+                continue
         if box.status in ("exited", "dead"):
             lines = [line for line in box.logs(tail=5).decode(errors="replace").splitlines() if line.strip()]
             raise ContainerFailed(f"The container ended with exit code {box.attrs['State']['ExitCode']}: {lines[-1].strip() if lines else 'no word'}")
-        if time.monotonic() > patience and not said and box.exec_run(["python3", "-c", KNOCK]).exit_code == 0:
+        if inside and not said:  # it listened before this round's questions, and they still found nobody
             raise ContainerFailed(f"The server listens on 127.0.0.1:{PORT} inside the container, where no published port leads.")
         if "cannot be loaded" in said:
             raise ContainerFailed(f"{said}. {_log_line(box, 'cannot be loaded')}")
+        inside = time.monotonic() > patience and box.exec_run(["python3", "-c", KNOCK]).exit_code == 0
         time.sleep(0.1)
     raise ContainerFailed(said or f"/health did not answer within {START_SECONDS:g} s.")
 
@@ -293,12 +298,23 @@ def rebuild(submission: Submission) -> Outcome:
 def stop(submission: Submission) -> Outcome:
     """`docker stop` ends it in time, by itself."""
     box = service(submission, "main").box
+    seconds, code = _stopped(box)
+    if code in (0, 143) and seconds >= STOP_SECONDS:
+        # It heard the signal: a busy machine may have been what was slow, so once more.
+        box.start()
+        _reached(box)
+        again, code = _stopped(box)
+        seconds = min(seconds, again)
+    return Outcome(seconds < STOP_SECONDS and code in (0, 143), f"{seconds:.1f} s, exit code {code}")
+
+
+def _stopped(box: Container) -> tuple[float, int]:
+    """Stop a container: seconds until it has ended, and its exit code."""
     started = time.monotonic()
-    box.stop(timeout=int(STOP_SECONDS) + 1)  # what does not hear the signal is killed then; ten seconds would say no more
+    box.stop()
     seconds = time.monotonic() - started
     box.reload()
-    code = int(box.attrs["State"]["ExitCode"])
-    return Outcome(seconds < STOP_SECONDS and code in (0, 143), f"{seconds:.1f} s, exit code {code}")
+    return seconds, int(box.attrs["State"]["ExitCode"])
 
 
 def base(submission: Submission) -> Outcome:

@@ -724,20 +724,20 @@ print("--target test:", bench.run("flags-test", ["ls", "/tested.txt"]), "|", lef
 
 # %%
 from_file = {"dockerfile": "Dockerfile.flags", "client": client}
-arg = build(folder, tag="dockerlab-lesson03:flags-arg", buildargs={"VERSION": "1.4.2"}, **from_file)
-test = build(folder, tag="dockerlab-lesson03:flags-test", target="test", **from_file)
-print("VERSION:", bench.run("flags-arg", ["printenv", "VERSION"]), "| steps of the test stage:", test.cached + test.ran)
+arg = build(folder, tag="dockerlab-lesson03:python-arg", buildargs={"VERSION": "1.4.2"}, **from_file)
+test = build(folder, tag="dockerlab-lesson03:python-test", target="test", **from_file)
+print("VERSION:", bench.run("python-arg", ["printenv", "VERSION"]), "| steps of the test stage:", test.cached + test.ran)
 
 # %% [markdown]
 # `--progress=plain` prints every step and what it wrote, instead of a display that redraws itself: the form for a log, and for looking things up. `--no-cache` carries out every step again. Build twice, and count the steps that came from the cache.
 
 # %%
 warm = !docker build --progress=plain {flags} -t dockerlab-lesson03:flags "{folder}"
-cold = !docker build --progress=plain --no-cache {flags} -t dockerlab-lesson03:flags "{folder}"
+cold = !docker build --progress=plain --no-cache {flags} -t dockerlab-lesson03:flags-cold "{folder}"
 for name, log in {"with the cache": warm, "with --no-cache": cold}.items():
     runs = {line.split()[0] for line in log if "] RUN " in line}  # "#5 [ship 2/2] RUN …", later "#5 CACHED" or "#5 DONE"
     print(name, "| RUN steps:", len(runs), "| of them cached:", sum(f"{number} CACHED" in log for number in runs))
-again = build(folder, tag="dockerlab-lesson03:flags", no_cache=True, **from_file)
+again = build(folder, tag="dockerlab-lesson03:flags-again", no_cache=True, **from_file)
 print("no_cache=True from Python, steps from the cache:", len(again.cached))
 
 # %% tags=["nbval-ignore-output"]
@@ -855,7 +855,7 @@ with bench.started("mended", ports={"8000/tcp": ("127.0.0.1", None)}) as box:
     user = box.exec_run(["id", "-u"]).output.decode().strip()
     secret = box.exec_run(["cat", ".env"]).exit_code == 0
 (service / "main.py").write_text((service / "main.py").read_text() + f"# edited {time.time_ns()}\n")
-edited = build(service, tag="dockerlab-lesson03:mended", client=client)
+edited = build(service, tag="dockerlab-lesson03:edited", client=client)
 
 # %%
 reinstalled = any("pip install" in step for step in edited.ran)

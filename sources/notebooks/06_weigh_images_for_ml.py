@@ -246,6 +246,12 @@ beside(lists_guess, max(0, round(later / 1e6)))
 !docker history dockerlab-lesson06:run1 | head -4
 
 # %% [markdown]
+# The same from Python:
+
+# %% tags=["nbval-ignore-output"]
+pd.DataFrame(client.images.get("dockerlab-lesson06:run1").history())[["CreatedBy", "Size"]].head(3)
+
+# %% [markdown]
 # So fewer layers are no aim. There is another reason to keep `update` and `install` together, and lesson 04 shows it: a cached `update` goes stale. **Write and delete in the same `RUN`: what a layer never held, it does not ship.**
 
 # %% [markdown]
@@ -521,11 +527,13 @@ CMD ["python", "fetch.py"]
 """)
 (project / "fetch.py").write_text("""\
 import os
+import time
 import urllib.request
 
-name = os.environ["MODEL_NAME"]
+name, begun = os.environ["MODEL_NAME"], time.monotonic()
 target = f"/tmp/{name}"
 urllib.request.urlretrieve(f"{os.environ['MODEL_SERVER']}/{name}", target)
+print(f"fetched in {time.monotonic() - begun:.2f} s", flush=True)
 os.environ["MODEL_PATH"] = target
 os.execvp("uvicorn", ["uvicorn", "app.main:app", "--host", "0.0.0.0"])
 """)
@@ -558,54 +566,65 @@ rebuilds
 
 # %%
 def options(way, server):
-    """What `docker run` needs to be told for each way; its image."""
+    """The image of each way, and what `docker run` needs to be told."""
     if way == "mounted":
         return "dockerlab-lesson06:server", {"volumes": {str(models.resolve()): {"bind": "/app/model", "mode": "ro"}}}
     if way == "downloaded":
         return "dockerlab-lesson06:downloads", {"network": server.network.name, "environment": {"MODEL_SERVER": server.url}}
     return "dockerlab-lesson06:baked", {}
 
-def start(way, server):
-    tag, extra = options(way, server)
-    with container.running(tag, client=client, **extra) as service:
-        return service.start_seconds, {each.label for each in detect.detect(service.url, picture).detections}
+# %% [markdown]
+# `deliver` puts a file into `models/`, builds where that is needed, starts a new container and asks it for the boxes.
 
 # %%
-rows, served = {}, {}
+def deliver(way, content, server):
+    """Seconds of build, start and download, and the class names of the answer."""
+    (models / "harbour.onnx").write_bytes(content)
+    tag, extra = options(way, server)
+    built = build(project, target="baked", tag=tag, client=client).seconds if way == "baked" else 0.0
+    with container.running(tag, client=client, **extra) as service:
+        fetched = re.search(r"fetched in (\S+) s", service.logs(50))
+        labels = {each.label for each in detect.detect(service.url, picture).detections}
+        return [built, service.start_seconds, float(fetched[1]) if fetched else 0.0], labels
+
+# %%
+took, served = {}, {}
 with model_server.serving(models, client, "dockerlab-lesson06-models", mbit=50) as server:
-    for way in ("baked", "downloaded", "mounted"):
-        (models / "harbour.onnx").write_bytes(version1)
-        build(project, target="baked", tag="dockerlab-lesson06:baked", client=client)
-        tag = options(way, server)[0]
-        first = min(start(way, server)[0] for _ in range(2))
-        (models / "harbour.onnx").write_bytes(version2)
-        built = build(project, target="baked", tag=tag, client=client).seconds if way == "baked" else 0.0
-        again, labels = start(way, server)
-        size = image.inspect(tag, client)
-        rows[way] = [size.disk_bytes, size.download_bytes, first, built + again]
-        served[way] = "Schiff" in labels or "Kran" in labels or "Container" in labels
-print(served)
+    for number, content in ((1, version1), (2, version2)):
+        for way in ("baked", "downloaded", "mounted"):
+            took[way, number], served[way, number] = deliver(way, content, server)
+pd.Series({key: ", ".join(sorted(labels)) for key, labels in served.items()}).unstack().rename_axis(index="delivery", columns="version")
+
+# %% [markdown]
+# Each way served each version. What did it cost?
+
+# %%
+ways = ["baked", "downloaded", "mounted"]
+deliveries = pd.DataFrame(took, index=["build", "start", "fetch"]).T.groupby(level=0).min().loc[ways]
+reports = {way: image.inspect(options(way, server)[0], client) for way in ways}
+deliveries["disk"] = [reports[way].disk_bytes for way in ways]
+deliveries["download"] = [reports[way].download_bytes for way in ways]
+print("the baked image is larger by the model:", round((deliveries["disk"]["baked"] - deliveries["disk"]["mounted"]) / len(version1), 2), "model files")
+print("ways whose new model took a build:", *(way for way in ways if deliveries["build"][way] > 0))
+print("the download alone took more than a second, at every start:", deliveries["fetch"]["downloaded"] > 1)
 
 # %% tags=["nbval-ignore-output"]
-deliveries = pd.DataFrame.from_dict(rows, orient="index", columns=["disk", "download", "start", "change"]).rename_axis("way").reset_index()
 panels = [Panel("disk", "image on disk", "MB", 1e6), Panel("download", "image to download", "MB", 1e6),
-          Panel("start", "start until /health says 200", "s"), Panel("change", "from a new file to its first answer", "s")]
-small_multiples(deliveries, panels, "Mounting and downloading change the model without a build", "way")
-
-# %%
-measured = deliveries.set_index("way")
-print("the baked image is larger by the model:", round((measured["disk"]["baked"] - measured["disk"]["mounted"]) / len(version1), 2), "model files")
-print("downloading starts slower than mounting:", measured["start"]["downloaded"] > measured["start"]["mounted"])
+          Panel("start", "start until /health says 200", "s"), Panel("change", "new model file: build and start", "s")]
+small_multiples(deliveries.assign(change=deliveries["build"] + deliveries["start"]).rename_axis("way").reset_index(), panels,
+                f"Baking adds {len(version1) / 1e6:.0f} MB to the image, downloading {deliveries['fetch']['downloaded']:.1f} s to every start", "way")
 
 # %%
 beside(rebuilds, "baked")
 
 # %% [markdown]
-# This model is small. The part that grows with it can be measured from the same server: time per megabyte, and from that the start of a model of 500 MB. That is what you pay at every start of every replica when nothing keeps the file.
+# The build of the baked image is short here, and the image is where it runs. In production it is pushed, and every machine pulls a layer as large as the model.
+#
+# This model is small, and what downloading costs grows with it. Every replica pays that at every start when nothing keeps the file.
 
 # %% tags=["nbval-ignore-output"]
-extra = measured["start"]["downloaded"] - measured["start"]["mounted"]
-print(f"{extra:.2f} s more for {image.mb(len(version1))}; a model of 500 MB at this speed: about {extra * 500e6 / len(version1):.0f} s at every start")
+fetch = deliveries["fetch"]["downloaded"]
+print(f"{fetch:.1f} s for {image.mb(len(version1))}; a model of 500 MB at this speed: about {fetch * 500e6 / len(version1):.0f} s at every start")
 
 # %% [markdown]
 # | | bake | download | mount |

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import time
 from pathlib import Path
@@ -13,7 +12,6 @@ from PIL import Image
 HERE = Path(__file__).resolve().parent
 WEIGHTS = HERE.parents[1] / "model" / "harbour-n.pt"
 IMAGES = HERE.parents[1] / "images"
-HAS_ULTRALYTICS = importlib.util.find_spec("ultralytics") is not None
 
 
 def wait_until_loaded(client: TestClient, seconds: float = 60) -> None:

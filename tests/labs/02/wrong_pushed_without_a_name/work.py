@@ -42,7 +42,6 @@ def recover(client: docker.DockerClient, container: str) -> bytes:
 
 def publish(client: docker.DockerClient, image: str, registry: str) -> str:
     """Push the image to `registry` (host:port) as harbour/board:2.0. Returns its digest, sha256:…"""
-    digest = ""
-    for line in client.images.push(f"{registry}/harbour/board", tag="2.0", stream=True, decode=True):
-        digest = line.get("aux", {}).get("Digest", digest)
-    return digest
+    name = f"{registry}/harbour/board"
+    client.images.push(name, tag="2.0")
+    return client.images.get(image).id

@@ -1,0 +1,119 @@
+# %% [markdown]
+# # Lab 04: Speed up a rebuild
+#
+# **The situation.** The harbour office keeps its berth book in a small service. A colleague wrote its Dockerfile on one evening, and it works. But each changed line of the app costs a coffee: everything is installed again. You get the project with one request: *make the rebuild quick, and leave the app alone.*
+#
+# **You hand in** two files in this folder: `Dockerfile` and `.dockerignore`. Everything else stays as it is.
+#
+# **You need** lesson 04, about 40 minutes, and 500 MB of free disk. A check takes 10 to 30 seconds once your layers are in the cache.
+
+# %%
+%matplotlib inline
+import shutil
+import time
+from pathlib import Path
+
+import pandas as pd
+
+from dockerlab import engine
+from dockerlab.build import build
+from dockerlab.cache import BuildDiary, frame
+from dockerlab.checks import check, load
+from dockerlab.listing import listing
+from dockerlab.measure import BUILD
+
+pd.set_option("display.max_colwidth", None, "display.width", 200)
+client = engine.connect(timeout=900)
+here = Path.cwd()
+
+# %% [markdown]
+# ## What runs today
+#
+# `Dockerfile.today` is your colleague's; your own `Dockerfile` begins as a copy of it. How many things in it do you already know from the lesson?
+
+# %%
+listing("Dockerfile.today")
+
+# %% [markdown]
+# Build it, change one line of the app in a copy, build again. This is what your colleague waits for:
+
+# %%
+copy = BUILD / "lab-04"
+shutil.rmtree(copy, ignore_errors=True)
+shutil.copytree(here, copy, ignore=shutil.ignore_patterns("*.ipynb", ".ipynb_checkpoints", ".dockerignore"))
+today = BuildDiary(copy, tag="dockerlab-lab04:today", client=client, dockerfile="Dockerfile.today")
+today.build({"BUILD_DATE": "monday"})
+with (copy / "app/main.py").open("a") as file:
+    file.write(f"# edited: {time.time_ns()}\n")
+slow = today.build({"BUILD_DATE": "monday"})
+print("steps that ran:", len(slow.ran), "of", len(slow.instructions))
+frame(today.explain())
+
+# %% [markdown]
+# ## What is asked
+#
+# Each promise is about what a build does, so how you get there is up to you.
+
+# %%
+pd.DataFrame([(each.promise, each.wanted) for each in load("04").criteria], columns=["promise", "wanted"], index=range(1, 10))
+
+# %% [markdown]
+# ## Your Dockerfile and .dockerignore
+#
+# Edit both here in JupyterLab or in any editor (`.dockerignore` begins with a dot: in the file browser choose *View, Show hidden files*; or open it with the cell below: `%load .dockerignore`). Then build; run this cell as often as you like.
+
+# %%
+# --- solution
+mine = BuildDiary(here, tag="dockerlab-lab04:mine", client=client)
+report = mine.build({"BUILD_DATE": "monday"})
+print("steps:", len(report.instructions))
+# --- starter
+# # When you have changed your Dockerfile, take the comment signs away and run this.
+# # mine = BuildDiary(here, tag="dockerlab-lab04:mine", client=client)
+# # report = mine.build({"BUILD_DATE": "monday"})
+# # report.frame()
+# --- end
+
+# %% [markdown]
+# Build a second time after an edit of your own, and `frame(mine.explain())` says why each step ran. In a terminal it is `docker build --build-arg BUILD_DATE=monday -t dockerlab-lab04:mine .`
+#
+# ## Before and after
+
+# %% tags=["nbval-ignore-output"]
+# --- solution
+from dockerlab.charts.timeline import compare_timelines
+
+shutil.rmtree(copy)
+shutil.copytree(here, copy, ignore=shutil.ignore_patterns("*.ipynb", ".ipynb_checkpoints"))
+with (copy / "app/main.py").open("a") as file:
+    file.write(f"# edited: {time.time_ns()}\n")
+quick = build(copy, tag="dockerlab-lab04:edited", buildargs={"BUILD_DATE": "monday"}, client=client)
+compare_timelines({"today": slow, "mine": quick}, ratio=True)
+# --- starter
+# # Draw both timelines here when your build is ready: the lesson's section 2 shows how.
+# --- end
+
+# %% [markdown]
+# ## Check it
+#
+# In a terminal: `dockerlab check 04`. A hint names the next thing to look at; `report.hints()` says more. `dockerlab reset 04` brings the first files back (yours are kept in `labs/.saved`), `dockerlab solve 04` shows one way to do it.
+
+# %% tags=["nbval-ignore-output"]
+report = check("04", folder=here)
+report
+
+# %%
+print("all promises hold:", report.passed)
+
+# %% [markdown]
+# ## Clean up
+#
+# Removes the images of this lab and the copy of the project. Your files stay.
+
+# %%
+shutil.rmtree(copy, ignore_errors=True)
+tags = [tag for item in client.images.list(filters={"label": f"dockerlab.owner={engine.owner()}"}) for tag in item.tags if tag.startswith("dockerlab-lab04:")]
+for tag in tags:
+    client.images.remove(tag, force=True)
+unused = client.images.prune(filters={"dangling": True, "label": f"dockerlab.owner={engine.owner()}"})
+print("images of this lab left:", sum(tag.startswith("dockerlab-lab04:") for item in client.images.list() for tag in item.tags))
