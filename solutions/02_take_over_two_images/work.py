@@ -42,10 +42,10 @@ def recover(client: docker.DockerClient, container: str) -> bytes:
 
 def publish(client: docker.DockerClient, image: str, registry: str) -> str:
     """Push the image to `registry` (host:port) as harbour/board:2.0. Returns its digest, sha256:…"""
-    client.images.get(image).tag(f"{registry}/harbour/board", "2.0")
-    digest = ""
-    for line in client.images.push(f"{registry}/harbour/board", tag="2.0", stream=True, decode=True):
+    name = f"{registry}/harbour/board"
+    client.images.get(image).tag(name, "2.0")
+    for line in client.images.push(name, tag="2.0", stream=True, decode=True):
         if "error" in line:
             raise RuntimeError(line["error"])
-        digest = line.get("aux", {}).get("Digest", digest)
-    return digest
+    digests = client.images.get(f"{name}:2.0").attrs["RepoDigests"]
+    return next(each.partition("@")[2] for each in digests if each.startswith(f"{name}@"))
