@@ -37,7 +37,7 @@ class Rebuild:
 
     def __str__(self) -> str:
         ran, steps = len(self.report.ran), len(self.report.instructions)
-        return f"{ran} of {steps} steps ran in {self.report.seconds:.0f} s, {self.new_bytes / 1e6:.1f} MB new, {self.received / 1e6:.1f} MB downloaded"
+        return f"{ran} of {steps} steps ran in {self.report.seconds:.1f} s, {self.new_bytes / 1e6:.1f} MB new, {self.received / 1e6:.1f} MB downloaded"
 
 
 def _build(submission: Submission, folder: Path, what: str, date: str = DATE) -> tuple[BuildReport, int]:
@@ -185,6 +185,7 @@ LAB = Lab(
             "and BUILD_DATE in its environment: an ARG alone is gone at run time.",
             wanted="four answers, process 1 is tini",
             measure=_answers,
+            needs=("untouched",),
         ),
         Criterion(
             key="user",
