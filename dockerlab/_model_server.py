@@ -1,7 +1,7 @@
 """Runs inside a container: serve the files of /models, each with its SHA-256 at NAME.sha256; slow, busy or damaging on purpose.
 
 POST /control takes {"mbit": 100, "busy": 2, "damage": true}: the speed of answers, how many of the next requests get 503, and whether
-files arrive with a wrong first byte. GET /control lists the paths that were asked for.
+files arrive with one wrong byte in the middle, where a model has weights: it still loads. GET /control lists the paths that were asked for.
 """
 
 import hashlib
@@ -40,7 +40,8 @@ class Models(http.server.BaseHTTPRequestHandler):
             self.answer(f"{digest}  {wanted}\n".encode())
         else:
             content = (MODELS / wanted).read_bytes()
-            self.answer(b"\0" + content[1:] if behaviour["damage"] else content)
+            middle = len(content) // 2
+            self.answer(content[:middle] + bytes([content[middle] ^ 0xFF]) + content[middle + 1 :] if behaviour["damage"] else content)
 
     def do_POST(self) -> None:
         """Change the behaviour."""
