@@ -22,7 +22,8 @@ from dockerlab.container import ContainerFailed
 
 UID, PORT, OTHER_PORT = 10001, 8000, 9000
 DEFAULT, OVERRIDE = 0.7, 0.93  # CONFIDENCE in the image, and what a run sets instead
-STOP_SECONDS, START_SECONDS, HEALTH_SECONDS = 3.0, 40.0, 20.0
+STOP_SECONDS, START_SECONDS, HEALTH_SECONDS = 5.0, 60.0, 30.0
+UNREACHED = 5  # rounds in which the server answers inside and nobody does outside, before that is called the cause
 CONTEXT_BYTES, NEW_BYTES = 150_000, 1_000_000
 PICTURE, VERSION, MARK = "harbour-noon.jpg", "7.8.9", "org.example.base"
 TITLE_LABEL, VERSION_LABEL = "org.opencontainers.image.title", "org.opencontainers.image.version"
@@ -142,7 +143,7 @@ def service(submission: Submission, name: str) -> Service:
 
 def _reached(box: Container) -> Service:
     """Wait until /health answers on one of the two ports; give up early where the server can only be reached from inside."""
-    deadline, patience, said, inside = time.monotonic() + START_SECONDS, time.monotonic() + 6, "", False
+    deadline, patience, said, inside = time.monotonic() + START_SECONDS, time.monotonic() + 6, "", 0
     while time.monotonic() < deadline:
         for port in (PORT, OTHER_PORT):
             try:
@@ -158,11 +159,11 @@ def _reached(box: Container) -> Service:
         if box.status in ("exited", "dead"):
             lines = [line for line in box.logs(tail=5).decode(errors="replace").splitlines() if line.strip()]
             raise ContainerFailed(f"The container ended with exit code {box.attrs['State']['ExitCode']}: {lines[-1].strip() if lines else 'no word'}")
-        if inside and not said:  # it listened before this round's questions, and they still found nobody
+        if inside >= UNREACHED and not said:  # it listened before these rounds' questions, and they still found nobody
             raise ContainerFailed(f"The server listens on 127.0.0.1:{PORT} inside the container, where no published port leads.")
         if "cannot be loaded" in said:
             raise ContainerFailed(f"{said}. {_log_line(box, 'cannot be loaded')}")
-        inside = time.monotonic() > patience and box.exec_run(["python3", "-c", KNOCK]).exit_code == 0
+        inside += time.monotonic() > patience and box.exec_run(["python3", "-c", KNOCK]).exit_code == 0
         time.sleep(0.1)
     raise ContainerFailed(said or f"/health did not answer within {START_SECONDS:g} s.")
 

@@ -28,7 +28,7 @@ print(*sorted(str(path.relative_to(here)) for path in here.rglob("*.py") if "__p
 # 5. **Settings**: `CONFIDENCE` is 0.7, and `docker run -e CONFIDENCE=…` changes it.
 # 6. **User**: 10001, for every process.
 # 7. **Health**: the state says whether `/health` answers 200. A server without its model answers 503: that is unhealthy.
-# 8. **Stop**: within 3 s of `docker stop`, with exit code 0 or 143.
+# 8. **Stop**: within 5 s of `docker stop`, with exit code 0 or 143.
 # 9. **Labels**: `org.opencontainers.image.title`, and `org.opencontainers.image.version` from `--build-arg VERSION=…`.
 # 10. **Context**: at most 150 kB go to the engine, and nothing that lies about in the folder gets into any layer.
 #
