@@ -379,8 +379,9 @@ def _failure(trace: Trace, dockerfile: Path) -> BuildFailed:
 
 
 def _printable(text: str) -> str:
-    """What a build wrote may hold anything, such as codes that move a terminal's cursor."""
-    return "".join(each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}" for each in text)
+    """What a build wrote may hold anything: colours, which go, and codes that would move the reader's cursor."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    return "".join(each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}" for each in plain)
 
 
 def _line(dockerfile: Path, error: str, step: Step | None) -> tuple[int, str]:
