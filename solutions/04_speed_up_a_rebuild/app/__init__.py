@@ -1,0 +1,1 @@
+"""The berth book of the harbour office."""
