@@ -27,11 +27,9 @@ from docker.errors import APIError, ImageNotFound
 
 from dockerlab import bases, container, detect, engine, engine_errors, image, index
 from dockerlab.build import BuildReport, build
-from dockerlab.site import ROOT
+from dockerlab.site import BUILD, ROOT
 
 ASSETS = ROOT / "assets"
-# What lessons stage and the ladder measures lies here; a checkout that cannot be written has it elsewhere.
-BUILD = Path(os.environ.get("DOCKERLAB_BUILD") or ROOT / "build")
 COLUMNS = ["rung", "title", "tag", "disk_bytes", "download_bytes", "build_seconds", "rebuild_seconds", "cold_start_seconds",
            "latency_p50_ms", "latency_p95_ms", "agreement"]
 STARTS, REQUESTS = 3, 40
@@ -94,9 +92,15 @@ def build_rung(name: str, context: Path, client: docker.DockerClient, **options:
     torch = {} if name in ("naive", "slim") else {"TORCH_INDEX": index.torch_index(client)}
     mark = fingerprint(name, context, client)
     report = build(context, dockerfile=rung.dockerfile, buildargs=torch, labels={"dockerlab.rung": mark}, client=client, **{"tag": rung.tag} | options)
-    if report.tag == rung.tag and not any("] RUN " in step for step in report.cached):  # a WORKDIR is taken from the cache even without one
+    if report.tag == rung.tag and _is_cold(report):
         note(name, fingerprint(name, context, client, code=False), build_seconds=report.seconds)
     return report
+
+
+def _is_cold(report: BuildReport) -> bool:
+    """Whether a build took no RUN from the cache. A WORKDIR always comes from there, and what nothing asks for is not even listed."""
+    ran, cached = (any("] RUN " in step for step in steps) for steps in (report.ran, report.cached))
+    return ran and not cached
 
 
 def fingerprint(name: str, context: Path, client: docker.DockerClient, code: bool = True) -> str:
@@ -168,16 +172,15 @@ def ensure_rung(name: str, client: docker.DockerClient, fresh: bool = False) -> 
     with tempfile.TemporaryDirectory(prefix=f"ladder-{name}-", dir=BUILD) as folder:
         context = stage_context(Path(folder) / "detection-api")
         recipe = fingerprint(name, context, client, code=False)
-        known = {} if fresh else notes(name, recipe)
+        known, before = {} if fresh else notes(name, recipe), _image_id(rung.tag, client)
         if "build_seconds" not in known:
-            before = _image_id(rung.tag, client)
             note(name, recipe, build_seconds=build_rung(name, context, client, no_cache=True).seconds)
-            if before != _image_id(rung.tag, client):
-                _remove(before, client)
         elif not kept(name, fingerprint(name, context, client), client):
             build_rung(name, context, client)
         if "rebuild_seconds" not in known:
             note(name, recipe, rebuild_seconds=_rebuild(name, context, client))
+        if before != _image_id(rung.tag, client):  # naive holds 6.7 GB, and would stay under no name
+            _remove(before, client)
         return notes(name, recipe)
 
 

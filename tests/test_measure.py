@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import docker
 import pytest
+from docker.errors import ImageNotFound
 
 from dockerlab import image, measure
+from dockerlab.build import Step
 
 NAME = "tiny"
 
@@ -36,15 +39,24 @@ def builds(client: docker.DockerClient, tiny_image: str, tmp_path: Path, monkeyp
     monkeypatch.setattr(measure, "build", recorded)
     yield made
     for tag in (measure.RUNGS[NAME].tag, "dockerlab-ladder:tiny-edited"):
-        if any(tag in each.tags for each in client.images.list()):
+        with suppress(ImageNotFound):
             client.images.remove(tag, force=True)
+
+
+def _present(client: docker.DockerClient, reference: str) -> bool:
+    """Other tests make and remove images meanwhile, which a list of all of them does not survive."""
+    try:
+        client.images.get(reference)
+    except ImageNotFound:
+        return False
+    return True
 
 
 @pytest.mark.engine
 def test_a_rung_is_built_once_and_kept(client: docker.DockerClient, builds: list[dict[str, Any]]) -> None:
     first = measure.ensure_rung(NAME, client)
     assert builds[0]["no_cache"] and {"build_seconds", "rebuild_seconds"} == set(first)
-    assert not any("dockerlab-ladder:tiny-edited" in each.tags for each in client.images.list())
+    assert not _present(client, "dockerlab-ladder:tiny-edited")
     count = len(builds)
     assert measure.ensure_rung(NAME, client) == first
     assert len(builds) == count, "an image made of the same files was built again"
@@ -58,6 +70,7 @@ def test_edited_code_is_built_but_not_measured_anew(client: docker.DockerClient,
     assert measure.ensure_rung(NAME, client) == first
     assert [options.get("no_cache") for options in builds[count:]] == [None]
     assert client.images.get(measure.RUNGS[NAME].tag).id != before
+    assert not _present(client, before), "the replaced image stays without a name"
 
 
 @pytest.mark.engine
@@ -80,7 +93,16 @@ def test_fresh_measures_in_any_case_and_leaves_no_old_image(client: docker.Docke
     measure.ensure_rung(NAME, client, fresh=True)
     new = client.images.get(measure.RUNGS[NAME].tag).id
     assert builds[count]["no_cache"]
-    assert new == old or not any(each.id == old for each in client.images.list(all=True))
+    assert new == old or not _present(client, old)
+
+
+def test_only_a_build_without_any_cached_run_is_noted_as_one_without_a_cache() -> None:
+    def report(*steps: tuple[str, bool]) -> measure.BuildReport:
+        return measure.BuildReport("", None, [Step(name, cached=cached) for name, cached in steps])
+
+    assert measure._is_cold(report(("[2/4] WORKDIR /app", True), ("[3/4] RUN pip", False)))
+    assert not measure._is_cold(report(("[a 2/4] RUN apt", True), ("[3/4] RUN pip", False)))
+    assert not measure._is_cold(report(("[2/2] COPY app app", False))), "what is fully cached may not list its RUNs"
 
 
 def test_notes_add_up_and_a_damaged_file_counts_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -670,10 +670,8 @@ Quiz.load("06").show()
 # This removes the images of this lesson. The six rungs stay, because building them takes long; `dockerlab clean` removes them.
 
 # %%
-for item in client.images.list(filters={"label": "dockerlab.course=1"}):
+for item in client.images.list(name="dockerlab-lesson06"):
     for tag in item.tags:
-        if tag.startswith("dockerlab-lesson06:"):
-            client.images.remove(tag, force=True)
-left = [tag for item in client.images.list(filters={"label": "dockerlab.course=1"}) for tag in item.tags if tag.startswith("dockerlab-lesson06")]
-left += [each.name for each in client.containers.list(all=True, filters={"name": "dockerlab-lesson06"})]
+        client.images.remove(tag, force=True)
+left = client.images.list(name="dockerlab-lesson06") + client.containers.list(all=True, filters={"name": "dockerlab-lesson06"})
 print("images and containers of this lesson left:", len(left))
