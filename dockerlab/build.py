@@ -32,6 +32,7 @@ from dockerlab.errors import CourseError
 MAX_CONTEXT_BYTES = 500_000_000
 _HOUSEKEEPING = ("[internal]", "exporting to", "importing cache", "resolve image config", "docker-image://", "preparing build cache")
 
+_OWN = "[internal] load remote build context"
 _PLACE = re.compile(r"\[\s*(?:(?P<stage>\S+)\s+)?(?P<number>\d+)/\d+\]")  # numbers below 10 are padded where there are more
 
 
@@ -251,7 +252,11 @@ class Trace:
             step.cached, step.error = step.cached or vertex.cached, vertex.error or step.error
             if vertex.HasField("started"):
                 begun = vertex.started.ToNanoseconds() / 1e9
-                self._origin = begun if self._origin is None else min(self._origin, begun)
+                # A step that another build is at as well comes with the times of that build; loading the context is our own.
+                if vertex.name == _OWN or self._origin is None:
+                    self._origin = begun
+                elif not any(each.name == _OWN for each in self._steps.values()):
+                    self._origin = min(self._origin, begun)
                 if not step.started or not step.done:
                     step.started = begun
                 if vertex.HasField("completed"):

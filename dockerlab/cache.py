@@ -103,10 +103,11 @@ def explain(before: Recorded, after: Recorded, earlier: Sequence[Recorded] = ())
     old = keys(before.inputs)
     known = {key.digest for build in earlier for key in keys(build.inputs)} | {key.digest for key in old}
     stages = parse(after.inputs.dockerfile).stages
-    steps = {(_stage_number(step, stages), step.number): step for step in after.report.instructions}
+    planned_keys = keys(after.inputs)
+    steps = _steps(planned_keys, after.report, stages)
     verdicts: list[Verdict] = []
     same: dict[str, str] = {}  # a key that only the builder can foresee -> the older key with the same result
-    for planned in keys(after.inputs):
+    for planned in planned_keys:
         key = replace(planned, after=same.get(planned.after, planned.after), parts={name: same.get(value, value) for name, value in planned.parts.items()})
         twin = _twin(key, old)
         step = steps.get((key.stage, key.number))
@@ -321,6 +322,24 @@ def _few(names: list[str]) -> list[str]:
         return rest + files
     first, verb = files[0].split(", which it ")
     return [*rest, f"{first} and {len(files) - 1} more, which it {verb}"]
+
+
+def _steps(planned: Sequence[Key], report: BuildReport, stages: Sequence[Stage]) -> dict[tuple[int, int], Step]:
+    """(stage, number) -> step. A step that another build is at in the same moment bears the place that it has there: its text tells."""
+    found = {(_stage_number(step, stages), step.number): step for step in report.instructions}
+    places = {(key.stage, key.number): key for key in planned}
+    fits = {place: step for place, step in found.items() if place in places and _text(step)[:1] == places[place].instruction.split()[:1]}
+    strays = [step for place, step in found.items() if place not in fits]
+    for place, key in places.items():
+        twin = next((step for step in strays if _text(step) == key.instruction.split()), None) if place not in fits else None
+        if twin is not None:
+            fits[place] = twin
+            strays.remove(twin)
+    return found | fits
+
+
+def _text(step: Step) -> list[str]:
+    return step.name.partition("] ")[2].split()
 
 
 def _stage_number(step: Step, stages: Sequence[Stage]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -88,6 +89,17 @@ def test_recorded_failure_names_line_and_log(tmp_path: Path) -> None:
     with pytest.raises(BuildFailed, match=r"line 5 failed: RUN echo it breaks here && exit 7\n    it breaks here") as caught:
         replay(tmp_path, Answer([(DATA / "buildkit_failure.jsonl").read_bytes()]), text)
     assert "exit code: 7" in caught.value.why
+
+
+def test_times_count_from_our_own_context_not_from_a_step_that_another_build_began() -> None:
+    trace = Trace()
+    for name, begun in (("[internal] load remote build context", 100), ("[2/9] WORKDIR /app", 60), ("[3/3] RUN a", 101)):
+        status = module.pb.StatusResponse()
+        vertex = status.vertexes.add(name=name, digest=name)
+        vertex.started.FromSeconds(1_800_000_000 + begun)
+        vertex.completed.FromSeconds(1_800_000_000 + begun + 1)
+        trace.add({"id": "moby.buildkit.trace", "aux": base64.b64encode(status.SerializeToString()).decode()})
+    assert {step.name: step.started for step in trace.steps()} == {"[2/9] WORKDIR /app": 0, "[internal] load remote build context": 0, "[3/3] RUN a": 1}
 
 
 def test_every_step_is_announced_when_it_starts_and_when_it_ends() -> None:

@@ -88,6 +88,13 @@ def test_what_the_model_cannot_know_is_said() -> None:
     assert not found.agrees and found.why == "the engine knew it from another build"
 
 
+def test_a_step_that_another_build_shares_is_found_by_its_text() -> None:
+    steps = [Step("[stage-1  7/12] WORKDIR /app", cached=True, done=True), Step("[3/3] RUN a", done=True)]
+    text = "FROM base\nWORKDIR /app\nRUN {}\n"
+    before, after = (Recorded(Inputs(text.format(word)), BuildReport("sha256:0", None, steps)) for word in "ba")
+    assert [(each.instruction, each.ran, each.agrees) for each in explain(before, after)] == [("WORKDIR /app", False, True), ("RUN a", True, True)]
+
+
 def test_causes_in_a_word() -> None:
     causes = {name: next(each.cause for each in recorded(name) if each.ran) for name in ("content of a file", "argument", "space within", "base", "user")}
     assert causes == {"content of a file": "file", "argument": "argument", "space within": "text", "base": "base", "user": "other"}

@@ -36,3 +36,10 @@ def test_two_builds_on_one_scale_with_the_ratio() -> None:
     fig = compare_timelines({"bad order": report(12.0), "good order": report(0.5)}, ratio=True)
     assert fig.get_suptitle() == "Good order: 24 times faster, 0.5 s instead of 12.0 s"
     assert fig.axes[0].get_xlim() == fig.axes[1].get_xlim()
+
+
+def test_a_long_step_is_named_by_its_command_not_by_its_mounts() -> None:
+    name = "[stage-0 3/3] RUN --mount=type=cache,id=a,target=/b     --mount=type=bind,source=r,target=r     pip install -r r"
+    step = Step(name, seconds=1.0, done=True)
+    fig = compare_timelines({"one": BuildReport("sha256:0", None, [step], 1.0)})
+    assert fig.axes[0].get_yticklabels()[0].get_text() == "[stage-0 3/3] RUN pip install -r r"

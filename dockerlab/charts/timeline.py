@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from matplotlib.axes import Axes
@@ -46,12 +47,18 @@ def _draw(axes: Axes, report: BuildReport, end: float) -> None:
                   hatch="////" if step.cached else None, edgecolor=PALETTE["ink"] if step.cached else "white", linewidth=0.5)
         label = "cached" if step.cached else f"{step.seconds:.1f} s"
         axes.text(step.started + width + end * 0.01, row, label, va="center", fontsize=8, color=PALETTE["ink"])
-    names = [step.name if len(step.name) <= 46 else step.name[:45] + "…" for step in steps]
+    names = [_short(step.name) for step in steps]
     axes.set_yticks(range(len(steps)), names, fontsize=8, family="monospace")
     axes.invert_yaxis()
     axes.set_xlim(0, end * 1.12)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(length=0)
+
+
+def _short(name: str) -> str:
+    """The place and the beginning of a step; what it mounts is left out, since its command says more."""
+    text = " ".join(re.sub(r"--(mount|network|security)=\S+", "", name).split())
+    return text if len(text) <= 46 else f"{text[:45]}…"
 
 
 def _overlap(report: BuildReport) -> float:
