@@ -24,7 +24,7 @@ from dockerlab import engine
 from dockerlab.build import BuildReport, build
 from dockerlab.container import published, remove, wait_until
 from dockerlab.instructions import changes
-from dockerlab.site import ROOT
+from dockerlab.site import BUILD
 
 AT_ONCE = 4
 RUN_SECONDS = 60
@@ -39,7 +39,7 @@ class Bench:
     def __init__(self, lesson: str, client: docker.DockerClient, folder: Path | None = None) -> None:
         self.client, self.repository = client, f"{engine.NAME_PREFIX}lesson{lesson}"
         self._made: set[str] = set()
-        self.folder = folder or ROOT / "build" / f"lesson-{lesson}"
+        self.folder = folder or BUILD / f"lesson-{lesson}"
         self.clear()
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)

@@ -50,9 +50,9 @@ import shutil
 from dockerlab import context
 from dockerlab.charts.dockerfile import context_weight
 from dockerlab.checks.specification import litter
-from dockerlab.site import ROOT
+from dockerlab.site import BUILD
 
-littered = ROOT / "build" / "lab-03-littered"
+littered = BUILD / "lab-03-littered"
 shutil.rmtree(littered, ignore_errors=True)
 litter(shutil.copytree(here, littered, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")))
 context_weight(context.by_top(context.contents(littered)))

@@ -65,8 +65,33 @@ class OnnxDetector:
 
 
 def _resize(image: Image.Image, width: int, height: int) -> Image.Image:
-    """Plain bilinear interpolation without smoothing, as OpenCV's INTER_LINEAR: Image.resize() would smooth first."""
+    """Plain bilinear interpolation, rounded as OpenCV's INTER_LINEAR rounds: the model was trained on it.
+
+    Image.resize() would smooth first, and Image.transform() cuts off the fraction: half a grey level too dark everywhere, enough to
+    move scores by 0.03.
+    """
     if image.size == (width, height):
         return image
-    steps = (image.width / width, 0, 0, 0, image.height / height, 0)
-    return image.transform((width, height), Image.Transform.AFFINE, steps, Image.Resampling.BILINEAR)
+    pixels = np.asarray(image)
+    left, right, near, far = _weights(image.width, width)
+    top, bottom, upper, lower = _weights(image.height, height)
+
+    def across(lines: np.ndarray) -> np.ndarray:
+        rows = np.take(pixels, lines, axis=0)
+        mixed = np.take(rows, left, axis=1) * near[:, np.newaxis]
+        mixed += np.take(rows, right, axis=1) * far[:, np.newaxis]
+        mixed >>= 4  # OpenCV keeps 16 bits for the other direction
+        return mixed
+
+    high, low = across(top) * upper[:, np.newaxis, np.newaxis], across(bottom) * lower[:, np.newaxis, np.newaxis]
+    return Image.fromarray((((high >> 16) + (low >> 16) + 2) >> 2).astype(np.uint8))
+
+
+def _weights(source: int, target: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """For each target pixel the two source pixels beside its centre and their weights, which add up to 2048."""
+    at = (np.arange(target) + 0.5) * (source / target) - 0.5
+    low = np.floor(at).astype(np.int32)
+    share = np.where((low < 0) | (low >= source - 1), 0, at - low).astype(np.float32)
+    low = low.clip(0, source - 1)
+    far = np.rint(share * 2048).astype(np.int32)
+    return low, np.minimum(low + 1, source - 1), 2048 - far, far
