@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import ssl
 import subprocess
@@ -17,9 +18,10 @@ import docker
 import requests
 from docker.errors import DockerException
 
-from dockerlab import bases, engine
+from dockerlab import bases, engine, engine_errors, engine_install
+from dockerlab.checks.report import state_file
 from dockerlab.errors import CourseError
-from dockerlab.site import ROOT, Site, load_site
+from dockerlab.site import BUILD, LOCAL_FILE, ROOT, Site, load_site
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +31,14 @@ MIN_API = (1, 44)
 GB = 1_000_000_000
 DISK_GB = (15, 5)
 MEMORY_GB = (4, 2)
-PRIVATE = ("package index", "certificate")
+PRIVATE = ("package index", "certificate", "folders")
+# What the parts of Docker are called in Docker's own repository, in Ubuntu and in Debian, and their oldest version that works.
+PACKAGES = {
+    "docker": (("docker-ce-cli", "docker-cli", "docker.io"), 0),
+    "buildx": (("docker-buildx-plugin", "docker-buildx"), 0),
+    "compose": (("docker-compose-plugin", "docker-compose-v2", "docker-compose"), 2),
+}
+_OTHER_ENGINE = "`docker context ls`, and choose one with `docker context use NAME` or DOCKER_HOST"
 MARKS = {"ok": "✓ ok", "warning": "! warning", "failed": "✗ failed"}
 
 
@@ -43,14 +52,17 @@ class Check:
     fix: str = ""
 
 
-def checks(site: Site, client: docker.DockerClient | None, problem: CourseError | None = None) -> list[Check]:
-    """Look at every precondition. Asks the engine, unless `client` is None; `problem` then says why there is none."""
-    found = _engine_checks(client, problem)
-    return [*found, *_bases(client), package_index(site), certificate(site), model_file()]
+def checks(site: Site | CourseError, client: docker.DockerClient | None, problem: CourseError | None = None) -> list[Check]:
+    """Look at every precondition. Asks the engine, unless `client` is None; `problem` then says why there is none.
+
+    `site` may be the error that its settings could not be read with: the rest is then examined with the defaults.
+    """
+    found, valid = _engine_checks(client, problem), site if isinstance(site, Site) else Site()
+    return [*found, *_bases(client), settings(site), package_index(valid), certificate(valid), model_file(), folders()]
 
 
 def _engine_checks(client: docker.DockerClient | None, problem: CourseError | None) -> list[Check]:
-    names = ("API version", "image store", "cgroup version", "buildx", "compose", "disk free", "memory")
+    names = ("API version", "image store", "cgroup version", "docker command", "buildx", "compose", "disk free", "memory")
     facts = None
     if client is not None:
         try:
@@ -66,8 +78,9 @@ def _engine_checks(client: docker.DockerClient | None, problem: CourseError | No
         api_version(facts.api_version),
         image_store(facts.image_store),
         cgroup(facts.cgroup_version),
-        plugin("buildx", facts.buildx, "docker-buildx-plugin", "two cells need it"),
-        plugin("compose", facts.compose, "docker-compose-plugin", "the lesson on stacks needs it"),
+        docker_command(facts.engine_id, *engine.command_reaches()),
+        plugin("buildx", facts.buildx, "some cells of the lessons need it"),
+        plugin("compose", facts.compose, "the lesson on stacks needs it"),
         disk_free(Path(facts.root_dir or "/")),
         memory(facts.memory_bytes),
     ]
@@ -103,11 +116,37 @@ def cgroup(version: str) -> Check:
     return Check("cgroup version", "warning", version or "none", fix)
 
 
-def plugin(name: str, version: str | None, package: str, why: str) -> Check:
+def docker_command(engine_id: str, reached: str, problem: str) -> Check:
+    """Lessons use the `docker` command beside docker-py: both must reach the same engine. `problem` is what the command says."""
+    name = "docker command"
+    if not shutil.which("docker"):
+        return Check(name, "failed", "missing", _install("docker", "the lessons use it"))
+    if reached and reached == engine_id:
+        return Check(name, "ok", "reaches the same engine")
+    if reached:
+        return Check(name, "failed", "reaches another engine than docker-py does", f"Run {_OTHER_ENGINE}.")
+    _, fix = engine_errors.advice(problem)
+    return Check(name, "failed", problem[:160].rstrip(".") or "does not answer", fix or f"Run `docker info`, which says more; then {_OTHER_ENGINE}.")
+
+
+def plugin(name: str, version: str | None, why: str) -> Check:
     """A plugin of the `docker` command, version 2 or later for compose."""
     if version and not (name == "compose" and int(version.split(".")[0]) < 2):
         return Check(name, "ok", version)
-    return Check(name, "warning", version or "missing", f"Install {package}, or docker-{name} on Debian and Ubuntu: {why}.")
+    return Check(name, "warning", version or "missing", _install(name, why))
+
+
+def _install(name: str, why: str) -> str:
+    """The command that installs a part of Docker here, where apt has it."""
+    names, oldest = PACKAGES[name]
+    candidates = {}
+    if shutil.which("apt-cache"):
+        done = subprocess.run(["apt-cache", "policy", *names], capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"}, check=False)
+        candidates = engine_install.parse_policy(done.stdout)
+    package = next((each for each in names if engine_install.major(candidates.get(each, "")) >= oldest and each in candidates), "")
+    if package:
+        return f"Run `{'' if os.geteuid() == 0 else 'sudo '}apt-get install {package}`: {why}."
+    return f"Install {names[0]} as docs.docker.com/engine/install says: {why}."
 
 
 def disk_free(folder: Path) -> Check:
@@ -115,7 +154,7 @@ def disk_free(folder: Path) -> Check:
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free / GB
-    return _enough("disk free", free, DISK_GB, "Free disk space: `dockerlab clean`, then look at `docker system df`.")
+    return _enough("disk free", free, DISK_GB, "Run `dockerlab clean`, then look at what else lies there with `docker system df`.", f" in {folder}")
 
 
 def memory(size: int) -> Check:
@@ -125,10 +164,10 @@ def memory(size: int) -> Check:
     )
 
 
-def _enough(name: str, gigabytes: float, limits: tuple[int, int], fix: str) -> Check:
+def _enough(name: str, gigabytes: float, limits: tuple[int, int], fix: str, where: str = "") -> Check:
     warn, fail = limits
     status: Status = "failed" if gigabytes < fail else "warning" if gigabytes < warn else "ok"
-    return Check(name, status, f"{gigabytes:.0f} GB", "" if status == "ok" else f"At least {warn} GB is wanted. {fix}")
+    return Check(name, status, f"{gigabytes:.0f} GB{where}", "" if status == "ok" else f"At least {warn} GB is wanted. {fix}")
 
 
 def _bases(client: docker.DockerClient | None) -> list[Check]:
@@ -139,7 +178,7 @@ def _bases(client: docker.DockerClient | None) -> list[Check]:
     except (DockerException, requests.RequestException) as error:
         return [Check("bases", "warning", str(error), "Run `make engine`.")]
     if missing:
-        return [Check("bases", "warning", f"missing: {', '.join(missing)}", "dockerlab bases")]
+        return [Check("bases", "warning", f"missing: {', '.join(missing)}", "Run `dockerlab bases`.")]
     return [Check("bases", "ok", f"{len(bases.COURSE_BASES)} present")]
 
 
@@ -170,7 +209,7 @@ def _default_index(timeout: float) -> Check:
     own = ROOT / ".venv-uv" / "bin" / "uv"  # where `make setup` puts it
     uv = shutil.which("uv") or (str(own) if own.is_file() else "")
     if not uv:
-        return Check("package index", "warning", "the public one; not tried, because uv is not on the PATH", "make setup")
+        return Check("package index", "warning", "the public one; not tried, because uv is not on the PATH", "Run `make setup`.")
     command = [uv, "pip", "install", "--dry-run", "--no-deps", "--refresh-package", "six", "--reinstall", "--python", sys.executable, "six"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout + 20)
@@ -189,8 +228,8 @@ def certificate(site: Site) -> Check:
     try:
         count = len(ssl.create_default_context(cafile=site.ca_bundle).get_ca_certs())
     except (OSError, ssl.SSLError) as error:
-        fix = "Point DOCKERLAB_CA_BUNDLE at a file of PEM certificates."
-        return Check("certificate", "failed", f"{site.ca_bundle}: {type(error).__name__}", fix)
+        reason = (error.strerror or "it holds no certificate") if not isinstance(error, ssl.SSLError) else "it holds no certificate"
+        return Check("certificate", "failed", f"{site.ca_bundle}: {reason}", "Set DOCKERLAB_CA_BUNDLE to a file of PEM certificates that you may read.")
     return Check("certificate", "ok", f"{site.ca_bundle} ({count} authorities)")
 
 
@@ -199,7 +238,30 @@ def model_file(file: Path = ROOT / "assets/model/harbour-n.pt") -> Check:
     size = file.stat().st_size if file.is_file() else 0
     if size > 1_000_000:
         return Check("model", "ok", f"{file.name}, {size / 1e6:.1f} MB")
-    return Check("model", "failed", f"{file.name}: {size} bytes", "git checkout -- assets/model")
+    return Check("model", "failed", f"{file.name}: {size} bytes", "Run `git checkout -- assets/model`.")
+
+
+def settings(site: Site | CourseError) -> Check:
+    """Whether course.local.toml and the variables of this site can be understood."""
+    if isinstance(site, CourseError):
+        return Check("settings", "failed", " ".join(part for part in (site.what, site.why) if part), site.fix)
+    return Check("settings", "ok", LOCAL_FILE if (ROOT / LOCAL_FILE).exists() else "the defaults")
+
+
+def folders() -> Check:
+    """What the course writes: build files in the checkout, your progress in your home; both can be elsewhere."""
+    wanted = {"DOCKERLAB_BUILD": BUILD, "DOCKERLAB_STATE": state_file().parent}
+    closed = {name: folder for name, folder in wanted.items() if not _writable(folder)}
+    if not closed:
+        return Check("folders", "ok", "can be written")
+    fix = f"Copy the course to a folder that you can write to, or set {' and '.join(closed)} to one."
+    return Check("folders", "warning", f"cannot be written: {', '.join(map(str, closed.values()))}", fix)
+
+
+def _writable(folder: Path) -> bool:
+    while not folder.exists() and folder.parent != folder:
+        folder = folder.parent
+    return folder.is_dir() and os.access(folder, os.W_OK)
 
 
 def table(results: Sequence[Check]) -> str:
@@ -231,6 +293,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         client = engine.connect(timeout=30)
     except CourseError as error:
         problem = error
-    results = checks(load_site(), client, problem)
+    try:
+        site = load_site()
+    except CourseError as error:
+        site = error
+    results = checks(site, client, problem)
     print(json.dumps([asdict(check) for check in results], indent=1) if args.json else table(results))
     return int(any(check.status == "failed" for check in results))

@@ -199,6 +199,7 @@ class EngineFacts:
     root_dir: str
     buildx: str | None
     compose: str | None
+    engine_id: str = ""
 
     def __str__(self) -> str:
         """One line for a terminal."""
@@ -220,6 +221,7 @@ def facts(client: docker.DockerClient) -> EngineFacts:
         root_dir=info.get("DockerRootDir", ""),
         buildx=plugin_version("buildx"),
         compose=plugin_version("compose"),
+        engine_id=info.get("ID", ""),
     )
 
 
@@ -249,3 +251,13 @@ def plugin_version(plugin: str) -> str | None:
         return None
     found = re.search(r"\bv?(\d+\.\d+\.\d+)", done.stdout)
     return found[1] if done.returncode == 0 and found else None
+
+
+def command_reaches() -> tuple[str, str]:
+    """The id of the engine that the `docker` command reaches and, where that is none, what it says instead."""
+    try:
+        command = ["docker", "info", "--format", "{{.ID}}"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL, check=False)
+    except (OSError, subprocess.SubprocessError) as error:
+        return "", str(error)
+    return done.stdout.strip(), " ".join(done.stderr.split())

@@ -16,6 +16,8 @@ from pathlib import Path
 from dockerlab.errors import CourseError
 
 ROOT = Path(__file__).resolve().parent.parent
+# What lessons stage and the ladder measures lies here; a checkout that cannot be written has it elsewhere.
+BUILD = Path(os.environ.get("DOCKERLAB_BUILD") or ROOT / "build")
 LOCAL_FILE = "course.local.toml"
 BASES_SOURCES = ("auto", "pull", "mirror", "bundle", "debian")
 

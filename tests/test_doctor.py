@@ -43,9 +43,9 @@ def test_disk(monkeypatch, tmp_path, free, status) -> None:
 def test_store_cgroup_and_plugins() -> None:
     assert doctor.image_store("containerd").status == "ok" and doctor.image_store("vfs").status == "warning"
     assert doctor.cgroup("2").status == "ok" and doctor.cgroup("1").status == "warning"
-    assert doctor.plugin("compose", "2.40.3", "p", "w").status == "ok"
-    assert doctor.plugin("compose", "1.29.2", "p", "w").status == "warning"
-    assert doctor.plugin("buildx", None, "p", "w").found == "missing"
+    assert doctor.plugin("compose", "2.40.3", "w").status == "ok"
+    assert doctor.plugin("compose", "1.29.2", "w").status == "warning"
+    assert doctor.plugin("buildx", None, "w").found == "missing"
 
 
 @pytest.mark.parametrize(("code", "status"), [(200, "ok"), (404, "failed"), (503, "failed")])
@@ -91,7 +91,7 @@ def test_model(tmp_path) -> None:
 def test_without_an_engine_the_table_still_stands(offline) -> None:
     results = doctor.checks(SITE, None, CourseError("No engine.", fix="Run `make engine`."))
     names = [check.name for check in results]
-    assert len(names) == len(set(names)) == 12
+    assert len(names) == len(set(names)) == 15
     assert results[0] == doctor.Check("engine", "failed", "No engine.", "Run `make engine`.")
     text = doctor.table(results)
     assert all(name in text for name in names) and "do: Run `make engine`." in text
@@ -109,7 +109,7 @@ def test_main_fails_with_one_where_no_engine_answers(monkeypatch, capsys, offlin
 @pytest.mark.engine
 def test_with_an_engine_the_same_checks(client) -> None:
     results = {check.name: check for check in doctor.checks(SITE, client)}
-    assert len(results) == 12
+    assert len(results) == 15
     assert results["engine"].status == results["API version"].status == "ok"
 
 
