@@ -6,7 +6,7 @@ In a lesson the command stands as `said = !docker …` and the call beside it; h
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import ItemsView, Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -27,6 +27,12 @@ def column(lines: Iterable[str], *keys: str) -> list[str]:
         except (ValueError, TypeError, KeyError):
             values.append(str(line))
     return values
+
+
+def which(true: Mapping[str, bool]) -> str:
+    """Of two names the one that holds; else "both" or "neither"."""
+    names = [name for name, holds in true.items() if holds]
+    return names[0] if len(names) == 1 else "both" if names else "neither"
 
 
 class BothWays:
@@ -65,9 +71,13 @@ class BothWays:
 def _text(answer: Any) -> str:
     if isinstance(answer, bytes):
         answer = answer.decode(errors="replace").splitlines()
-    if isinstance(answer, (list, tuple, set, frozenset)):
-        return ", ".join(sorted(str(each).strip() for each in answer)) or "nothing"
+    if isinstance(answer, (list, tuple, set, frozenset, ItemsView)):
+        return ", ".join(sorted(_one(each) for each in answer)) or "nothing"
     return str(answer).strip()
+
+
+def _one(answer: Any) -> str:
+    return " ".join(map(str, answer)) if isinstance(answer, tuple) else str(answer).strip()
 
 
 def _short(text: str) -> str:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from dockerlab.bothways import BothWays, column
+from dockerlab.bothways import BothWays, column, which
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,13 @@ def test_columns_of_json_lines() -> None:
 
 def test_what_is_no_json_is_kept_for_the_reader_to_see() -> None:
     assert column(["Error response from daemon: no", "7", '{"Names": "a"}'], "Names") == ["Error response from daemon: no", "7", "a"]
+
+
+def test_which_of_two() -> None:
+    assert which({"a": True, "b": False}) == "a"
+    assert which({"a": True, "b": True}) == "both"
+    assert which({"a": False, "b": False}) == "neither"
+
+
+def test_pairs_read_as_words() -> None:
+    assert BothWays().add("df", {"networks": 0}.items(), {"networks": 0}.items()).frame().loc["df", "CLI says"] == "networks 0"

@@ -16,11 +16,12 @@ import requests
 from docker.errors import APIError, BuildError
 
 from dockerlab import bases, clean, container, engine, measure
-from dockerlab.bothways import BothWays, column
+from dockerlab.bothways import BothWays, column, which
 from dockerlab.quiz import Quiz, beside, guess_box
 
 client = engine.connect()
 MINE = engine.labels(lesson="02")  # on everything that this lesson makes
+OURS = {"label": "dockerlab.lesson=02"}  # finds it again
 for lesson in ("02", "02-neighbour"):  # left by a run that was cut off
     clean.remove_labelled(client, f"dockerlab.lesson={lesson}")
 context = measure.stage_context(measure.BUILD / "lesson-02")
@@ -50,7 +51,8 @@ if not bases.present(client, "dockerlab-api:multistage"):
 
 # %%
 image, log = client.images.build(
-    path=str(context), dockerfile="Dockerfile.first", tag="dockerlab-api:first", labels=engine.labels(kind="image"), rm=True, forcerm=True
+    path=str(context), dockerfile="Dockerfile.first", tag="dockerlab-api:first",
+    labels=engine.labels(kind="image"), rm=True,
 )
 lines = [entry.get("stream", "").strip() for entry in log]
 print(*(line for line in lines if line.startswith("Step") and "LABEL" not in line), sep="\n")
@@ -60,9 +62,9 @@ print(*(line for line in lines if line.startswith("Step") and "LABEL" not in lin
 
 # %%
 marks = " ".join(f"--label {key}={value}" for key, value in engine.labels(kind="image").items())
-said = !cd "$context" && DOCKER_BUILDKIT=0 docker build --file Dockerfile.first --tag dockerlab-api:first $marks .
-built = client.images.get("dockerlab-api:first")
-print("the same image:", built.id == image.id, "| the command line calls it deprecated:", any("deprecated" in line.lower() for line in said))
+said = !cd "$context" && DOCKER_BUILDKIT=0 docker build -f Dockerfile.first -t dockerlab-api:first $marks .
+print("the same image:", client.images.get("dockerlab-api:first").id == image.id)
+print("the command line calls this builder deprecated:", "DEPRECATED" in " ".join(said))
 
 # %% [markdown]
 # ### Why lesson 04 changes the builder
@@ -70,7 +72,8 @@ print("the same image:", built.id == image.id, "| the command line calls it depr
 # **Guess first.** A Dockerfile has a stage that nothing needs. `docker-py` builds it. What will the classic builder do with that stage?
 
 # %%
-stage_guess = guess_box("The stage that nothing needs", options=["it is skipped", "it is built all the same", "the build fails"], default="it is skipped")
+stages = ["it is skipped", "it is built all the same", "the build fails"]
+stage_guess = guess_box("The stage that nothing needs", options=stages, default=stages[0])
 stage_guess
 
 # %%
@@ -86,7 +89,7 @@ RUN echo hello > /hello
 lesson_image = engine.labels(kind="image", lesson="02")
 _, log = client.images.build(path=str(trial), tag="dockerlab-lesson02:classic", labels=lesson_image, rm=True)
 classic_built_it = any("nobody asks" in entry.get("stream", "") for entry in log)
-beside(stage_guess, "it is built all the same" if classic_built_it else "it is skipped")
+beside(stage_guess, stages[1] if classic_built_it else stages[0])
 
 # %% [markdown]
 # The course's own `build` talks to BuildKit through the same engine. Here are both builders on that file, and on one with a **cache mount**, the instruction that lesson 04 is about.
@@ -96,17 +99,23 @@ from dockerlab.build import build
 
 report = build(trial, tag="dockerlab-lesson02:buildkit", labels=lesson_image, client=client)
 buildkit_built_it = any("nobody asks" in step.name for step in report.steps)
-(trial / "Dockerfile.mount").write_text("FROM python:3.11-slim-bookworm\nRUN --mount=type=cache,target=/root/.cache touch /root/.cache/seen\n")
+(trial / "Dockerfile.mount").write_text("""\
+FROM python:3.11-slim-bookworm
+RUN --mount=type=cache,target=/root/.cache touch /root/.cache/seen
+""")
 build(trial, dockerfile="Dockerfile.mount", tag="dockerlab-lesson02:mount", labels=lesson_image, client=client)
 try:
     client.images.build(path=str(trial), dockerfile="Dockerfile.mount", rm=True)
     refused = ""
 except BuildError as error:
     refused = str(error)
-pd.DataFrame({"classic builder": [classic_built_it, not refused], "BuildKit": [buildkit_built_it, True]}, index=["builds the stage that nothing needs", "knows RUN --mount"])
+print("The classic builder says:", refused.partition(". ")[0])
 
 # %%
-print(refused.partition(". ")[0])
+pd.DataFrame(
+    {"classic builder": [classic_built_it, not refused], "BuildKit": [buildkit_built_it, True]},
+    index=["builds the stage that nothing needs", "knows RUN --mount"],
+)
 
 # %% [markdown]
 # The classic builder reads a Dockerfile from top to bottom and can do no more than it could years ago. **docker-py's `images.build` is fine for a first image; for a quick one you need BuildKit**, and from lesson 04 on you use it.
@@ -122,17 +131,18 @@ print(refused.partition(". ")[0])
 # %%
 layers = BothWays()
 said = !docker history --no-trunc --format json dockerlab-api:first
-layers.add("docker history: the pip line", [line for line in column(said, "CreatedBy") if "pip install" in line],
-           [entry["CreatedBy"] for entry in image.history() if "pip install" in entry["CreatedBy"]])
-base = client.images.get("python:3.11-slim-bookworm")
+cli = [line for line in column(said, "CreatedBy") if "pip install" in line]
+py = [entry["CreatedBy"] for entry in image.history() if "pip install" in entry["CreatedBy"]]
+layers.add("docker history: the pip line", cli, py)
+
+base = client.images.get("python:3.11-slim-bookworm").attrs["RootFS"]["Layers"]
 said = !docker image inspect dockerlab-api:first
-depth = len(base.attrs["RootFS"]["Layers"])
-layers.add("docker image inspect: layers above the base", len(json.loads("".join(said))[0]["RootFS"]["Layers"]) - depth,
-           len(image.attrs["RootFS"]["Layers"]) - depth)
+cli, py = json.loads("".join(said))[0]["RootFS"]["Layers"], image.attrs["RootFS"]["Layers"]
+layers.add("docker image inspect: layers above the base", len(cli) - len(base), len(py) - len(base))
 layers
 
 # %%
-print("the lowest layers are the base's own:", image.attrs["RootFS"]["Layers"][:depth] == base.attrs["RootFS"]["Layers"])
+print("the lowest layers are the base's own:", py[: len(base)] == base)
 
 # %% [markdown]
 # An image adds its layers to those of its base and changes none of them. It has fewer than the Dockerfile has lines below FROM: EXPOSE and CMD made none, since they change the image's settings only. **Layers are read-only, so any number of images and containers can stand on the same ones.**
@@ -158,7 +168,6 @@ def start(name, confidence):
         environment={"CONFIDENCE": confidence}, ports={"8000/tcp": ("127.0.0.1", None)}, labels=MINE,
     )
 
-
 loose, strict = start("loose", "0.05"), start("strict", "0.9")
 print("one image:", loose.image.id == strict.image.id == image.id, "| two processes:", loose.id != strict.id)
 
@@ -167,13 +176,10 @@ from dockerlab.lifecycle import health
 
 picture = measure.samples()[0]
 
-
 def boxes(each):
     health(each.name, client)  # waits until the model is loaded
-    with picture.open("rb") as file:
-        answer = requests.post(f"{container.published(each, 8000)}/detect", files={"image": (picture.name, file, "image/jpeg")}, timeout=30)
-    return len(answer.json()["detections"])
-
+    url, files = container.published(each, 8000), {"image": ("scene.jpg", picture.read_bytes(), "image/jpeg")}
+    return len(requests.post(f"{url}/detect", files=files, timeout=30).json()["detections"])
 
 counts = {each.name: boxes(each) for each in (loose, strict)}
 print("the loose one finds more:", counts[loose.name] > counts[strict.name])
@@ -185,7 +191,8 @@ pd.Series(counts, name="objects found in the same picture").to_frame()
 # **Guess first.** You write `/app/note.txt` in the loose container and delete `requirements-onnx.txt` in the strict one. Then a third container starts from the same image. Which of the two files does the third one see?
 
 # %%
-third_guess = guess_box("The third container sees", options=["note.txt only", "requirements-onnx.txt only", "both", "neither"], default="both")
+files = ["/app/note.txt", "/app/requirements-onnx.txt"]
+third_guess = guess_box("The third container sees", options=[*files, "both", "neither"], default="both")
 third_guess
 
 # %%
@@ -193,35 +200,37 @@ loose.exec_run(["sh", "-c", "echo checked by Ann > /app/note.txt"])
 strict.exec_run(["rm", "/app/requirements-onnx.txt"])
 third = start("third", "0.5")
 
-
 def sees(each, path):
     return each.exec_run(["test", "-e", path]).exit_code == 0
 
-
-files = ["/app/note.txt", "/app/requirements-onnx.txt"]
-pd.DataFrame([[sees(each, path) for each in (loose, strict, third)] for path in files], index=files, columns=["loose", "strict", "third"])
+three = {"loose": loose, "strict": strict, "third": third}
+seen = {name: [sees(each, path) for path in files] for name, each in three.items()}
+pd.DataFrame(seen, index=files)
 
 # %%
-seen = [path.rpartition("/")[2] for path in files if sees(third, path)]
 third.remove(force=True)
-beside(third_guess, " and ".join(seen) + " only" if len(seen) == 1 else ["neither", "", "both"][len(seen)])
+beside(third_guess, which(dict(zip(files, seen["third"]))))
 
 # %% [markdown]
 # Every container gets a thin **writable layer** of its own on top of the image. What it writes goes there, and what it deletes is only marked there as deleted. `docker diff` shows that layer: A for added, C for changed, D for deleted.
 
 # %%
-KINDS = {0: "C", 1: "A", 2: "D"}
 diff = BothWays()
-said = !docker diff dockerlab-lesson02-loose
-diff.add("docker diff (loose, .txt files)", [line for line in said if line.endswith(".txt")],
-         [f"{KINDS[each['Kind']]} {each['Path']}" for each in loose.diff() if each["Path"].endswith(".txt")])
-said = !docker diff dockerlab-lesson02-strict
-diff.add("docker diff (strict, .txt files)", [line for line in said if line.endswith(".txt")],
-         [f"{KINDS[each['Kind']]} {each['Path']}" for each in strict.diff() if each["Path"].endswith(".txt")])
+said_loose = !docker diff dockerlab-lesson02-loose
+said_strict = !docker diff dockerlab-lesson02-strict
+
+def changes(each):
+    return [f"{'CAD'[change['Kind']]} {change['Path']}" for change in each.diff()]  # 0, 1, 2 in the engine's answer
+
+def texts(lines):
+    return [line for line in lines if line.endswith(".txt")]
+
+diff.add("docker diff: .txt files of the loose one", texts(said_loose), texts(changes(loose)))
+diff.add("docker diff: .txt files of the strict one", texts(said_strict), texts(changes(strict)))
 diff
 
 # %%
-unasked = [each["Path"] for each in strict.diff() if KINDS[each["Kind"]] == "A" and each["Path"].endswith(".pyc")]
+unasked = [line for line in changes(strict) if line.startswith("A") and line.endswith(".pyc")]
 print("files ending in .pyc were added, although nobody asked for them:", len(unasked) > 0)
 
 # %% [markdown]
@@ -233,15 +242,15 @@ print("files ending in .pyc were added, although nobody asked for them:", len(un
 from dockerlab import image as images
 from dockerlab.charts.writable_layer import Writable, stack_with_containers
 
-sizes = {row["Names"][0].strip("/"): row.get("SizeRw", 0) for row in client.api.containers(size=True, filters={"label": "dockerlab.lesson=02"})}
-stack_with_containers(images.inspect("dockerlab-api:first", client), [
+first = images.inspect("dockerlab-api:first", client)
+sizes = {row["Names"][0].strip("/"): row.get("SizeRw", 0) for row in client.api.containers(size=True, filters=OURS)}
+stack_with_containers(first, [
     Writable(loose.name, sizes[loose.name], ("A /app/note.txt",)),
     Writable(strict.name, sizes[strict.name], ("D /app/requirements-onnx.txt",)),
 ])
 
 # %%
-own = sum(row.get("SizeRw", 0) for row in client.api.containers(size=True, filters={"label": "dockerlab.lesson=02"}))
-print("both writable layers together are under 5 % of the image:", own < 0.05 * images.inspect("dockerlab-api:first", client).disk_bytes)
+print("both writable layers together are under 5 % of the image:", sum(sizes.values()) < 0.05 * first.disk_bytes)
 
 # %% [markdown]
 # ### They share memory, too
@@ -280,7 +289,8 @@ beside(memory_guess, f"{together / alone:.0%} of {alone / 1000:.0f} MB")
 # **Guess first.** When is `note.txt` still there?
 
 # %%
-life_guess = guess_box("note.txt is there", options=["after stop and start", "after rm and run", "after both", "after neither"], default="after both")
+moments = ["after stop and start", "after rm and run", "both", "neither"]
+life_guess = guess_box("note.txt is there", options=moments, default="both")
 life_guess
 
 # %%
@@ -290,15 +300,14 @@ kept = {"after stop and start": sees(loose, "/app/note.txt")}
 loose.remove(force=True)
 loose = start("loose", "0.05")
 kept["after rm and run"] = sees(loose, "/app/note.txt")
-here = [when for when, there in kept.items() if there]
-beside(life_guess, here[0] if len(here) == 1 else ["after neither", "", "after both"][len(here)])
+beside(life_guess, which(kept))
 
 # %% [markdown]
 # **The writable layer is born with its container and goes with it.** What must outlast a container belongs into a volume (section 5). `docker commit` would make an image of the layer, but nobody could tell later how that image came about; use a Dockerfile.
 
 # %%
 said = !docker rm --force $(docker ps --all --quiet --filter label=dockerlab.lesson=02)
-print("containers of this lesson left:", len(client.containers.list(all=True, filters={"label": "dockerlab.lesson=02"})))
+print("containers of this lesson left:", len(client.containers.list(all=True, filters=OURS)))
 
 # %% [markdown]
 # ## 4. The life of a container
@@ -316,7 +325,12 @@ for number in range(1, int(os.environ.get("TICKS", "1000")) + 1):
     print("tick", number, flush=True)
     time.sleep(0.2)
 """)
-(ticker / "Dockerfile").write_text('FROM python:3.11-slim-bookworm\nWORKDIR /app\nCOPY ticker.py .\nCMD ["python", "ticker.py"]\n')
+(ticker / "Dockerfile").write_text("""\
+FROM python:3.11-slim-bookworm
+WORKDIR /app
+COPY ticker.py .
+CMD ["python", "ticker.py"]
+""")
 small, _ = client.images.build(path=str(ticker), tag="dockerlab-lesson02:ticker", labels=lesson_image, rm=True)
 print(small.tags, "carries the label:", small.labels["dockerlab.lesson"] == "02")
 
@@ -393,14 +407,14 @@ left_guess = guess_box("Containers left after two runs", default=0)
 left_guess
 
 # %%
+TICKER = "dockerlab-lesson02:ticker"
 run = BothWays()
 said = !docker run --env TICKS=2 dockerlab-lesson02:ticker
-run.add("docker run IMAGE", said, client.containers.run("dockerlab-lesson02:ticker", environment={"TICKS": "2"}, labels=MINE))
-
+output = client.containers.run(TICKER, environment={"TICKS": "2"}, labels=MINE)
+run.add("docker run IMAGE", said, output)
 
 def ended():
-    return sum(each.status == "exited" for each in client.containers.list(all=True, filters={"label": "dockerlab.lesson=02"}))
-
+    return sum(each.status == "exited" for each in client.containers.list(all=True, filters=OURS))
 
 left = ended()
 beside(left_guess, left)
@@ -410,12 +424,14 @@ beside(left_guess, left)
 
 # %%
 said = !docker run --rm -e STATION=quay-2 dockerlab-lesson02:ticker printenv STATION
-run.add("docker run -e", said, client.containers.run("dockerlab-lesson02:ticker", ["printenv", "STATION"], environment={"STATION": "quay-2"}, remove=True, labels=MINE))
+output = client.containers.run(TICKER, ["printenv", "STATION"], environment={"STATION": "quay-2"}, remove=True, labels=MINE)
+run.add("docker run -e", said, output)
+
 before = ended()
 said = !docker run --rm dockerlab-lesson02:ticker true
-after_cli = ended() - before
-client.containers.run("dockerlab-lesson02:ticker", ["true"], remove=True, labels=MINE)
-run.add("docker run --rm: containers left", after_cli, ended() - before - after_cli)
+after_cli = ended()
+client.containers.run(TICKER, ["true"], remove=True, labels=MINE)
+run.add("docker run --rm: containers left", after_cli - before, ended() - after_cli)
 run.frame().tail(2)
 
 # %% [markdown]
@@ -423,37 +439,45 @@ run.frame().tail(2)
 
 # %%
 said = !docker run -d --name dockerlab-lesson02-one dockerlab-lesson02:ticker
-two = client.containers.run("dockerlab-lesson02:ticker", detach=True, name="dockerlab-lesson02-two", labels=MINE)
-one = client.containers.get("dockerlab-lesson02-one")
-run.add("docker run -d: state when the call is back", one.status, client.containers.get("dockerlab-lesson02-two").status)
+two = client.containers.run(TICKER, detach=True, name="dockerlab-lesson02-two", labels=MINE)
+
+def state(name):
+    return client.containers.get(f"dockerlab-lesson02-{name}").status
+
+run.add("docker run -d: state when the call is back", state("one"), state("two"))
+
+# %%
 said = !docker run -d --name dockerlab-lesson02-one dockerlab-lesson02:ticker
 try:
-    client.containers.run("dockerlab-lesson02:ticker", detach=True, name="dockerlab-lesson02-two", labels=MINE)
+    client.containers.run(TICKER, detach=True, name="dockerlab-lesson02-two", labels=MINE)
     refusal = ""
 except APIError as error:
     refusal = error.explanation
-run.add("docker run --name: a second one of that name is refused", "already in use" in " ".join(said), "already in use" in refusal)
+run.add("docker run --name: refused, it is taken", "already in use" in " ".join(said), "already in use" in refusal)
 run.frame().tail(2)
 
 # %% [markdown]
 # `-p` publishes a port of the container on the host. A container has a network of its own, so without `-p` the port answers only inside. Write `127.0.0.1::8000` and the kernel picks a free host port that only your machine can reach; `docker port` tells which.
 
 # %%
-said = !docker run -d --name dockerlab-lesson02-web -p 127.0.0.1::8000 dockerlab-lesson02:ticker python -m http.server 8000
-web = client.containers.run("dockerlab-lesson02:ticker", ["python", "-m", "http.server", "8000"], detach=True, name="dockerlab-lesson02-web-py",
-                            ports={"8000/tcp": ("127.0.0.1", None)}, labels=MINE)
+said = !docker run -d --name dockerlab-lesson02-web -p 127.0.0.1::8000 dockerlab-lesson02:ticker \
+  python -m http.server 8000
 address = !docker port dockerlab-lesson02-web 8000
-urls = [f"http://{address[0]}", container.published(web, 8000)]
+web = client.containers.run(
+    TICKER, ["python", "-m", "http.server", "8000"], detach=True, name="dockerlab-lesson02-web-py",
+    ports={"8000/tcp": ("127.0.0.1", None)}, labels=MINE,
+)
 
-
+# %%
 def answers(url):
     try:
         return requests.get(url, timeout=2).ok
     except requests.RequestException:
         return False
 
-
-run.add("docker run -p: it answers on the host", *(container.wait_until(lambda url=url: answers(url), 20) for url in urls))
+cli = container.wait_until(lambda: answers(f"http://{address[0]}"), 20)
+py = container.wait_until(lambda: answers(container.published(web, 8000)), 20)
+run.add("docker run -p: it answers on the host", cli, py)
 run.frame().tail(1)
 
 # %% [markdown]
@@ -464,30 +488,29 @@ models = context / "models"
 models.mkdir()
 said = !docker create --name dockerlab-lesson02-source --label dockerlab.lesson=02 dockerlab-api:first
 said = !docker cp dockerlab-lesson02-source:/app/model/harbour-n.onnx "$models/quay-2.onnx"
+
 said = !docker run --rm -v "$models":/app/models:ro dockerlab-lesson02:ticker ls /app/models
-listing = client.containers.run("dockerlab-lesson02:ticker", ["ls", "/app/models"], volumes={str(models): {"bind": "/app/models", "mode": "ro"}},
-                                remove=True, labels=MINE)
-run.add("docker run -v", said, listing)
+mount = {str(models): {"bind": "/app/models", "mode": "ro"}}
+output = client.containers.run(TICKER, ["ls", "/app/models"], volumes=mount, remove=True, labels=MINE)
+run.add("docker run -v", said, output)
 run.frame().tail(1)
 
 # %% [markdown]
 # `--restart` says what happens when the main process ends: `no` (the default), `on-failure:2` (at most two more tries after an error), `always`, `unless-stopped`. This program fails each time.
 
 # %%
-fails = ["python", "-c", "raise SystemExit(3)"]
-said = !docker run -d --name dockerlab-lesson02-tries --restart on-failure:2 dockerlab-lesson02:ticker python -c "raise SystemExit(3)"
-client.containers.run("dockerlab-lesson02:ticker", fails, detach=True, name="dockerlab-lesson02-tries-py", labels=MINE,
-                      restart_policy={"Name": "on-failure", "MaximumRetryCount": 2})
-
+said = !docker run -d --name dockerlab-lesson02-tries --restart on-failure:2 dockerlab-lesson02:ticker \
+  python -c "raise SystemExit(3)"
+client.containers.run(
+    TICKER, ["python", "-c", "raise SystemExit(3)"], detach=True, name="dockerlab-lesson02-tries-py",
+    restart_policy={"Name": "on-failure", "MaximumRetryCount": 2}, labels=MINE,
+)
 
 def tries(name):
-    attrs = client.containers.get(name).attrs
-    return attrs["RestartCount"], attrs["State"]["Status"]
+    return client.containers.get(f"dockerlab-lesson02-{name}").attrs["RestartCount"], state(name)
 
-
-names = ("dockerlab-lesson02-tries", "dockerlab-lesson02-tries-py")
-container.wait_until(lambda: all(tries(name) == (2, "exited") for name in names), 30, interval=0.1)
-run.add("docker run --restart on-failure:2: restarts, state", *(tries(name) for name in names))
+container.wait_until(lambda: tries("tries") == tries("tries-py") == (2, "exited"), 30, interval=0.1)
+run.add("docker run --restart on-failure:2: restarts, state", tries("tries"), tries("tries-py"))
 run
 
 # %% [markdown]
@@ -542,24 +565,26 @@ example
 # **Guess first.** The main process of the service is ended from inside, as in a crash. Later you say `docker stop`. Is the service up after each?
 
 # %%
-policy_guess = guess_box("With unless-stopped it is up again", options=["after the crash", "after docker stop", "after both", "after neither"], default="after both")
+moments = ["after the crash", "after docker stop", "both", "neither"]
+policy_guess = guess_box("With unless-stopped it is up again", options=moments, default="both")
 policy_guess
 
 # %%
+up = {}
 said = !docker exec dockerlab-lesson02-api python -c "import os; os.kill(1, 15)"
-container.wait_until(lambda: client.containers.get(cli.name).attrs["RestartCount"] == 1, 20)
-back = health(cli.name, client)["status"] == "ok"
+container.wait_until(lambda: tries("api")[0] == 1, 20)
+up["after the crash"] = health("dockerlab-lesson02-api", client)["status"] == "ok"
+
 said = !docker stop dockerlab-lesson02-api
-stays_down = not container.wait_until(lambda: client.containers.get(cli.name).status == "running", 2)
-up = [when for when, true in (("after the crash", back), ("after docker stop", not stays_down)) if true]
-beside(policy_guess, up[0] if len(up) == 1 else ["after neither", "", "after both"][len(up)])
+up["after docker stop"] = container.wait_until(lambda: state("api") == "running", 2)
+beside(policy_guess, which(up))
 
 # %% [markdown]
 # **The engine restarts what ended by itself, and respects what you stopped.** Lesson 07 goes on from here: health, limits, logs.
 
 # %%
 said = !docker rm --force $(docker ps --all --quiet --filter label=dockerlab.lesson=02 --filter name=api)
-print(sorted(each.name for each in client.containers.list(all=True, filters={"label": "dockerlab.lesson=02", "name": "api"})))
+print("containers of the service left:", len(client.containers.list(all=True, filters=OURS | {"name": "api"})))
 
 # %% [markdown]
 # ## 6. Look at containers and work with them
@@ -571,11 +596,12 @@ print(sorted(each.name for each in client.containers.list(all=True, filters={"la
 
 # %%
 look = BothWays()
-said = !docker ps --filter label=dockerlab.lesson=02 --filter name=lesson02 --format json
-look.add("docker ps", column(said, "Names"), [each.name for each in client.containers.list(filters={"label": "dockerlab.lesson=02"})])
+said = !docker ps --filter label=dockerlab.lesson=02 --format json
+look.add("docker ps", column(said, "Names"), [each.name for each in client.containers.list(filters=OURS)])
+
 said = !docker ps -a --filter label=dockerlab.lesson=02 --filter name=tries --format json
-look.add("docker ps -a (named tries)", column(said, "Names", "State"),
-         [f"{each.name}:{each.status}" for each in client.containers.list(all=True, filters={"label": "dockerlab.lesson=02", "name": "tries"})])
+py = [f"{each.name}:{each.status}" for each in client.containers.list(all=True, filters=OURS | {"name": "tries"})]
+look.add("docker ps -a (named tries)", column(said, "Names", "State"), py)
 look
 
 # %% [markdown]
@@ -584,28 +610,28 @@ look
 # %%
 said = !docker stop dockerlab-lesson02-one
 two.stop()
-states = [client.containers.get(name).status for name in ("dockerlab-lesson02-one", "dockerlab-lesson02-two")]
-look.add("docker stop", *states)
+look.add("docker stop", state("one"), state("two"))
 said = !docker start dockerlab-lesson02-one
 two.start()
-look.add("docker start", *(client.containers.get(name).status for name in ("dockerlab-lesson02-one", "dockerlab-lesson02-two")))
+look.add("docker start", state("one"), state("two"))
+look.frame().tail(2)
+
+# %%
 said = !docker rm dockerlab-lesson02-web
 try:
     web.remove()
-    refusal = "removed"
+    refusal = ""
 except APIError as error:
     refusal = error.explanation
 look.add("docker rm of a running one: refused", "is running" in " ".join(said), "is running" in refusal)
-look.frame().tail(3)
 
-# %%
 said = !docker stop --timeout 0 dockerlab-lesson02-web
 said = !docker rm dockerlab-lesson02-web
 web.stop(timeout=0)
 web.remove()
-gone = [not client.containers.list(all=True, filters={"name": f"{name}$"}) for name in ("dockerlab-lesson02-web", "dockerlab-lesson02-web-py")]
-look.add("docker rm: gone", *gone)
-look.frame().tail(1)
+left = {each.name for each in client.containers.list(all=True, filters=OURS)}
+look.add("docker rm: gone", "dockerlab-lesson02-web" not in left, "dockerlab-lesson02-web-py" not in left)
+look.frame().tail(2)
 
 # %% [markdown]
 # ### Read what it says
@@ -647,17 +673,20 @@ look.frame().tail(2)
 
 # %%
 said = !docker run -d --name dockerlab-lesson02-small --memory 64m dockerlab-lesson02:ticker
-tiny = client.containers.get("dockerlab-lesson02-small")
+small = client.containers.get("dockerlab-lesson02-small")
 said = !docker inspect dockerlab-lesson02-small
 attrs = json.loads("".join(said))[0]
-look.add("docker inspect: command", attrs["Config"]["Cmd"], tiny.attrs["Config"]["Cmd"])
-look.add("docker inspect: memory limit in bytes", attrs["HostConfig"]["Memory"], tiny.attrs["HostConfig"]["Memory"])
-look.add("docker inspect: every one of its settings is the same", True, attrs == tiny.attrs)
+look.add("docker inspect: command", attrs["Config"]["Cmd"], small.attrs["Config"]["Cmd"])
+look.add("docker inspect: memory limit, bytes", attrs["HostConfig"]["Memory"], small.attrs["HostConfig"]["Memory"])
+print("all that both tell is the same:", attrs == small.attrs)
+
+# %%
 said = !docker stats --no-stream --format json dockerlab-lesson02-small
-usage = tiny.stats(stream=False)
-look.add("docker stats: limit", column(said, "MemUsage")[0].split(" / ")[1], f"{usage['memory_stats']['limit'] / 2**20:.0f}MiB")
+usage = small.stats(stream=False)
+limit = usage["memory_stats"]["limit"] / 2**20
+look.add("docker stats: limit", column(said, "MemUsage")[0].split(" / ")[1], f"{limit:.0f}MiB")
 look.add("docker stats: processes", column(said, "PIDs"), [usage["pids_stats"]["current"]])
-look.frame().tail(5)
+look.frame().tail(4)
 
 # %% tags=["nbval-ignore-output"]
 !docker stats --no-stream dockerlab-lesson02-one dockerlab-lesson02-two dockerlab-lesson02-small
@@ -668,22 +697,24 @@ look.frame().tail(5)
 # `docker container prune` removes every stopped container on the engine, whoever made it. With a filter it takes only those with your label. To see that, a **neighbour** with another label has ended, too.
 
 # %%
-neighbour = client.containers.run("python:3.11-slim-bookworm", ["true"], detach=True, name="dockerlab-lesson02-neighbour", labels=engine.labels(lesson="02-neighbour"))
+NEIGHBOURS = {"label": "dockerlab.lesson=02-neighbour"}
+neighbour = client.containers.run(
+    "python:3.11-slim-bookworm", ["true"], detach=True, name="dockerlab-lesson02-neighbour",
+    labels=engine.labels(lesson="02-neighbour"),
+)
 neighbour.wait()
 
+def stopped(filters):
+    return [each.name for each in client.containers.list(all=True, filters=filters) if each.status == "exited"]
 
-def stopped(lesson):
-    return [each.name for each in client.containers.list(all=True, filters={"label": f"dockerlab.lesson={lesson}"}) if each.status == "exited"]
-
-
-print("ended, ours:", len(stopped("02")) > 0, "| ended, the neighbour's:", len(stopped("02-neighbour")) > 0)
+print("ended, ours:", len(stopped(OURS)) > 0, "| ended, the neighbour's:", len(stopped(NEIGHBOURS)) > 0)
 
 # %%
 said = !docker container prune --force --filter label=dockerlab.lesson=02
-left_cli = [stopped("02"), stopped("02-neighbour")]
-client.containers.run("dockerlab-lesson02:ticker", ["true"], detach=True, labels=MINE).wait()
-removed = client.containers.prune(filters={"label": "dockerlab.lesson=02"})
-left_py = [stopped("02"), stopped("02-neighbour")]
+left_cli = [stopped(OURS), stopped(NEIGHBOURS)]
+client.containers.run(TICKER, ["true"], detach=True, labels=MINE).wait()  # one more that has ended
+client.containers.prune(filters=OURS)
+left_py = [stopped(OURS), stopped(NEIGHBOURS)]
 look.add("docker container prune: left of ours", left_cli[0], left_py[0])
 look.add("docker container prune: left of the neighbour's", left_cli[1], left_py[1])
 look
@@ -699,19 +730,19 @@ look
 # %%
 import random
 
-tiny_folder = context / "tiny"
-tiny_folder.mkdir()
-(tiny_folder / "weights.bin").write_bytes(random.Random(2).randbytes(5_000_000))
-(tiny_folder / "Dockerfile").write_text("FROM scratch\nCOPY weights.bin /\nCOPY labels.txt /\n")
-
+tiny = context / "tiny"
+tiny.mkdir()
+(tiny / "weights.bin").write_bytes(random.Random(2).randbytes(5_000_000))
+(tiny / "Dockerfile").write_text("FROM scratch\nCOPY weights.bin /\nCOPY labels.txt /\n")
 
 def release(tag, labels, lesson="02"):
-    (tiny_folder / "labels.txt").write_text(labels)
-    return client.images.build(path=str(tiny_folder), tag=f"dockerlab-lesson02:{tag}", labels=engine.labels(kind="image", lesson=lesson), rm=True)[0]
-
+    (tiny / "labels.txt").write_text(labels)
+    marks = engine.labels(kind="image", lesson=lesson)
+    return client.images.build(path=str(tiny), tag=f"dockerlab-lesson02:{tag}", labels=marks, rm=True)[0]
 
 v1, v2 = release("v1", "container, ship"), release("v2", "container, ship, crane")
-print("layers that both have:", len(set(v1.attrs["RootFS"]["Layers"]) & set(v2.attrs["RootFS"]["Layers"])), "of", len(v1.attrs["RootFS"]["Layers"]))
+both = [set(each.attrs["RootFS"]["Layers"]) for each in (v1, v2)]
+print("layers that both have:", len(both[0] & both[1]), "of", len(both[0]))
 
 # %% tags=["nbval-ignore-output"]
 !docker images --filter label=dockerlab.lesson=02
@@ -722,19 +753,25 @@ print("layers that both have:", len(set(v1.attrs["RootFS"]["Layers"]) & set(v2.a
 # %%
 pictures = BothWays()
 said = !docker images --filter label=dockerlab.lesson=02 --filter reference=*:v* --format json
-pictures.add("docker images", column(said, "Repository", "Tag"),
-             [tag for each in client.images.list(filters={"label": "dockerlab.lesson=02", "reference": "*:v*"}) for tag in each.tags])
+listed = client.images.list(filters=OURS | {"reference": "*:v*"})
+pictures.add("docker images", column(said, "Repository", "Tag"), [tag for each in listed for tag in each.tags])
+
 said = !docker tag dockerlab-lesson02:v1 dockerlab-lesson02:stable-cli
 v1.tag("dockerlab-lesson02", "stable-py")
-pictures.add("docker tag: the same image", *(client.images.get(f"dockerlab-lesson02:stable-{way}").id == v1.id for way in ("cli", "py")))
+
+def named(tag):
+    """The id of the image that has this tag now, None where there is none."""
+    return client.images.get(f"dockerlab-lesson02:{tag}").id if bases.present(client, f"dockerlab-lesson02:{tag}") else None
+
+pictures.add("docker tag: one more name of v1", named("stable-cli") == v1.id, named("stable-py") == v1.id)
 pictures
 
 # %%
 said = !docker rmi dockerlab-lesson02:stable-cli
-still_cli = bases.present(client, "dockerlab-lesson02:v1")
+still_v1 = named("v1") == v1.id
 client.images.remove("dockerlab-lesson02:stable-py")
-pictures.add("docker rmi: the other name is still there", still_cli, bases.present(client, "dockerlab-lesson02:v1"))
-pictures.add("docker rmi: the name is gone", *(not bases.present(client, f"dockerlab-lesson02:stable-{way}") for way in ("cli", "py")))
+pictures.add("docker rmi: the name is gone", named("stable-cli") is None, named("stable-py") is None)
+pictures.add("docker rmi: the image is there under its other name", still_v1, named("v1") == v1.id)
 pictures.frame().tail(2)
 
 # %% [markdown]
@@ -750,11 +787,9 @@ said = !docker save -o "$by_cli" dockerlab-lesson02:v1
 with by_py.open("wb") as file:
     file.writelines(v1.save(named="dockerlab-lesson02:v1"))
 
-
 def manifest(path):
     with tarfile.open(path) as tar:
         return json.load(tar.extractfile("manifest.json"))[0]
-
 
 pictures.add("docker save: names in the tar", manifest(by_cli)["RepoTags"], manifest(by_py)["RepoTags"])
 pictures.add("docker save: layers in the tar", len(manifest(by_cli)["Layers"]), len(manifest(by_py)["Layers"]))
@@ -765,14 +800,16 @@ pictures.frame().tail(2)
 
 # %%
 said = !docker rmi dockerlab-lesson02:v1
-gone_cli = not bases.present(client, "dockerlab-lesson02:v1")
+gone_cli = named("v1") is None
 said = !docker load -i "$by_py"
-loaded_cli = client.images.get("dockerlab-lesson02:v1")
+same_cli = named("v1") == v1.id
+
 client.images.remove("dockerlab-lesson02:v1")
-pictures.add("docker rmi: its last name, so it is gone", gone_cli, not bases.present(client, "dockerlab-lesson02:v1"))
-loaded_py = client.images.load(by_cli.read_bytes())[0]
-pictures.add("docker load: its name", said[0].removeprefix("Loaded image: "), loaded_py.tags[0])
-pictures.add("docker load: the same image as before", loaded_cli.id == v1.id, loaded_py.id == v1.id)
+gone_py = named("v1") is None
+loaded = client.images.load(by_cli.read_bytes())[0]
+pictures.add("docker rmi of its last name: the image is gone", gone_cli, gone_py)
+pictures.add("docker load: its name", said[0].removeprefix("Loaded image: "), loaded.tags[0])
+pictures.add("docker load: the same image as before", same_cli, loaded.id == v1.id)
 pictures.frame().tail(3)
 
 # %% [markdown]
@@ -781,21 +818,20 @@ pictures.frame().tail(3)
 # When you build a tag again, the tag moves to the new image. The old one stays without a name: it is **dangling**, and `docker images` shows `<none>`. `docker image prune` removes dangling images, here again those with our label only.
 
 # %%
-def dangling(lesson):
-    return len(client.images.list(filters={"dangling": True, "label": f"dockerlab.lesson={lesson}"}))
-
+def dangling(filters):
+    return len(client.images.list(filters=filters | {"dangling": True}))
 
 for number in ("first", "second"):
     release("moving", number)
     release("moving-neighbour", number, lesson="02-neighbour")
-print("dangling, ours:", dangling("02"), "| dangling, the neighbour's:", dangling("02-neighbour"))
+print("dangling, ours:", dangling(OURS), "| dangling, the neighbour's:", dangling(NEIGHBOURS))
 
 # %%
 said = !docker image prune --force --filter label=dockerlab.lesson=02
-left_cli = [dangling("02"), dangling("02-neighbour")]
+left_cli = [dangling(OURS), dangling(NEIGHBOURS)]
 release("moving", "third")  # one more without a name
-client.images.prune(filters={"dangling": True, "label": "dockerlab.lesson=02"})
-left_py = [dangling("02"), dangling("02-neighbour")]
+client.images.prune(filters=OURS | {"dangling": True})
+left_py = [dangling(OURS), dangling(NEIGHBOURS)]
 pictures.add("docker image prune: left of ours", left_cli[0], left_py[0])
 pictures.add("docker image prune: left of the neighbour's", left_cli[1], left_py[1])
 pictures
@@ -808,7 +844,8 @@ pictures
 # %%
 bases.ensure("registry:2", client)
 said = !docker volume create --label dockerlab.lesson=02 dockerlab-lesson02-registry
-said = !docker run -d --name dockerlab-lesson02-registry --label dockerlab.lesson=02 -p 127.0.0.1::5000 -v dockerlab-lesson02-registry:/var/lib/registry registry:2
+said = !docker run -d --name dockerlab-lesson02-registry --label dockerlab.lesson=02 -p 127.0.0.1::5000 \
+  -v dockerlab-lesson02-registry:/var/lib/registry registry:2
 server = container.published(client.containers.get("dockerlab-lesson02-registry"), 5000)
 registry = server.removeprefix("http://")
 print("it answers:", container.wait_until(lambda: answers(f"{server}/v2/"), 30))
@@ -848,7 +885,8 @@ pd.Series(status, name="what became of it").rename_axis("layer of v2").to_frame(
 # One trap: docker-py's `push` raises nothing when the registry refuses; the refusal stands in the stream. Read it.
 
 # %%
-mistakes = [line["error"] for line in client.images.push(f"{registry}/harbour", tag="never-tagged", stream=True, decode=True) if "error" in line]
+stream = client.images.push(f"{registry}/harbour", tag="never-tagged", stream=True, decode=True)
+mistakes = [line["error"] for line in stream if "error" in line]
 print("no exception, but in the stream:", len(mistakes) == 1)
 
 # %% [markdown]
@@ -857,14 +895,17 @@ print("no exception, but in the stream:", len(mistakes) == 1)
 # After a push Docker names the **digest**: the SHA-256 of the image's manifest, the list of its settings and layers. Four places tell it.
 
 # %%
-MANIFEST = {"Accept": "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json"}
 said = !docker push $registry/harbour:v1
+pushed = client.images.get(f"{registry}/harbour:v1")
+manifest_types = {"Accept": "application/vnd.docker.distribution.manifest.v2+json, "
+                            "application/vnd.oci.image.manifest.v1+json"}
+head = requests.head(f"{server}/v2/harbour/manifests/v1", headers=manifest_types, timeout=10)
 digest = next(word for word in said[-1].split() if word.startswith("sha256:"))
 told = {
     "docker push": digest,
-    "docker-py, after the push": client.images.get(f"{registry}/harbour:v1").attrs["RepoDigests"][-1].partition("@")[2],
+    "docker-py, after the push": pushed.attrs["RepoDigests"][-1].partition("@")[2],
     "docker-py, asking the registry": client.images.get_registry_data(f"{registry}/harbour:v1").id,
-    "the registry's HTTP API": requests.head(f"{server}/v2/harbour/manifests/v1", headers=MANIFEST, timeout=10).headers["Docker-Content-Digest"],
+    "the registry's HTTP API": head.headers["Docker-Content-Digest"],
 }
 pd.DataFrame({"the same digest": [each == digest for each in told.values()]}, index=list(told))
 
@@ -883,10 +924,11 @@ print(sorted(requests.get(f"{server}/v2/harbour/tags/list", timeout=10).json()["
 # %%
 share = BothWays()
 said = !docker rmi $registry/harbour:v1 $registry/harbour:v2 dockerlab-lesson02:v1 dockerlab-lesson02:v2
-share.add("docker rmi: is it here", *(bases.present(client, f"{registry}/harbour:{tag}") for tag in ("v1", "v2")))
+share.add("docker rmi: it is gone", named("v1") is None, named("v2") is None)
 said = !docker pull --quiet $registry/harbour:v1
 pulled = client.images.pull(f"{registry}/harbour", tag="v2")
-share.add("docker pull: the same image as before", client.images.get(f"{registry}/harbour:v1").id == v1.id, pulled.id == v2.id)
+back = client.images.get(f"{registry}/harbour:v1")
+share.add("docker pull: the same image as before", back.id == v1.id, pulled.id == v2.id)
 share
 
 # %% [markdown]
@@ -924,12 +966,16 @@ beside(digest_guess, names[by_digest.id])
 space = BothWays()
 said = !docker system df -v --format json
 listed, known = json.loads("".join(said)), client.df()
-space.add("docker system df -v: containers", [each["Names"] for each in listed["Containers"] if "lesson02-registry" in each["Names"]],
-          [each["Names"][0].strip("/") for each in known["Containers"] if "lesson02-registry" in each["Names"][0]])
-space.add("docker system df -v: volumes", [each["Name"] for each in listed["Volumes"] if "lesson02" in each["Name"]],
-          [each["Name"] for each in known["Volumes"] if "lesson02" in each["Name"]])
+
+def mine(names):
+    return [name.strip("/") for name in names if "lesson02-registry" in name]
+
+space.add("docker system df -v: containers", mine(each["Names"] for each in listed["Containers"]),
+          mine(each["Names"][0] for each in known["Containers"]))
+space.add("docker system df -v: volumes", mine(each["Name"] for each in listed["Volumes"]),
+          mine(each["Name"] for each in known["Volumes"]))
 said = !docker volume ls --filter label=dockerlab.lesson=02 --format json
-space.add("docker volume ls", column(said, "Name"), [each.name for each in client.volumes.list(filters={"label": "dockerlab.lesson=02"})])
+space.add("docker volume ls", column(said, "Name"), [each.name for each in client.volumes.list(filters=OURS)])
 space
 
 # %% [markdown]
@@ -940,7 +986,8 @@ space
 # **Guess first.** You have heard that `docker volume prune` removes all unused volumes. Which of ours will it take?
 
 # %%
-volume_guess = guess_box("docker volume prune takes", options=["the named one", "the anonymous one", "both"], default="both")
+volumes = ["the named one", "the anonymous one", "both", "neither"]
+volume_guess = guess_box("docker volume prune takes", options=volumes, default="both")
 volume_guess
 
 # %%
@@ -949,29 +996,28 @@ def make_volumes():
     client.volumes.create(labels=MINE)
     client.volumes.create("dockerlab-lesson02-neighbour", labels=engine.labels(lesson="02-neighbour"))
 
-
-def unused():
-    kinds = {"dockerlab-lesson02-named": "the named one", "dockerlab-lesson02-neighbour": "the neighbour's", "dockerlab-lesson02-registry": "the registry's"}
-    lessons = [each.name for lesson in ("02", "02-neighbour") for each in client.volumes.list(filters={"label": f"dockerlab.lesson={lesson}"})]
-    return {kinds.get(name, "the anonymous one") for name in lessons}
-
+def there():
+    found = [each.name for each in client.volumes.list(filters=OURS) + client.volumes.list(filters=NEIGHBOURS)]
+    known = {f"dockerlab-lesson02-{what}": what for what in ("named", "neighbour", "registry")}
+    return {known.get(name, "anonymous") for name in found}
 
 make_volumes()
-before = unused()
+before = there()
 said = !docker volume prune --force --filter label=dockerlab.lesson=02
-left_cli = unused()
-taken = sorted(before - left_cli)
-beside(volume_guess, taken[0] if len(taken) == 1 else "both")
+left_cli = there()
+taken = before - left_cli
+beside(volume_guess, which({"the named one": "named" in taken, "the anonymous one": "anonymous" in taken}))
 
 # %%
 make_volumes()
-client.volumes.prune(filters={"label": "dockerlab.lesson=02"})
-space.add("docker volume prune: left", left_cli, unused())
+client.volumes.prune(filters=OURS)
+space.add("docker volume prune: left", left_cli, there())
+
 said = !docker volume prune --all --force --filter label=dockerlab.lesson=02
-left_cli = unused()
+left_cli = there()
 make_volumes()
-client.volumes.prune(filters={"label": "dockerlab.lesson=02", "all": True})
-space.add("docker volume prune --all: left", left_cli, unused())
+client.volumes.prune(filters=OURS | {"all": True})
+space.add("docker volume prune --all: left", left_cli, there())
 space.frame().tail(2)
 
 # %% [markdown]
@@ -985,7 +1031,8 @@ space.frame().tail(2)
 # **Guess first.** Build steps carry no labels. What will `docker system prune --filter label=…` do with the build cache?
 
 # %%
-cache_guess = guess_box("With the filter, the build cache", options=["stays", "loses this lesson's steps", "goes, all of it that no build is using"], default="stays")
+fates = ["stays", "loses this lesson's steps", "goes, all of it"]
+cache_guess = guess_box("With the filter, the build cache", options=fates, default="stays")
 cache_guess
 
 # %%
@@ -994,7 +1041,7 @@ promised = [line.strip("- ") for line in said if line.strip().startswith("- ")]
 print(*promised, sep="\n")
 
 # %%
-beside(cache_guess, "goes, all of it that no build is using" if any("build cache" in line for line in promised) else "stays")
+beside(cache_guess, fates[2] if "all build cache" in promised else fates[0])
 
 # %% [markdown]
 # The filter holds for containers, networks and images, and the cache is deleted all the same: the course's tests let it happen on a spare engine, where nobody minds. Here it would cost you the exported model and every installed package. And in spite of its name, *everything* leaves the volumes alone unless you add `--volumes`.
@@ -1004,14 +1051,12 @@ beside(cache_guess, "goes, all of it that no build is using" if any("build cache
 # %%
 def leave_something():
     client.networks.create("dockerlab-lesson02-net", labels=MINE)
-    client.containers.run("dockerlab-lesson02:ticker", ["true"], detach=True, labels=MINE).wait()
+    client.containers.run(TICKER, ["true"], detach=True, labels=MINE).wait()
     release("moving", str(random.random()))
 
-
 def lying_about():
-    mine = {"label": "dockerlab.lesson=02"}
-    return {"stopped containers": len(stopped("02")), "networks": len(client.networks.list(filters=mine)), "dangling images": dangling("02")}
-
+    networks = len(client.networks.list(filters=OURS))
+    return {"stopped containers": len(stopped(OURS)), "networks": networks, "dangling images": dangling(OURS)}
 
 leave_something()
 before = lying_about()
@@ -1023,11 +1068,11 @@ pd.DataFrame({"before": before, "after": left_cli})
 
 # %%
 leave_something()
-mine = {"label": "dockerlab.lesson=02"}
-for prune, filters in ((client.containers.prune, mine), (client.networks.prune, mine), (client.images.prune, mine | {"dangling": True})):
-    prune(filters=filters)
-space.add("docker system prune, in parts: left of ours", list(left_cli.values()), list(lying_about().values()))
-survivors = [bool(stopped("02-neighbour")), dangling("02-neighbour") > 0, "the neighbour's" in unused()]
+client.containers.prune(filters=OURS)
+client.networks.prune(filters=OURS)
+client.images.prune(filters=OURS | {"dangling": True})
+space.add("docker system prune, in parts: left of ours", left_cli.items(), lying_about().items())
+survivors = [bool(stopped(NEIGHBOURS)), dangling(NEIGHBOURS) > 0, "neighbour" in there()]
 print("the neighbour's container, image and volume are still there:", survivors)
 
 # %%
@@ -1036,7 +1081,8 @@ print("steps that had to run again, because their cache was lost:", len(again.ra
 
 # %%
 tables = [layers, diff, run, look, pictures, share, space]
-print(sum(len(each.commands) for each in tables), "answers, each given twice; all the same:", all(each.all_same for each in tables))
+print(sum(len(each.commands) for each in tables), "answers, each given twice")
+print("all the same:", all(each.all_same for each in tables))
 
 # %% [markdown]
 # ## Key points
@@ -1064,7 +1110,8 @@ Quiz.load("02").show()
 # %%
 for lesson in ("02", "02-neighbour"):
     clean.remove_labelled(client, f"dockerlab.lesson={lesson}")
-left = [thing for lesson in ("02", "02-neighbour") for collection in (client.images, client.networks, client.volumes)
-        for thing in collection.list(filters={"label": f"dockerlab.lesson={lesson}"})]
-left += client.containers.list(all=True, filters={"name": "dockerlab-lesson02"})
+left = client.containers.list(all=True, filters={"name": "dockerlab-lesson02"})
+for filters in (OURS, NEIGHBOURS):
+    for things in (client.images, client.networks, client.volumes):
+        left += things.list(filters=filters)
 print("left behind:", len(left))
