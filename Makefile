@@ -30,7 +30,11 @@ lab: bases  ## set everything up and open JupyterLab on the first lesson
 
 .PHONY: test
 test: bases browser lint fresh  ## set everything up and run every test: package, tools, lessons, solutions, labs
-	$(BIN)/python -m pytest --require-docker $(NBVAL) $(wildcard tests assets/detection-api/tests) $(NOTEBOOKS)
+	$(BIN)/python -m pytest --require-docker --durations=15 --durations-min=1 $(NBVAL) $(wildcard tests assets/detection-api/tests) $(NOTEBOOKS)
+
+.PHONY: twice
+twice: bases  ## kill every lesson's kernel while a container runs, and run the lesson again from the top
+	$(BIN)/python -m pytest --require-docker --durations=15 -m "" tests/test_trust_notebooks.py -k runs_again
 
 .PHONY: setup
 setup: $(STAMP)  ## make the Python environment .venv from requirements.lock

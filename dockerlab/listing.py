@@ -36,8 +36,15 @@ def listing(path: Path | str, first: int = 1, last: int | None = None) -> Listin
     return Listing(tuple((f"{number:{width}}", line) for number, line in enumerate(lines, 1) if first <= number <= (last or len(lines))))
 
 
-def difference(old: Path | str, new: Path | str) -> Listing:
-    """Every line of `new`, with + in front of those that `old` lacks, and with - those of `old` that are gone."""
+def difference(old: Path | str, new: Path | str, around: int | None = None) -> Listing:
+    """Every line of `new`, with + in front of those that `old` lacks, and with - those of `old` that are gone.
+
+    With `around`, only the changes and so many lines before and after them; … stands for what is left out.
+    """
     before, after = (Path(path).read_text(encoding="utf-8").splitlines() for path in (old, new))
-    changes = (line for line in difflib.ndiff(before, after) if not line.startswith("?"))
-    return Listing(tuple((line[0], line[2:]) for line in changes))
+    rows = [(line[0], line[2:]) for line in difflib.ndiff(before, after) if not line.startswith("?")]
+    if around is not None:
+        changed = [number for number, (sign, _) in enumerate(rows) if sign != " "]
+        near = [any(abs(number - each) <= around for each in changed) for number in range(len(rows))]
+        rows = [row if keep else (" ", "…") for number, (row, keep) in enumerate(zip(rows, near, strict=True)) if keep or number == 0 or near[number - 1]]
+    return Listing(tuple(rows))

@@ -26,6 +26,13 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(foreign, "foreign")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A cell that builds may take longer than a test: nbval's own limit comes first, since it also stops the kernel."""
+    for item in items:
+        if item.path.suffix == ".ipynb":
+            item.add_marker(pytest.mark.timeout(config.option.nbval_cell_timeout + 60))
+
+
 @pytest.fixture(scope="session")
 def client(request: pytest.FixtureRequest) -> docker.DockerClient:
     try:

@@ -78,11 +78,13 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
     items.append(Untouched.from_parent(session, name="foreign things are untouched"))
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Also after Ctrl-C or `-x`, when the last test never ran."""
+    """Also after Ctrl-C or `-x`, when the last test never ran and the kernel of a notebook was killed with its containers running."""
     guard = session.config.stash.get(GUARD, None)
     if guard is None:
         return
+    engine_process.sweep(guard.client)
     with suppress(DockerException, requests.RequestException):
         if not guard.looked and (gone := guard.missing()):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED

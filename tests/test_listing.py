@@ -21,6 +21,13 @@ def test_a_difference_marks_what_changed(tmp_path: Path) -> None:
     assert repr(difference(old, new)) == "- FROM a\n+ FROM a AS b\n  RUN x\n\n+ USER 1\n  CMD c"
 
 
+def test_a_difference_can_leave_out_what_is_far_from_a_change(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.write_text("a\nb\nc\nd\ne\nf\n")
+    new.write_text("a\nb\nc\nX\ne\nf\n")
+    assert repr(difference(old, new, around=1)) == "  …\n  c\n- d\n+ X\n  e\n  …"
+
+
 def test_html_escapes_and_keeps_empty_lines(tmp_path: Path) -> None:
     file = tmp_path / "f"
     file.write_text("A <b> & c\n\n")

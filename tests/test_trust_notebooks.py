@@ -89,7 +89,7 @@ def nbval(notebook: Path) -> subprocess.CompletedProcess[str]:
 
 
 def _cases() -> list[object]:
-    return [pytest.param(path, id=path.stem, marks=[] if path.name.startswith(QUICK) else [pytest.mark.slow]) for path in LESSONS]
+    return [pytest.param(path, id=path.stem, marks=[] if path.name.startswith(QUICK) else [pytest.mark.twice]) for path in LESSONS]
 
 
 @pytest.mark.timeout(2000)

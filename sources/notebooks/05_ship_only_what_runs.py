@@ -1,32 +1,42 @@
 # %% [markdown]
 # # Ship only what runs: multi-stage builds
 #
-# **You will do**: build the same detection API in one stage and in several, break a popular recipe and mend it, export a model in a stage that never ships, and run a stage as a test.
+# **You will do**: build one detection API in a single stage, after a popular recipe and in real stages; break the recipe and mend it; export a model in a stage that never ships; watch two stages work at the same time; let a broken server slip past its tests, and close that gap.
 #
-# **You will learn**: `FROM … AS`, `COPY --from`, `--target`, which stages run in parallel, and what makes an image large.
+# **You will learn**: `FROM … AS`, `COPY --from`, `--target`, `--output`; which stages are built, in which order, and what reaches the image.
 #
-# **You need**: lesson 00, about 3 minutes with warm caches (8 the first time), 3 GB of free disk.
+# **You need**: lessons 03 and 04, about 50 minutes of your time, and 4 GB of free disk. The machine works for a minute and a half of it; up to ten minutes the first time, when PyTorch has to be fetched.
 
 # %%
 %matplotlib inline
-from pathlib import Path
+import hashlib
+import time
 
 import pandas as pd
 
-from dockerlab import container, detect, engine, image, index, measure
-from dockerlab.build import build
+from dockerlab import bases, container, detect, engine, image, index, measure, stages
+from dockerlab.build import BuildFailed, build
+from dockerlab.charts.layers import layer_stack
+from dockerlab.charts.stages import share_saved, stage_lanes, stage_weights
+from dockerlab.experiment import Bench
+from dockerlab.listing import difference, listing
 from dockerlab.quiz import Quiz, beside, guess_box
 
-client = engine.connect()
-context = measure.stage_context(Path("../build/lesson-05"))
+pd.set_option("display.max_colwidth", None)
+client = engine.connect(timeout=900)
+for base in (bases.SLIM, bases.FULL, bases.DISTROLESS):
+    bases.ensure(base, client)
+bench = Bench("05", client)
+context = measure.stage_context(bench.folder)  # the detection API and its model, to edit and build
+print("leftovers of an earlier run:", len(sum(bench.left(), [])))
 
 # %% [markdown]
 # ## 1. The problem: everything stays
 #
-# This Dockerfile is the form that most people write first: one stage on the full Python image, with its compilers and headers.
+# Most people begin like this: one stage, on the full Python image, because a package might need a compiler.
 
 # %%
-(context / "Dockerfile.single").write_text("""\
+bench.build("single", """\
 FROM python:3.11-bookworm
 WORKDIR /app
 COPY requirements-onnx.txt .
@@ -34,20 +44,34 @@ RUN pip install -r requirements-onnx.txt
 COPY app app
 CMD ["uvicorn", "app.main:app", "--host", "0.0.0.0"]
 """)
-single = build(context, dockerfile="Dockerfile.single", tag="dockerlab-lesson05:single", client=client)
-image.inspect("dockerlab-lesson05:single", client)
+single = image.inspect(bench.tag("single"), client)
+tools = bench.run("single", ["which", "gcc", "git", "make", "pip"]).split()
+print("in the server's image:", ", ".join(path.rpartition("/")[2] for path in tools))
 
 # %% [markdown]
-# Now the two-stage form that you will find in many tutorials: install with `pip install --user` in a first stage, copy `/root/.local` into a slim second one. The usual promise is that the image gets 50–70 % smaller.
+# A bar is a layer, the first instruction on top.
+
+# %% tags=["nbval-ignore-output"]
+layer_stack(single)
+
+# %% [markdown]
+# Section 3 installs the same packages where there is no compiler: none of them needed one. It ships all the same, with version control, headers and the installer.
 #
-# **Guess first.** What share of the disk size goes away, in per cent?
+# **What an instruction of the stage puts into the image stays in the image.**
+
+# %% [markdown]
+# ## 2. The popular recipe, measured
+#
+# The usual cure has two stages. The first, `builder`, installs with `pip install --user`, which writes below `/root/.local`; the second begins from a slim base and fetches that folder. You will find it in many tutorials, with the promise that the image gets **50 to 70 % smaller**.
+#
+# **Guess first.** How many per cent of the single stage go away?
 
 # %%
-guess = guess_box("Per cent of the single-stage image that goes away", default=60)
-guess
+saved_guess = guess_box("Per cent that goes away", default=50)
+saved_guess
 
 # %%
-(context / "Dockerfile.user").write_text("""\
+recipe = bench.build("recipe", """\
 FROM python:3.11-bookworm AS builder
 WORKDIR /app
 COPY requirements-onnx.txt .
@@ -60,218 +84,328 @@ COPY app app
 ENV PATH=/root/.local/bin:$PATH
 CMD ["uvicorn", "app.main:app", "--host", "0.0.0.0"]
 """)
-build(context, dockerfile="Dockerfile.user", tag="dockerlab-lesson05:user", client=client)
-sizes = {name: image.inspect(f"dockerlab-lesson05:{name}", client) for name in ("single", "user")}
-saved = 100 * (1 - sizes["user"].disk_bytes / sizes["single"].disk_bytes)
+sizes = {name: image.inspect(bench.tag(name), client).disk_bytes for name in ("single", "recipe")}
+saved = 100 * (1 - sizes["recipe"] / sizes["single"])
+print("the promise is kept:", 50 <= saved <= 75)
+
+# %%
+difference(context / "Dockerfile.single", context / "Dockerfile.recipe")
 
 # %% tags=["nbval-ignore-output"]
-beside(guess, round(saved))
+beside(saved_guess, round(saved))
 
 # %% [markdown]
-# The compilers, headers and version-control tools of the full base stayed behind in the stage `builder`. **An image holds the layers of its last stage only; what a `COPY --from` does not fetch is not shipped.**
-
-# %% [markdown]
-# ## 2. Where the recipe bites
+# Each `FROM` begins a **stage** with a file system of its own; `AS builder` names it. Nothing passes from one stage to the next but what `COPY --from` fetches.
 #
-# A server should not run as root, so you add a user. **Guess first**: will the container still start?
-
-# %%
-starts = guess_box("Does it start as user 10001?", options=["yes", "no"], default="yes")
-starts
-
-# %%
-recipe = (context / "Dockerfile.user").read_text().replace("CMD", "USER 10001\nCMD")
-(context / "Dockerfile.user-nonroot").write_text(recipe)
-build(context, dockerfile="Dockerfile.user-nonroot", tag="dockerlab-lesson05:user-nonroot", client=client)
-broken = client.containers.create("dockerlab-lesson05:user-nonroot", labels=engine.labels())
-try:
-    broken.start()
-    outcome = "exit code " + str(broken.wait(timeout=60)["StatusCode"])
-except Exception as error:
-    outcome = "permission denied" if "permission denied" in str(error).lower() else "did not start"
-finally:
-    broken.remove(force=True)
-print(outcome)
-
-# %%
-beside(starts, "no" if outcome != "exit code 0" else "yes")
+# **An image holds the layers of its last stage. Every other stage is a workshop that is locked when the work is done.**
 
 # %% [markdown]
-# `/root` belongs to root and nobody else may enter it, so user 10001 finds neither the server nor its packages. Loosening the permissions of `/root` would mend it and open root's home to everyone.
+# ## 3. Where the recipe bites
 #
-# **Install into a virtual environment at one fixed path, such as `/opt/venv`, and copy that.** Any user can read it, and its scripts know their own path.
+# A server should not run as root, so you add one line: `USER 10001`. **Guess first.** Does it still start?
 
 # %%
-(context / "Dockerfile.venv").write_text("""\
+starts_guess = guess_box("Does the recipe start as user 10001?", options=["yes", "no"], default="yes")
+starts_guess
+
+# %%
+text = (context / "Dockerfile.recipe").read_text()
+bench.build("recipe-user", text.replace("CMD", "USER 10001\nCMD"))
+out = !docker run --rm {bench.labels} dockerlab-lesson05:recipe-user
+refused = any("permission denied" in line.lower() or "not found" in line.lower() for line in out)
+beside(starts_guess, "no" if refused else "yes")
+
+# %% tags=["nbval-ignore-output"]
+print(out[-1][:160])
+
+# %% [markdown]
+# The packages lie in root's home, and nobody but root may enter it:
+
+# %%
+print(bench.run("recipe-user", ["ls", "-ld", "/root"], user="0").split()[0], "/root")
+print("user 10001 sees:", bench.run("recipe-user", ["ls", "/root/.local"]))
+
+# %% [markdown]
+# You could open `/root` to everyone, and everything that root ever keeps there with it. The right form gives the packages a place that was never private: a **virtual environment** at a fixed path. Its scripts name their interpreter by that path, so copy it to the same place.
+
+# %%
+bench.build("venv", """\
 FROM python:3.11-slim-bookworm AS packages
 RUN python -m venv --without-pip /opt/venv
 COPY requirements-onnx.txt .
 RUN pip --python /opt/venv/bin/python install --no-cache-dir -r requirements-onnx.txt
 
 FROM python:3.11-slim-bookworm
-ENV PATH=/opt/venv/bin:$PATH
 WORKDIR /app
 COPY --from=packages /opt/venv /opt/venv
 COPY app app
+ENV PATH=/opt/venv/bin:$PATH
 USER 10001
 CMD ["uvicorn", "app.main:app", "--host", "0.0.0.0"]
 """)
-build(context, dockerfile="Dockerfile.venv", tag="dockerlab-lesson05:venv", client=client)
-who = client.containers.run(
-    "dockerlab-lesson05:venv", ["python", "-c", "import os, onnxruntime; print(os.getuid(), onnxruntime.__name__)"],
-    remove=True, labels=engine.labels(),
-)
-print(who.decode().strip())
+sizes["venv"] = image.inspect(bench.tag("venv"), client).disk_bytes
+print(bench.run("venv", ["python", "-c", "import os, fastapi, sys; print('user', os.getuid(), 'imports fastapi from', sys.prefix)"]))
+
+# %%
+difference(context / "Dockerfile.recipe", context / "Dockerfile.venv")
 
 # %% [markdown]
-# ## 3. The real use for machine learning
+# **Install into a virtual environment such as `/opt/venv`, and copy that. Any user can read it, also one that a platform makes up.**
+
+# %% [markdown]
+# ## 4. The real use for machine learning
 #
-# To train or export a model you need PyTorch and Ultralytics. To serve it you need a runtime: here ONNX Runtime. So one stage exports, another installs the runtime, and the last takes one file from the first and one folder from the second.
+# To export a model you need PyTorch and Ultralytics. To serve it you need ONNX Runtime. So one stage exports, another installs what serves, and the last takes one file from the first and one folder from the second.
 
 # %%
-lines = (context / "Dockerfile.multistage").read_text().splitlines()
-print("\n".join(f"{number:3} {line}" for number, line in enumerate(lines, 1)))
-
-# %%
-torch_index = index.torch_index(client)
-report = build(context, dockerfile="Dockerfile.multistage", tag="dockerlab-api:multistage",
-               buildargs={"TORCH_INDEX": torch_index}, client=client)
-stages = build(context, dockerfile="Dockerfile.multistage", target="export", tag="dockerlab-lesson05:export",
-               buildargs={"TORCH_INDEX": torch_index}, client=client)
-shipped, left_behind = image.inspect("dockerlab-api:multistage", client), image.inspect("dockerlab-lesson05:export", client)
+listing(context / "Dockerfile.multistage")
 
 # %% [markdown]
-# `target="export"` (on the command line `--target export`) stops at a named stage and tags it, so that you can look into it. Nothing was built twice: its steps came from the cache.
+# **Guess first.** All stages but the last together: how many per cent of their files ship?
+
+# %%
+share_guess = guess_box("Per cent of the stages' files that ship", default=20)
+share_guess
+
+# %%
+torch = {"TORCH_INDEX": index.torch_index(client)}  # where this site has PyTorch's CPU wheels
+build(context, dockerfile="Dockerfile.multistage", tag="dockerlab-api:multistage", buildargs=torch, client=client)
+multistage = image.inspect("dockerlab-api:multistage", client)
+sizes["multistage"] = multistage.disk_bytes
+parcels = stages.shipped((context / "Dockerfile.multistage").read_text(), multistage)
+print("the last stage copies from:", sorted(parcels))
+
+# %% [markdown]
+# ### Look into a stage: `--target`
+#
+# Stages leave no image behind, so how do you look into one? `--target NAME` stops at that stage and gives you its file system as an image. Nothing is built twice; the steps come from the cache.
+
+# %%
+for stage in ("export", "packages"):
+    out = !docker build -q --target {stage} -f "{context}/Dockerfile.multistage" -t dockerlab-lesson05:{stage} {bench.labels} --build-arg TORCH_INDEX={torch["TORCH_INDEX"]} "{context}"
+    print(stage, "is an image:", out[-1].startswith("sha256:"))
+again = build(context, dockerfile="Dockerfile.multistage", target="export", tag=bench.tag("export"), buildargs=torch, client=client)
+print("steps that ran for the same from Python:", len(again.ran))
+
+# %%
+weights = {stage: stages.seen_bytes(bench.tag(stage), client) for stage in parcels}
+print("PyTorch in the stage export:", bench.run("export", ["python", "-c", "import importlib.util as u; print(bool(u.find_spec('torch')))"]))
+print("PyTorch in the image:       ", any("/torch/" in path for path in multistage.paths()))
 
 # %% tags=["nbval-ignore-output"]
-table = pd.DataFrame({
-    "image": ["single stage, full base", "the popular recipe", "export stage (stays behind)", "multi-stage (ships)"],
-    "MB on disk": [round(r.disk_bytes / 1e6) for r in (sizes["single"], sizes["user"], left_behind, shipped)],
-    "MB to download": [round(r.download_bytes / 1e6) for r in (sizes["single"], sizes["user"], left_behind, shipped)],
-})
-table
+stage_weights(weights, parcels)
 
-# %%
-print("smaller than the single stage:", shipped.disk_bytes < sizes["single"].disk_bytes)
-print("PyTorch is in the export stage only:",
-      any("/torch/" in file for file in left_behind.paths()) and not any("/torch/" in file for file in shipped.paths()))
+# %% tags=["nbval-ignore-output"]
+beside(share_guess, round(100 * sum(parcels.values()) / sum(weights.values())))
 
 # %% [markdown]
-# The single-stage image of section 1 could not even export the model; the multi-stage image did, and holds nothing of PyTorch.
-
-# %% [markdown]
-# ## 4. Does it still detect the same things?
+# ### Files instead of an image: `--output`
 #
-# A smaller image counts only if its answers are the same. The reference is PyTorch itself: the same picture, detected inside the export stage.
+# `COPY --from` also fetches from a finished image, and `--output` writes the files of a stage to your disk. Together they take the model out of an image, without running anything in it.
 
 # %%
-agreement_guess = guess_box("Share of boxes that agree, 0 to 1", default=0.9)
+bench.write({"Dockerfile.model": "FROM scratch\nCOPY --from=dockerlab-api:multistage /app/model/harbour-n.onnx /\n"})
+out = !docker build -q -f "{context}/Dockerfile.model" --output "{context}/taken" "{context}"
+taken = context / "taken" / "harbour-n.onnx"
+inside = bench.run("dockerlab-api:multistage", ["sha256sum", "model/harbour-n.onnx"]).split()[0]
+print("the same file as in the image:", hashlib.sha256(taken.read_bytes()).hexdigest() == inside)
+
+# %% [markdown]
+# ## 5. Does it still detect the same things?
+#
+# A smaller image counts only if its answers are the same. The reference is PyTorch itself, run in the stage that you just looked into.
+#
+# **Guess first.** The model was converted, and another runtime and another image library handle the pictures. What share of the boxes agrees (same label, overlap of at least 90 %, score within 0.02)?
+
+# %%
+agreement_guess = guess_box("Share of the boxes that agree, 0 to 1", default=0.9)
 agreement_guess
 
 # %%
-picture = measure.samples()[0]
+pictures = measure.samples()
+by_torch = stages.torch_answers(bench.tag("export"), context / "app", pictures, client)
 with container.running("dockerlab-api:multistage", client=client) as service:
-    answer = detect.detect(service.url, picture)
-reference = client.containers.run(
-    "dockerlab-lesson05:export", ["python", "-c", """
-import json, sys
-from ultralytics import YOLO
-result = YOLO("harbour-n.pt").predict("/picture.jpg", imgsz=320, rect=False, nms=False, verbose=False)[0]
-print(json.dumps([[result.names[int(b.cls)], float(b.conf), *map(float, b.xyxy[0])] for b in result.boxes]))
-"""], volumes={str(picture.resolve()): {"bind": "/picture.jpg", "mode": "ro"}}, remove=True, labels=engine.labels(), stderr=False,
-)
+    by_onnx = {picture.name: detect.detect(service.url, picture) for picture in pictures}
+agreement = {name: detect.agreement(by_torch[name], by_onnx[name]) for name in by_onnx}
+pd.DataFrame({"PyTorch finds": {name: answer.summary() for name, answer in by_torch.items()}, "agreement": agreement}).sort_index()
 
 # %%
-import json
+beside(agreement_guess, round(min(agreement.values()), 2))
 
-boxes = json.loads(reference.decode().strip().splitlines()[-1])
-torch_answer = detect.Answer("harbour-n.pt", "ultralytics", 640, 480, tuple(detect.Detection(*box) for box in boxes))
-share = detect.agreement(torch_answer, answer)
-beside(agreement_guess, round(share, 2))
+# %%
+detect.draw(pictures[0], by_onnx[pictures[0].name])
 
 # %% [markdown]
-# ## 5. Stages run in parallel
+# **A smaller image with other answers is another product: compare the answers before you compare the sizes.**
+
+# %% [markdown]
+# ## 6. What is built, and when
 #
-# The stages `export` and `packages` do not need each other. BuildKit starts both at once and waits only where a `COPY --from` asks for a result. To see it, both are built here without a cache on a small example.
+# A Dockerfile reads from top to bottom, but BuildKit does not work so. It draws a graph from the `FROM` and `COPY --from` lines and walks it backwards from the last stage.
+#
+# **Guess first.** You change the export script and the list of packages. Two stages have to work again. How long do you wait?
 
 # %%
-(context / "Dockerfile.parallel").write_text("""\
-FROM python:3.11-slim-bookworm AS left
-RUN sleep 2 && echo left > /left
+wait_guess = guess_box("You wait for", options=["one stage after the other", "about the slower of the two", "only the last one"], default="one stage after the other")
+wait_guess
 
-FROM python:3.11-slim-bookworm AS right
-RUN sleep 2 && echo right > /right
+# %%
+for name in ("export.py", "requirements-onnx.txt"):
+    file = context / name
+    file.write_text(f"{file.read_text()}\n# changed at {time.time_ns()}\n")
+both = build(context, dockerfile="Dockerfile.multistage", tag=bench.tag("both"), buildargs=torch, client=client)
+print("both stages were at work at the same time:", stages.together(both, "export", "packages") > 1)
 
+# %% tags=["nbval-ignore-output"]
+stage_lanes(both)
+
+# %%
+(begun_a, ended_a), (begun_b, ended_b) = (stages.span(both, stage) for stage in ("export", "packages"))
+longest, total = max(ended_a - begun_a, ended_b - begun_b), ended_a - begun_a + ended_b - begun_b
+waited = max(ended_a, ended_b) - min(begun_a, begun_b)
+beside(wait_guess, "about the slower of the two" if waited - longest < total - waited else "one stage after the other")
+
+# %% [markdown]
+# (On a machine whose cores are all busy, each of the two gets slower. They still share the time.)
+#
+# The other half of the same rule: what the last stage does not need is not built. Here a stage cannot even succeed. Does the build?
+
+# %%
+broken = """\
+FROM python:3.11-slim-bookworm AS never
+RUN false
 FROM python:3.11-slim-bookworm
-COPY --from=left /left /
-COPY --from=right /right /
-""")
-parallel_guess = guess_box("Seconds for two sleeps of 2 s", default=4.0)
-parallel_guess
-
-# %%
-parallel = build(context, dockerfile="Dockerfile.parallel", tag="dockerlab-lesson05:parallel", no_cache=True, client=client)
-sleeps = [step for step in parallel.steps if "sleep 2" in step.name]
-together = max(step.started + step.seconds for step in sleeps) - min(step.started for step in sleeps)
-print("faster than one after the other:", together < 3.8)
-
-# %% tags=["nbval-ignore-output"]
-from dockerlab.charts.timeline import build_timeline
-
-build_timeline(parallel)
-
-# %% tags=["nbval-ignore-output"]
-beside(parallel_guess, round(together, 1))
-
-# %% [markdown]
-# **A stage that nothing asks for is not built at all, and stages that do not need each other are built at the same time.**
-
-# %% [markdown]
-# ## 6. A stage as a test
-#
-# A stage may hold tests. It starts from the last stage, so it tests what ships, and its tools stay out of it. Build it with `--target test`: a failing test fails the build.
-
-# %%
-tests = (context / "Dockerfile.venv").read_text().replace("FROM python:3.11-slim-bookworm\n", "FROM python:3.11-slim-bookworm AS ship\n", 1)
-tests += """
-FROM ship AS test
-RUN python -c "import app.main" && python -c "import onnxruntime, numpy; assert 'CPUExecutionProvider' in onnxruntime.get_available_providers()"
+RUN echo done > /done.txt
 """
-(context / "Dockerfile.test").write_text(tests)
-tested = build(context, dockerfile="Dockerfile.test", target="test", tag="dockerlab-lesson05:test", client=client)
-print("the test stage was built:", tested.image_id.startswith("sha256:"))
-
-# %% [markdown]
-# Now the same with a test that fails.
+unused_guess = guess_box("The stage `never` fails when it is built. The build", options=["succeeds", "fails"], default="fails")
+unused_guess
 
 # %%
-from dockerlab.build import BuildFailed
-
-(context / "Dockerfile.test-bad").write_text(tests + 'RUN python -c "assert 1 + 1 == 3, \'this test fails on purpose\'"\n')
+report = bench.build("unused", broken)
+print("steps of the stage `never` that ran:", [step for step in report.ran if "RUN false" in step])
 try:
-    build(context, dockerfile="Dockerfile.test-bad", target="test", client=client)
-except BuildFailed as failure:
-    print("the build failed:", "this test fails on purpose" in str(failure))
+    bench.build("unused-classic", broken, backend="classic")
+    classic = "succeeds"
+except BuildFailed:
+    classic = "fails"
+beside(unused_guess, f"succeeds (the old, classic builder: {classic})")
 
 # %% [markdown]
+# **Stages that do not need each other are built at the same time; a stage that nothing asks for is not built at all.** Remember the second half for the next section.
+
+# %% [markdown]
+# ## 7. A stage that tests, and the gap in it
+#
+# Tests belong where the software will live: in the image, with its libraries. So a stage begins `FROM ship`, adds pytest, and runs the API's own tests. Its tools stay in it. `ship` is named once more at the end, so that a plain `docker build` gives you the image and not the test stage.
+#
+# `bring_tests` lays the tests into the context. The `.dockerignore` there leaves `tests` out, so it also writes a `Dockerfile.tested.dockerignore`, which holds for this one Dockerfile instead.
+
+# %%
+measure.stage_context(context)
+stages.bring_tests(context, ["Dockerfile.tested", "Dockerfile.gated"])
+head, _, last = (context / "Dockerfile.multistage").read_text().rpartition("FROM python:3.11-slim-bookworm\n")
+tested = f"""{head}FROM python:3.11-slim-bookworm AS ship
+{last}
+FROM ship AS test
+USER 0
+RUN pip --python /opt/venv/bin/python install --no-cache-dir pytest==8.4.2 httpx==0.28.1 onnx==1.23.2
+COPY tests tests
+RUN python -m pytest -q -p no:cacheprovider tests/test_contract.py
+
+FROM ship
+"""
+report = bench.build("tested", tested, target="test", buildargs=torch)
+print("the tests passed, so there is an image:", report.image_id.startswith("sha256:"))
+
+# %%
+difference(context / "Dockerfile.multistage", context / "Dockerfile.tested", around=1)
+
+# %% [markdown]
+# A `RUN` that fails ends the build, and pytest fails when a test does. The step is cached like any other: tests run again only when the code, the packages or the tests changed.
+#
+# Now somebody breaks the server: an empty upload is answered with 500 instead of 400. A test knows about that. **Guess first.** What does a plain `docker build` say, the one that your release uses?
+
+# %%
+gap_guess = guess_box("Plain `docker build` of the broken server", options=["fails in the tests", "succeeds"], default="fails in the tests")
+gap_guess
+
+# %%
+pictures_py = context / "app" / "pictures.py"
+pictures_py.write_text(pictures_py.read_text().replace('Refused(400, "The file is empty.")', 'Refused(500, "The file is empty.")'))
+arguments = f'{bench.labels} --build-arg TORCH_INDEX={torch["TORCH_INDEX"]}'
+out = !docker build -q -f "{context}/Dockerfile.tested" -t dockerlab-lesson05:release {arguments} "{context}"; echo $?
+beside(gap_guess, "succeeds" if out[-1] == "0" else "fails in the tests")
+
+# %% [markdown]
+# The release holds the broken server. The last stage does not need the stage `test`, so nobody built it. You can ask for it:
+
+# %%
+out = !docker build --progress=plain --target test -f "{context}/Dockerfile.tested" {arguments} "{context}" 2>&1; echo $?
+print("exit code", out[-1])
+print(next(line[line.index("FAILED"):] for line in out if "FAILED tests" in line).split(" - ")[0])
+
+# %% [markdown]
+# That works where a pipeline never forgets its first command. Better to make forgetting impossible: let the last stage *need* the tests. `test` leaves an empty file when it passes, and the last stage fetches it.
+
+# %%
+gated = tested.replace("tests/test_contract.py\n", "tests/test_contract.py && touch /tests-passed\n") + "COPY --from=test /tests-passed /\n"
+try:
+    bench.build("gated", gated, buildargs=torch)
+    print("the broken server was released")
+except BuildFailed as failure:
+    print("no release, because of:", next(word for word in str(failure).split() if word.startswith("tests/test_contract.py::")))
+
+# %%
+measure.stage_context(context)  # mends the server
+stages.bring_tests(context, ["Dockerfile.gated"])
+bench.build("gated", gated, buildargs=torch)
+layers = {name: bench.inspect(name)["RootFS"]["Layers"] for name in ("dockerlab-api:multistage", "gated")}
+print("layers that the gate adds:", len(layers["gated"]) - len(layers["dockerlab-api:multistage"]))
+print("pytest in the image:", any("/pytest/" in path for path in image.inspect(bench.tag("gated"), client).paths()))
+
+# %% [markdown]
+# **A test stage protects a release only if the release asks for it: by `--target test` first, or by a `COPY --from=test`.**
+
+# %% [markdown]
+# ## 8. The promise, beaten
+#
+# One form is left: the same stages, but the last begins from a base without shell, pip and package manager, and the packages are pruned of what a server never loads. Lesson 06 takes it apart; here is what it weighs.
+
+# %%
+measure.build_rung("minimal", context, client)
+sizes["minimal"] = image.inspect("dockerlab-api:minimal", client).disk_bytes
+with container.running("dockerlab-api:minimal", client=client, **measure.LOCKED_DOWN) as service:
+    answers = {picture.name: detect.detect(service.url, picture) for picture in pictures}
+print("the same boxes as PyTorch:", all(detect.agreement(by_torch[name], answers[name]) == 1 for name in answers))
+print("more than the promised 70 %:", 1 - sizes["minimal"] / sizes["single"] > 0.7)
+
+# %% tags=["nbval-ignore-output"]
+names = ["the recipe\n(/root/.local)", "virtual environment\n(any user)", "multi-stage\n(with the model)", "pruned, minimal base\n(with the model)"]
+share_saved(sizes, (50, 70), names)
+
+# %% [markdown]
+# The single stage holds no model and could not make one. The two lower forms exported it on the way, and ship it.
+#
 # ## Key points
 #
-# - Only the last stage ships. Compilers, PyTorch and export tools belong in earlier ones.
-# - Copy a virtual environment at a fixed path, not `/root/.local`.
-# - `--target` builds up to a named stage: look into it, or run it as a test.
-# - Independent stages are built in parallel; unused ones are not built.
-# - Compare the answers of a smaller image before you call it better.
+# - Only the last stage ships, and of the others only what `COPY --from` fetches.
+# - Copy a virtual environment from a fixed path, never `/root/.local`.
+# - `--target` stops at a stage, `--output` writes files instead of an image.
+# - Independent stages are built at once; stages that nothing needs are not built. Tests in a stage run only if something asks for them.
+# - Compare answers before sizes.
 
 # %%
 Quiz.load("05").show()
 
 # %% [markdown]
+# ## The lab
+#
+# `labs/05_shrink_the_image` hands you an image that ships PyTorch, compilers and tests. Bring it below a budget, with the same detections: open `lab.ipynb` there, or edit its `Dockerfile` and run `dockerlab check 05`.
+#
 # ## Clean up
 #
-# This removes the images of this lesson. `dockerlab-api:multistage` stays for the next ones, and the build cache keeps rebuilding quick.
+# This removes the containers and images of this lesson. `dockerlab-api:multistage` and `dockerlab-api:minimal` stay for the next ones, and so does the build cache, which keeps rebuilding quick.
 
 # %%
-for name in ("single", "user", "user-nonroot", "venv", "export", "parallel", "test"):
-    client.images.remove(f"dockerlab-lesson05:{name}", force=True)
-left = [tag for item in client.images.list(filters={"label": "dockerlab.course=1"}) for tag in item.tags if tag.startswith("dockerlab-lesson05")]
-print("images of this lesson left:", len(left))
+bench.clear()
+print("left of this lesson:", len(sum(bench.left(), [])))
