@@ -18,7 +18,7 @@ LAB_OPTIONS = $(if $(filter 0,$(shell id -u)),--allow-root) --log-level=WARN "--
 	--LabApp.default_url=/lab/tree/$(firstword $(wildcard notebooks/00_*.ipynb) notebooks) \
 	"--LabApp.app_settings_dir=$(CURDIR)/assets/jupyterlab"
 NOTEBOOKS = $(wildcard notebooks/*.ipynb solutions/*/lab.ipynb)
-NBVAL = $(if $(NOTEBOOKS),--nbval --nbval-current-env --nbval-cell-timeout 1800 $(addprefix --nbval-sanitize-with ,$(wildcard nbval_sanitize.cfg)))
+NBVAL = $(if $(NOTEBOOKS),--nbval --nbval-current-env --nbval-cell-timeout 1800 $(addprefix --nbval-sanitize-with ,$(wildcard $(CURDIR)/nbval_sanitize.cfg)))
 
 .PHONY: help
 help:  ## list the targets

@@ -48,6 +48,7 @@ def elsewhere(daemon: Daemon, context: Path, *options: str) -> BuildReport:
     log = docker_cli(daemon, "buildx", "build", "--progress=plain", "-t", "dockerlab-external:built", *options, str(context))
     report = plainlog.read(log)
     assert len(report.instructions) == 3, log
+    print(*log, sep="\n")  # pytest shows it when the test fails
     return report
 
 

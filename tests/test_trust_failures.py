@@ -258,12 +258,13 @@ def test_a_context_with_a_loop_a_socket_a_pipe_and_a_dangling_link(client, write
     (context / "nowhere").symlink_to("/does/not/exist")
     os.mkfifo(context / "pipe")
     with socket.socket(socket.AF_UNIX) as listener:
+        before = Path.cwd()
         os.chdir(context)  # a socket's path may have 108 characters at most
         listener.bind("socket")
         try:
             done = dockerlab("build", context, "-t", tag, timeout=30)
         finally:
-            os.chdir(Path(__file__).parent)
+            os.chdir(before)
     assert done.returncode == 0, done.stderr
     client.images.remove(tag, force=True)
 
