@@ -334,7 +334,7 @@ def write(frame: pd.DataFrame) -> None:
     from dockerlab.charts.ladder import size_ladder
 
     BUILD.mkdir(parents=True, exist_ok=True)
-    frame.to_csv(BUILD / "ladder.csv", index=False)
+    frame.drop(columns="title").to_csv(BUILD / "ladder.csv", index=False)
     size_ladder(frame).savefig(BUILD / "ladder.png", dpi=120)
 
 
