@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
 import ssl
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 import docker
 import requests
-from docker.errors import DockerException
+from docker.errors import DockerException, ImageNotFound
 
 from dockerlab import bases, engine, engine_errors, engine_install
 from dockerlab.checks.report import state_file
@@ -62,7 +64,7 @@ def checks(site: Site | CourseError, client: docker.DockerClient | None, problem
 
 
 def _engine_checks(client: docker.DockerClient | None, problem: CourseError | None) -> list[Check]:
-    names = ("API version", "image store", "cgroup version", "docker command", "buildx", "compose", "disk free", "memory")
+    names = ("API version", "image store", "builder", "cgroup version", "docker command", "buildx", "compose", "disk free", "memory")
     facts = None
     if client is not None:
         try:
@@ -77,6 +79,7 @@ def _engine_checks(client: docker.DockerClient | None, problem: CourseError | No
         Check("engine", "ok", f"{facts.name} {facts.version} on {facts.operating_system}"),
         api_version(facts.api_version),
         image_store(facts.image_store),
+        builder(reaches_buildkit(client), engine.builder_in_use()),
         cgroup(facts.cgroup_version),
         docker_command(facts.engine_id, *engine.command_reaches()),
         plugin("buildx", facts.buildx, "some cells of the lessons need it"),
@@ -106,6 +109,43 @@ def image_store(store: str) -> Check:
     return Check(
         "image store", "warning", store or "unknown", "Use overlay2 or the containerd store: other drivers are slow or untried."
     )
+
+
+def reaches_buildkit(client: docker.DockerClient) -> str:
+    """What keeps the engine from building with BuildKit, "" where it does. Builds an image without any file there, and removes it."""
+    from dockerlab.build import BuildReport, build  # pandas, which the command line does not need for the rest
+
+    def tried() -> BuildReport:
+        with tempfile.TemporaryDirectory(prefix="dockerlab-doctor-") as folder:
+            (Path(folder) / "Dockerfile").write_text("FROM scratch\n", encoding="utf-8")
+            return build(folder, labels=engine.labels(kind="doctor"), client=client)
+
+    try:
+        report = tried()
+        with contextlib.suppress(ImageNotFound):  # another doctor may have made the same one
+            client.images.remove(report.image_id)
+    except CourseError as error:
+        return error.what
+    except (DockerException, requests.RequestException) as error:
+        return f"{error}"
+    return "" if report.steps else "it answers, but not as BuildKit"
+
+
+def builder(problem: str, chosen: engine.Builder | None) -> Check:
+    """Builds go to the engine's own BuildKit: from Python always, from the `docker` command unless another builder is chosen.
+
+    `problem` is what keeps the engine's BuildKit from building; `chosen` is the builder of the `docker` command, None without buildx.
+    """
+    if problem:
+        return Check("builder", "failed", problem[:160].rstrip("."), "Upgrade the engine to Docker 26 or later; its log says more.")
+    if chosen is None:
+        return Check("builder", "ok", "the engine's own BuildKit (from Python; the `docker` command has no buildx)")
+    if chosen.problem or chosen.driver != "docker":
+        found = f"{chosen.name or 'the chosen one'}: {chosen.problem.rstrip('.')}" if chosen.problem else f"{chosen.name} ({chosen.driver} driver)"
+        name = os.environ.get("BUILDX_BUILDER")
+        fix = "Unset BUILDX_BUILDER" if name else "Run `docker buildx use $(docker context show)`"
+        return Check("builder", "warning", found[:160], f"{fix}: another builder has a cache of its own, and its images do not come to the engine.")
+    return Check("builder", "ok", f"the engine's own BuildKit ({chosen.name})")
 
 
 def cgroup(version: str) -> Check:

@@ -253,6 +253,36 @@ def plugin_version(plugin: str) -> str | None:
     return found[1] if done.returncode == 0 and found else None
 
 
+@dataclass(frozen=True)
+class Builder:
+    """The builder that `docker buildx build` uses: its driver (`docker` is the engine's own BuildKit), and what keeps it from answering."""
+
+    name: str
+    driver: str
+    problem: str = ""
+
+
+def builder_in_use() -> Builder | None:
+    """Ask the `docker` command which builder is chosen; None where there is no buildx."""
+    if not plugin_version("buildx"):
+        return None
+    try:
+        done = subprocess.run(["docker", "buildx", "inspect"], capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL, check=False)
+    except (OSError, subprocess.SubprocessError) as error:
+        return Builder("", "", str(error))
+    return parse_builder(done.stdout, done.stderr)
+
+
+def parse_builder(output: str, errors: str = "") -> Builder:
+    """What `docker buildx inspect` printed; the first line of a name counts, since each node has a name of its own. Pure."""
+    said: dict[str, str] = {}
+    for line in output.splitlines():
+        name, _, value = line.partition(":")
+        said.setdefault(name.strip(), value.strip())
+    problem = said.get("Error", "") or ("" if said.get("Driver") else " ".join(errors.split()).removeprefix("ERROR: ") or "it says nothing")
+    return Builder(said.get("Name", ""), said.get("Driver", ""), problem)
+
+
 def command_reaches() -> tuple[str, str]:
     """The id of the engine that the `docker` command reaches and, where that is none, what it says instead."""
     try:

@@ -8,7 +8,8 @@ import subprocess
 import pytest
 import requests
 
-from dockerlab import doctor
+from dockerlab import doctor, engine
+from dockerlab.build import BuildFailed
 from dockerlab.errors import CourseError
 from dockerlab.site import Site
 
@@ -91,7 +92,7 @@ def test_model(tmp_path) -> None:
 def test_without_an_engine_the_table_still_stands(offline) -> None:
     results = doctor.checks(SITE, None, CourseError("No engine.", fix="Run `make engine`."))
     names = [check.name for check in results]
-    assert len(names) == len(set(names)) == 15
+    assert len(names) == len(set(names)) == 16
     assert results[0] == doctor.Check("engine", "failed", "No engine.", "Run `make engine`.")
     text = doctor.table(results)
     assert all(name in text for name in names) and "do: Run `make engine`." in text
@@ -109,8 +110,46 @@ def test_main_fails_with_one_where_no_engine_answers(monkeypatch, capsys, offlin
 @pytest.mark.engine
 def test_with_an_engine_the_same_checks(client) -> None:
     results = {check.name: check for check in doctor.checks(SITE, client)}
-    assert len(results) == 15
-    assert results["engine"].status == results["API version"].status == "ok"
+    assert len(results) == 16
+    assert results["engine"].status == results["API version"].status == results["builder"].status == "ok"
+
+
+@pytest.mark.engine
+def test_the_engines_buildkit_is_tried_and_leaves_no_image(client, monkeypatch) -> None:
+    monkeypatch.setenv("DOCKERLAB_OWNER", "doctor-test")
+    assert doctor.reaches_buildkit(client) == ""
+    assert client.images.list(all=True, filters={"label": f"{engine.OWNER_LABEL}=doctor-test"}) == []
+
+
+@pytest.mark.parametrize(("error", "says"), [(BuildFailed("The engine refused the build: no."), "The engine refused the build: no."),
+                                             (requests.ConnectionError("gone"), "gone")])
+def test_an_engine_that_does_not_build(monkeypatch, error, says) -> None:
+    def refuse(*_, **__):
+        raise error
+
+    monkeypatch.setattr("dockerlab.build.build", refuse)
+    assert doctor.reaches_buildkit(None) == says
+    check = doctor.builder(says, engine.Builder("default", "docker"))
+    assert check.status == "failed" and check.found == says.rstrip(".") and "Upgrade" in check.fix
+
+
+@pytest.mark.parametrize(("output", "errors", "status", "words"), [
+    ("Name:   default\nDriver: docker\n\nNodes:\nName:             other\nStatus: running\n", "", "ok", "(default)"),
+    ("Name:   boat\nDriver: docker-container\n\nNodes:\nName: boat0\nStatus: inactive\n", "", "warning", "boat (docker-container driver)"),
+    ("Name: default\nDriver:\nError: Cannot connect: to it.\n", "", "warning", "default: Cannot connect: to it"),
+    ("", 'ERROR: no builder "boat" found\n', "warning", 'no builder "boat" found'),
+])
+def test_the_builder_of_the_command(monkeypatch, output, errors, status, words) -> None:
+    monkeypatch.delenv("BUILDX_BUILDER", raising=False)
+    check = doctor.builder("", engine.parse_builder(output, errors))
+    assert (check.status, bool(check.fix)) == (status, status != "ok") and words in check.found
+    assert status == "ok" or "docker buildx use" in check.fix
+    monkeypatch.setenv("BUILDX_BUILDER", "boat")
+    assert status == "ok" or "Unset BUILDX_BUILDER" in doctor.builder("", engine.parse_builder(output, errors)).fix
+
+
+def test_without_buildx_python_still_builds() -> None:
+    assert doctor.builder("", None).status == "ok"
 
 
 def test_a_table_for_others_keeps_addresses_and_paths_out() -> None:

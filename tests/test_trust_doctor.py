@@ -90,6 +90,19 @@ def test_missing_plugins(tmp_path) -> None:
         subprocess.run(["apt-cache", "show", package[1]], check=True, capture_output=True)
 
 
+def test_another_builder_is_named_and_the_mend_works(tmp_path) -> None:
+    env = QUICK | {"BUILDX_CONFIG": str(tmp_path)}
+    subprocess.run(["docker", "buildx", "create", "--name", "elsewhere", "--use"], env=os.environ | env, check=True, capture_output=True)
+    check = examine(env)[1]["builder"]
+    assert (check.status, check.found) == ("warning", "elsewhere (docker-container driver)")
+    mend = re.match(r"Run `(.*?)`", check.fix)
+    assert mend, check.fix
+    subprocess.run(mend[1], shell=True, env=os.environ | env, check=True, capture_output=True)
+    assert examine(env)[1]["builder"].status == "ok"
+    missing = examine(env | {"BUILDX_BUILDER": "nobody"})[1]["builder"]
+    assert missing.status == "warning" and 'no builder "nobody" found' in missing.found and missing.fix.startswith("Unset BUILDX_BUILDER")
+
+
 def test_no_docker_command(tmp_path) -> None:
     (tmp_path / "apt-cache").symlink_to(shutil.which("apt-cache") or "/usr/bin/apt-cache")
     code, found = examine(QUICK | {"PATH": str(tmp_path)})
