@@ -20,6 +20,10 @@ LAB_OPTIONS = $(if $(filter 0,$(shell id -u)),--allow-root) --log-level=WARN "--
 NOTEBOOKS = $(wildcard notebooks/*.ipynb solutions/*/lab.ipynb)
 NBVAL = $(if $(NOTEBOOKS),--nbval --nbval-current-env --nbval-cell-timeout 1800 $(addprefix --nbval-sanitize-with ,$(wildcard $(CURDIR)/nbval_sanitize.cfg)))
 
+# Two processes keep two cores busy, since much of a test is waiting for the engine; more of them make its timings unsteady.
+WORKERS ?= 2
+SIDE_BY_SIDE = $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS) --dist loadgroup)
+
 .PHONY: help
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,8 +33,8 @@ lab: bases  ## set everything up and open JupyterLab on the first lesson
 	$(BIN)/jupyter lab $(LAB_OPTIONS)
 
 .PHONY: test
-test: bases browser lint fresh  ## set everything up and run every test: package, tools, lessons, solutions, labs
-	$(BIN)/python -m pytest --require-docker --durations=15 --durations-min=1 $(NBVAL) $(wildcard tests assets/detection-api/tests) $(NOTEBOOKS)
+test: bases browser lint fresh  ## set everything up and run every test: package, tools, lessons, solutions, labs (WORKERS=1: one after the other)
+	$(BIN)/python -m pytest --require-docker $(SIDE_BY_SIDE) --durations=25 --durations-min=1 $(NBVAL) $(wildcard tests assets/detection-api/tests) $(NOTEBOOKS)
 
 .PHONY: twice
 twice: bases  ## kill every lesson's kernel while a container runs, and run the lesson again from the top

@@ -21,7 +21,7 @@ from dockerlab.build import BuildReport, Step
 from dockerlab.cache import BuildDiary, Inputs, Recorded, Verdict
 
 RECORD = Path(__file__).parent / "data" / "cache_builds.json"
-TAG = "dockerlab-test-cache:edits"
+TAG = f"dockerlab-test-cache:edits-{os.getpid()}"
 DOCKERFILE = """\
 # first
 ARG SUITE=slim-bookworm

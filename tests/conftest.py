@@ -9,8 +9,10 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import cache_budget
 import docker
 import foreign
+import lanes
 import pytest
 
 from dockerlab import engine
@@ -22,8 +24,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if not config.pluginmanager.has_plugin("foreign"):
-        config.pluginmanager.register(foreign, "foreign")
+    for plugin in (foreign, lanes, cache_budget):
+        if not config.pluginmanager.has_plugin(plugin.__name__):
+            config.pluginmanager.register(plugin, plugin.__name__)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -2,7 +2,8 @@
 
 Before the first test it notes every container, image, volume and network without the course's label, and adds some of its own,
 one of each kind, as a learner may have them. The last test of the run looks whether all of them are still there.
-tests/conftest.py registers it; a run of notebooks alone takes it with `-p foreign` and tests/ on the path.
+tests/conftest.py registers it; a run of notebooks alone takes it with `-p foreign` and tests/ on the path. In a run by several processes
+(`-n`) the one that hands out the tests does this, before the first and after the last of them all.
 
 Names that begin with `foreign-` belong to a run of these tests, this one or another on the same engine, and may come and go.
 """
@@ -15,6 +16,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import docker
 import pytest
@@ -26,7 +28,8 @@ from dockerlab.errors import CourseError
 
 MARK = "foreign.canary"
 PREFIX = "foreign-"
-PREDEFINED = ("bridge", "host", "none")
+TEST = "foreign things are untouched"
+PREDEFINED = ("bridge", "host", "none", "ingress", "docker_gwbridge")  # the last two are the engine's own while it is in a swarm
 Thing = tuple[str, str, str]  # kind, id, name
 
 
@@ -55,7 +58,7 @@ class Untouched(pytest.Item):
 
     def runtest(self) -> None:
         gone = self.config.stash[GUARD].missing()
-        assert not gone, f"These were there before the tests, carry no label of the course, and are gone: {', '.join(gone)}"
+        assert not gone, complaint(gone)
 
     def reportinfo(self) -> tuple[str, int, str]:
         return __file__, 0, self.name
@@ -66,30 +69,71 @@ class Untouched(pytest.Item):
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.option.collectonly or not any(_uses_the_engine(item) for item in items):
+    if config.option.collectonly or _is_worker(config) or not any(_uses_the_engine(item) for item in items):
         return
+    if _look(config):
+        items.append(Untouched.from_parent(session, name=TEST))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if _hands_out(session.config):
+        _look(session.config)
+
+
+def _look(config: pytest.Config) -> bool:
+    """Note what is there and add the canaries; False where no engine answers. Asks the engine."""
     try:
         client = engine.connect()
     except CourseError:
-        return  # the fixture `client` says it, or fails the run
+        return False  # the fixture `client` says it, or fails the run
     sweep(client)
     before = {(kind, key, name) for kind, key, name, ours in everything(client) if not ours}
     config.stash[GUARD] = Guard(client, before, set(make_canaries(client)))
-    items.append(Untouched.from_parent(session, name="foreign things are untouched"))
+    return True
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
+
+
+def _hands_out(config: pytest.Config) -> bool:
+    """Whether this process only distributes the tests to others."""
+    return not _is_worker(config) and bool(getattr(config.option, "numprocesses", None)) and not config.option.collectonly
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Also after Ctrl-C or `-x`, when the last test never ran and the kernel of a notebook was killed with its containers running."""
+    if _is_worker(session.config):
+        with suppress(CourseError):
+            engine_process.sweep(engine.connect())
+        return
     guard = session.config.stash.get(GUARD, None)
     if guard is None:
         return
     engine_process.sweep(guard.client)
+    if _hands_out(session.config) and session.exitstatus != pytest.ExitCode.INTERRUPTED:
+        _report(session, guard)
     with suppress(DockerException, requests.RequestException):
         if not guard.looked and (gone := guard.missing()):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
             print(f"\nGone, although the course did not make it: {', '.join(gone)}")
     remove(guard.client, [(kind, key) for kind, key, _ in guard.canaries])
+
+
+def _report(session: pytest.Session, guard: Guard) -> None:
+    """The last test of a run by several processes, as if one of them had run it."""
+    gone = guard.missing()
+    report = pytest.TestReport(f"{Path(__file__).name}::{TEST}", (__file__, 0, TEST), keywords={}, when="call",
+                               outcome="failed" if gone else "passed", longrepr=complaint(gone) if gone else None)
+    session.config.hook.pytest_runtest_logreport(report=report)
+    if gone:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def complaint(gone: list[str]) -> str:
+    return f"These were there before the tests, carry no label of the course, and are gone: {', '.join(gone)}"
 
 
 def _uses_the_engine(item: pytest.Item) -> bool:

@@ -34,7 +34,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 def run(daemon: Daemon, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run pytest with the guard on a file of tests, or on a notebook of one cell."""
 
-    def pytest_on(text: str, notebook: bool = False) -> subprocess.CompletedProcess[str]:
+    def pytest_on(text: str, notebook: bool = False, *options: str) -> subprocess.CompletedProcess[str]:
         file = tmp_path / ("lesson.ipynb" if notebook else "test_it.py")
         if notebook:
             cell = nbformat.v4.new_code_cell(text, metadata={"tags": ["nbval-ignore-output"]})
@@ -42,7 +42,8 @@ def run(daemon: Daemon, tmp_path: Path) -> Callable[..., subprocess.CompletedPro
         else:
             file.write_text(text)
         return subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "nbval.plugin", "-p", "foreign", "-p", "no:cacheprovider", "--nbval", "--nbval-current-env", file],
+            [sys.executable, "-m", "pytest", "-q", "-p", "nbval.plugin", "-p", "foreign", "-p", "no:cacheprovider", "--nbval", "--nbval-current-env",
+             *options, file],
             env={**os.environ, "DOCKER_HOST": daemon.url, "PYTHONPATH": str(HERE), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
             cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
@@ -63,6 +64,20 @@ def test_a_prune_fails_the_run(run, daemon, notebook) -> None:
     assert "1 failed, 1 passed" in done.stdout and "foreign things are untouched" in done.stdout
     assert all(f"{kind} foreign-" in done.stdout for kind in ("container", "tag", "volume", "network")), done.stdout
     assert "-on-a-base:1" in done.stdout
+    assert everything(daemon) == ([], [], [], {"bridge", "host", "none"})
+
+
+@pytest.mark.parametrize("notebook", [False, True], ids=["test", "notebook"])
+def test_a_prune_fails_a_run_by_several_processes(run, daemon, notebook) -> None:
+    body = PRUNE if notebook else "import pytest\n@pytest.mark.engine\ndef test_prune():\n" + PRUNE.replace("\n", "\n    ")
+    several = ("-p", "xdist", "-p", "lanes", "-n", "2", "--dist", "loadgroup")
+    done = run(body, notebook, *several)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "1 failed, 1 passed" in done.stdout and "foreign things are untouched" in done.stdout
+    assert all(f"{kind} foreign-" in done.stdout for kind in ("container", "tag", "volume", "network")), done.stdout
+    assert everything(daemon) == ([], [], [], {"bridge", "host", "none"})
+    done = run("import pytest\n@pytest.mark.engine\ndef test_nothing(): pass\n", False, *several)
+    assert done.returncode == 0 and "2 passed" in done.stdout, done.stdout + done.stderr
     assert everything(daemon) == ([], [], [], {"bridge", "host", "none"})
 
 
