@@ -23,6 +23,7 @@ from dockerlab.detect import Answer
 from dockerlab.image import ImageReport, Layer
 from dockerlab.limits import UnderLimits, frame
 from dockerlab.stack import Service, graph, running_stack
+from dockerlab.usage import Load, load
 from dockerlab.widgets import (
     BuildTimeline,
     CachePredictor,
@@ -35,7 +36,7 @@ from dockerlab.widgets import (
     compare_builds,
 )
 from dockerlab.widgets import ladder as ladder_module
-from dockerlab.widgets.console import Load, load, sparkline, state_of
+from dockerlab.widgets.console import sparkline, state_of
 from dockerlab.widgets.layers import ALL, lines, tree, tree_html, wasted_html
 from dockerlab.widgets.playground import time_split
 from dockerlab.widgets.stack import states

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import ipywidgets as widgets
 from docker.errors import APIError, NotFound
 
+from dockerlab.usage import Load, load
 from dockerlab.widgets import live
 
 LOOK_SECONDS = 0.7
@@ -19,33 +19,6 @@ STOP_SECONDS = 10
 # Letters carry the meaning, colours only repeat it.
 STATES = {"starting": ("s", "#d98e32"), "healthy": ("h", live.GOOD), "unhealthy": ("u", live.BAD), "running": ("r", live.RUN),
           "paused": ("p", "#8a97a1"), "restarting": ("o", "#d98e32"), "exited": ("x", "#22303a"), "gone": ("–", "#22303a")}
-
-
-@dataclass(frozen=True)
-class Load:
-    """What a container uses: percent of one CPU, bytes of memory without the page cache, and its limit in bytes."""
-
-    cpu_percent: float
-    memory_bytes: int
-    limit_bytes: int
-
-
-def load(stats: Mapping[str, Any]) -> Load | None:
-    """Read one answer of GET /containers/{id}/stats, None where the container does not run. Pure.
-
-    The formulas are those of the Docker Engine API reference: CPU time used over CPU time passed, times the number of CPUs;
-    memory usage less `inactive_file` (cgroup v2) or `total_inactive_file` (v1).
-    """
-    cpu, before = stats.get("cpu_stats") or {}, stats.get("precpu_stats") or {}
-    memory = stats.get("memory_stats") or {}
-    if "usage" not in memory:
-        return None
-    used = cpu["cpu_usage"]["total_usage"] - (before.get("cpu_usage") or {}).get("total_usage", 0)
-    passed = cpu.get("system_cpu_usage", 0) - before.get("system_cpu_usage", 0)
-    details = memory.get("stats") or {}
-    cache = details.get("inactive_file", details.get("total_inactive_file", 0))
-    percent = 100 * used / passed * cpu.get("online_cpus", 1) if passed > 0 and used >= 0 else 0.0
-    return Load(percent, max(0, memory["usage"] - cache), memory.get("limit", 0))
 
 
 def state_of(attributes: Mapping[str, Any]) -> str:
