@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 from dockerlab.site import ROOT
 
 # PyPI's name -> conda-forge's
-CONDA_NAMES = {"docker": "docker-py", "playwright": "playwright-python", "isal": "python-isal"}
+CONDA_NAMES = {"docker": "docker-py", "playwright": "playwright-python", "isal": "python-isal", "prometheus-client": "prometheus_client"}
 # What conda needs beside the project's own list.
 CONDA_ONLY = {"python", "pytorch-cpu", "pip"}
 
