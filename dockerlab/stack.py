@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,24 @@ class Stack:
         """Stop and remove containers and networks; with `volumes` the named volumes too."""
         self.compose("down", "--remove-orphans", "--timeout", str(STOP_SECONDS), *(["--volumes"] if volumes else []))
 
+    def reaches(self, service: str, host: str, port: int, timeout: float = 2) -> bool:
+        """Whether a container of `service` can open a connection to host:port within `timeout` seconds. Its image needs bash."""
+        knock = ["timeout", f"{timeout:g}", "bash", "-c", f"exec 3<>/dev/tcp/{host}/{port}"]
+        return self.compose("exec", "-T", service, *knock, check=False).returncode == 0
+
+    def has_way_out(self, service: str) -> bool:
+        """Whether a container of `service` has a route that leads out of its networks."""
+        routes = [line.split() for line in self.execute(service, "cat", "/proc/net/route").splitlines()[1:]]
+        return any(len(route) > 2 and route[1] == "00000000" for route in routes)
+
+    def reachability(self, addresses: Mapping[str, int]) -> pd.DataFrame:
+        """Who can reach whom, tried from inside every service of `addresses` (service: port): a row each, and a last column `outside`."""
+        with ThreadPoolExecutor(4) as pool:
+            rows = {name: [pool.submit(self.reaches, name, other, port) for other, port in addresses.items()] for name in addresses}
+            outside = {name: pool.submit(self.has_way_out, name) for name in addresses}
+        table = {name: [each.result() for each in row] + [outside[name].result()] for name, row in rows.items()}
+        return pd.DataFrame.from_dict(table, orient="index", columns=[*addresses, "outside"])
+
     def _failure(self, stderr: str) -> StackFailed:
         bad = [each for each in self.services() if each.state in ("exited", "dead", "restarting") and each.exit_code or each.health == "unhealthy"]
         if not bad:
@@ -169,13 +188,16 @@ class Graph:
     volumes: dict[str, tuple[str, ...]]
     ports: dict[str, tuple[str, ...]]
     depends: dict[str, tuple[str, ...]]
+    internal: frozenset[str] = frozenset()
+    on_demand: frozenset[str] = frozenset()
 
 
 def graph(config: Mapping[str, Any]) -> Graph:
     """Read a graph off the output of `docker compose config --format json`. Pure.
 
-    `services` maps a name to its image or "built here"; `networks` a network to its services; `volumes` a service to `source → target`;
-    `ports` a service to `host → container`; `depends` a service to those that it waits for.
+    `services` maps a name to its image or "built here"; `networks` a network to its services; `volumes` a service to `source → target`
+    (`./NAME` for a folder of this machine); `ports` a service to `host → container`; `depends` a service to those that it waits for;
+    `internal` names the networks without a way out, `on_demand` the services of a profile.
     """
     services = config.get("services", {})
     networks: dict[str, list[str]] = {}
@@ -185,12 +207,23 @@ def graph(config: Mapping[str, Any]) -> Graph:
     return Graph(
         services={name: service.get("image") or "built here" for name, service in services.items()},
         networks={name: tuple(sorted(members)) for name, members in sorted(networks.items())},
-        volumes={name: tuple(f"{each.get('source', 'anonymous')} → {each['target']}" for each in service["volumes"])
+        volumes={name: tuple(f"{_source(each)} → {each['target']}" for each in service["volumes"])
                  for name, service in services.items() if service.get("volumes")},
-        ports={name: tuple(f"{each.get('published') or 'any'} → {each['target']}" for each in service["ports"])
-               for name, service in services.items() if service.get("ports")},
+        ports={name: tuple(_port(each) for each in service["ports"]) for name, service in services.items() if service.get("ports")},
         depends={name: tuple(sorted(service["depends_on"])) for name, service in services.items() if service.get("depends_on")},
+        internal=frozenset(name for name, network in (config.get("networks") or {}).items() if (network or {}).get("internal")),
+        on_demand=frozenset(name for name, service in services.items() if service.get("profiles")),
     )
+
+
+def _source(mount: Mapping[str, Any]) -> str:
+    """A volume's name, or the last part of a folder's path."""
+    return f"./{Path(mount['source']).name}" if mount.get("type") == "bind" else mount.get("source", "anonymous")
+
+
+def _port(port: Mapping[str, Any]) -> str:
+    address = f"{port['host_ip']}:" if port.get("host_ip") else ""
+    return f"{address}{port.get('published') or 'any'} → {port['target']}"
 
 
 def _reason(stderr: str) -> str:

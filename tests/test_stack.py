@@ -8,7 +8,8 @@ import docker
 import pytest
 import requests
 
-from dockerlab import engine
+from dockerlab import bases, engine
+from dockerlab.charts.stack import stack_svg
 from dockerlab.stack import StackFailed, graph, labelled, running_stack
 
 HEALTHY = """
@@ -79,7 +80,8 @@ CONFIG = {
     "services": {
         "api": {"build": {"context": "."}, "networks": {"front": None, "back": None}, "ports": [{"published": "8000", "target": 8000}],
                 "depends_on": {"redis": {"condition": "service_healthy"}, "db": {"condition": "service_started"}}},
-        "db": {"image": "postgres:15-bookworm", "networks": {"back": None}, "volumes": [{"source": "rows", "target": "/var/lib/postgresql/data"}]},
+        "db": {"image": "postgres:15-bookworm", "networks": {"back": None},
+               "volumes": [{"type": "volume", "source": "rows", "target": "/var/lib/postgresql/data"}]},
         "redis": {"image": "redis:7-bookworm", "networks": {"back": None}},
     },
     "networks": {"front": {}, "back": {}, "other": {"external": True}},
@@ -94,6 +96,31 @@ def test_the_graph_says_who_asks_for_what() -> None:
     assert drawn.volumes == {"db": ("rows → /var/lib/postgresql/data",)}
     assert drawn.ports == {"api": ("8000 → 8000",)}
     assert drawn.depends == {"api": ("db", "redis")}
+
+
+def test_the_graph_shows_folders_addresses_and_what_stands_apart() -> None:
+    config = {"services": {"web": {"image": "w", "networks": {"in": None}, "profiles": ["tools"],
+                                   "ports": [{"host_ip": "127.0.0.1", "target": 80}],
+                                   "volumes": [{"type": "bind", "source": "/home/ann/page", "target": "/page"}]}},
+              "networks": {"in": {"internal": True}}}
+    drawn = graph(config)
+    assert drawn.ports == {"web": ("127.0.0.1:any → 80",)} and drawn.volumes == {"web": ("./page → /page",)}
+    assert drawn.internal == {"in"} and drawn.on_demand == {"web"}
+    svg = stack_svg(drawn)
+    assert "no way out" in svg and "● web" in svg and "stroke-dasharray" in svg and "a profile" in svg
+
+
+@pytest.mark.engine
+def test_reachability_is_tried_from_inside(client: docker.DockerClient, tmp_path: Path) -> None:
+    bases.ensure(bases.SLIM, client)
+    service = "image: python:3.11-slim-bookworm, init: true, command: [python, -m, http.server, '8000']"
+    services = "".join(f"  {name}: {{{service}, networks: [{networks}]}}\n" for name, networks in (("a", "x, y"), ("b", "y"), ("c", "x")))
+    (tmp_path / "compose.yaml").write_text(f"services:\n{services}networks:\n  x: {{internal: true}}\n  y: {{}}\n")
+    with running_stack(tmp_path, timeout=60) as stack:
+        seen = stack.reachability({"a": 8000, "b": 8000, "c": 8000})
+    assert seen.loc["a"].tolist() == [True] * 4
+    assert seen.loc["b"].tolist() == [True, True, False, True]
+    assert seen.loc["c"].tolist() == [True, False, True, False]
 
 
 def test_labels_reach_everything_but_what_is_external() -> None:

@@ -1,4 +1,4 @@
-"""A compose project as a picture: services as boxes, what they wait for as arrows, networks as bands, volumes and ports at their services."""
+"""A compose project as a picture: services as boxes, what they wait for as arrows, networks as bands with their members, volumes and ports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from dockerlab.charts.style import PALETTE
 from dockerlab.stack import Graph
 
 BOX, GAP, HIGH = 190, 70, 66
-TOP, BAND = 46, 30
+TOP, BAND = 46, 40
+HATCHES = ("none", "7 4", "2 4")  # of the bands: networks differ also without colour
 STATES = {"healthy": ("✓", PALETTE["best"]), "running": ("▶", PALETTE["run"]), "starting": ("…", PALETTE["good"]), "unhealthy": ("✗", PALETTE["bad"]),
           "exited": ("■", PALETTE["bad"]), "paused": ("‖", PALETTE["cached"])}
 
@@ -39,27 +40,33 @@ def stack_svg(graph: Graph, states: Mapping[str, str] | None = None) -> str:
     floor = max((y for _, y in place.values()), default=0) + HIGH + 40
     parts = [_arrow(place[name], place[other]) for name, others in graph.depends.items() for other in others if other in place]
     parts += [_service(name, graph, place[name], (states or {}).get(name, "")) for name in place]
-    for number, (network, members) in enumerate(graph.networks.items()):
-        parts.append(_band(f"network {network}: {', '.join(members)}", [place[name] for name in members if name in place], floor + number * BAND, width))
-    height = floor + len(graph.networks) * BAND + 8
+    parts += [_band(number, network, graph, place, floor + number * BAND, width) for number, network in enumerate(graph.networks)]
+    height = floor + len(graph.networks) * BAND + 22
+    parts.append(_text(0, height - 6, _legend(graph), 11))
     said = f"{len(graph.services)} services: " + ", ".join(f"{name} {(states or {}).get(name, '')}".strip() for name in sorted(graph.services))
-    marker = ('<defs><marker id="dockerlab-arrow" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="9" markerHeight="9" orient="auto">'
-              '<path d="M0,0 L8,4 L0,8 z" fill="currentColor"/></marker></defs>')
     return (f'<svg viewBox="-2 0 {width + 4} {height}" width="{min(width + 4, 800)}" role="img" aria-label="{escape(said)}" '
-            f'style="max-width:100%;color:var(--jp-ui-font-color1,{PALETTE["ink"]});font-family:sans-serif">{marker}{"".join(parts)}</svg>')
+            f'style="max-width:100%;color:var(--jp-ui-font-color1,{PALETTE["ink"]});font-family:sans-serif">{"".join(parts)}</svg>')
+
+
+def _legend(graph: Graph) -> str:
+    said = ["→ waits for"] if graph.depends else []
+    said += ["dashed box: starts only on demand (a profile)"] if graph.on_demand else []
+    return "   ·   ".join([*said, *(["band: who shares a network"] if graph.networks else [])])
 
 
 def _service(name: str, graph: Graph, at: tuple[int, int], state: str) -> str:
     x, y = at
     mark, colour = STATES.get(state, ("", PALETTE["run"]))
     image = graph.services[name]
-    lines = [f'<rect x="{x}" y="{y}" width="{BOX}" height="{HIGH}" rx="6" fill="none" stroke="{colour}" stroke-width="{3 if state else 1.6}"/>',
+    dash = ' stroke-dasharray="6 4"' if name in graph.on_demand else ""
+    lines = [f'<rect x="{x}" y="{y}" width="{BOX}" height="{HIGH}" rx="6" fill="none" stroke="{colour}" '
+             f'stroke-width="{3 if state else 1.6}"{dash}/>',
              _text(x + 10, y + 22, name, 14, bold=True), _text(x + 10, y + 40, _short(image, 28), 11),
              _text(x + 10, y + 57, f"{mark} {state}", 11) if state else ""]
     for number, port in enumerate(graph.ports.get(name, ())[:1]):
         lines.append(_text(x + 10, y - 8 - 14 * number, f"⇅ port {port}", 11))
     for number, volume in enumerate(graph.volumes.get(name, ())[:2]):
-        lines.append(_text(x + 10, y + HIGH + 16 + 14 * number, f"⛁ {_short(volume, 32)}", 11))
+        lines.append(_text(x + 10, y + HIGH + 16 + 14 * number, f"⛁ {_short(volume, 31)}", 11))
     return "".join(lines)
 
 
@@ -67,15 +74,27 @@ def _arrow(start: tuple[int, int], end: tuple[int, int]) -> str:
     (x1, y1), (x2, y2) = start, end
     if x1 == x2:  # a circle: side by side in one column
         return ""
-    return (f'<path d="M{x1 + BOX},{y1 + HIGH / 2} C{x1 + BOX + GAP / 2},{y1 + HIGH / 2} {x2 - GAP / 2},{y2 + HIGH / 2} {x2 - 2},{y2 + HIGH / 2}" '
-            'fill="none" stroke="currentColor" stroke-width="1.4" marker-end="url(#dockerlab-arrow)"><title>waits for</title></path>')
+    y1, y2 = y1 + HIGH / 2, y2 + HIGH / 2
+    curve = f"M{x1 + BOX},{y1} C{x1 + BOX + GAP / 2},{y1} {x2 - GAP / 2},{y2} {x2 - 9},{y2}"
+    return (f'<path d="{curve}" fill="none" stroke="currentColor" stroke-width="1.4"><title>waits for</title></path>'
+            f'<path d="M{x2 - 11},{y2 - 5} L{x2 - 2},{y2} L{x2 - 11},{y2 + 5} z" fill="currentColor"/>')
 
 
-def _band(said: str, members: list[tuple[int, int]], y: int, width: int) -> str:
-    left, right = min((x for x, _ in members), default=0), max((x + BOX for x, _ in members), default=width)
-    ticks = "".join(f'<circle cx="{x + BOX / 2}" cy="{y + 6}" r="4" fill="currentColor"/>' for x in sorted({x for x, _ in members}))
-    return (f'<line x1="{left}" y1="{y + 6}" x2="{right}" y2="{y + 6}" stroke="{PALETTE["good"]}" stroke-width="5" stroke-linecap="round"/>'
-            f'{ticks}{_text(left, y + 24, said, 11)}')
+def _band(number: int, network: str, graph: Graph, place: Mapping[str, tuple[int, int]], y: int, width: int) -> str:
+    """A network from edge to edge; its members stand in it, each below its own column."""
+    inside = " · no way out" if network in graph.internal else ""
+    dash = HATCHES[number % len(HATCHES)]
+    parts = [f'<rect x="0" y="{y}" width="{width - 4}" height="28" rx="14" fill="{PALETTE["good"]}" fill-opacity="0.14" '
+             f'stroke="{PALETTE["good"]}" stroke-width="1.6" stroke-dasharray="{dash}"/>']
+    members: dict[int, list[str]] = {}
+    for name in graph.networks[network]:
+        if name in place:
+            members.setdefault(place[name][0], []).append(name)
+    for x, names in members.items():
+        parts.append(_text(x + 10, y + 19, "● " + "  ● ".join(sorted(names, key=lambda name: place[name][1])), 12, bold=True))
+    free = next((x for x in sorted({x for x, _ in place.values()}) if x not in members), None)
+    label = f"network {network}{inside}"
+    return "".join([*parts, _text(free + 10 if free is not None else 10, y + (19 if free is not None else -4), label, 11)])
 
 
 def _text(x: float, y: float, text: str, size: int, bold: bool = False) -> str:
