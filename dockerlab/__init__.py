@@ -5,6 +5,7 @@ The modules follow the flow of a lesson: `site` and `bases` say where images com
 """
 
 import os
+import sys
 import sysconfig
 
 __version__ = "0.1.0"
@@ -13,3 +14,8 @@ __version__ = "0.1.0"
 _scripts = sysconfig.get_path("scripts")
 if _scripts not in os.environ.get("PATH", "").split(os.pathsep):
     os.environ["PATH"] = os.pathsep.join([_scripts, os.environ.get("PATH", "")]).rstrip(os.pathsep)
+
+if "IPython" in sys.modules and (_shell := sys.modules["IPython"].get_ipython()) is not None:
+    from dockerlab import display
+
+    display.in_notebooks(_shell)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-_STYLE = "font-family:var(--jp-code-font-family,monospace);font-size:13px;line-height:1.4;white-space:pre-wrap;margin:0"
+# A notebook that was not run yet is shown without most styles: `pre` keeps the letters and the spaces as they are.
+_STYLE = "font-size:13px;line-height:1.4;white-space:pre-wrap;margin:0"
 # Transparent colours over the theme's own background, readable in light and dark; the sign in front needs no colour.
 _TINT = {"+": "background:rgba(47,125,91,0.22)", "-": "background:rgba(176,58,46,0.20)"}
 
@@ -26,7 +27,7 @@ class Listing:
             f'<div style="{_TINT.get(front, "")}"><span style="opacity:0.6">{escape(front)}</span> {escape(text) or "&nbsp;"}</div>'
             for front, text in self.rows
         )
-        return f'<div style="{_STYLE}">{"".join(lines)}</div>'
+        return f'<pre style="{_STYLE}">{"".join(lines)}</pre>'
 
 
 def listing(path: Path | str, first: int = 1, last: int | None = None) -> Listing:

@@ -48,3 +48,8 @@ def test_the_example_is_replaced_by_its_own_pair(example: str, regex: str) -> No
 @pytest.mark.parametrize("text", ["3 containers", "85 MB", "python:3.11-slim-bookworm", "3.11 steps", "0.75 agreement", "version 1.2.3"])
 def test_what_a_lesson_claims_is_still_compared(text: str) -> None:
     assert _sanitized(text) == text
+
+
+def test_a_table_may_look_otherwise_but_not_say_anything_else() -> None:
+    right, left, other = "<td>pip</td>", '<td style="text-align: left">pip</td>', "<td>uv</td>"
+    assert _sanitized(right) == _sanitized(left) != _sanitized(other)
