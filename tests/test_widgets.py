@@ -95,17 +95,35 @@ def test_a_container_that_goes_away_is_an_end_not_an_error(client: docker.Docker
 
 @pytest.mark.engine
 def test_fifty_runs_of_one_cell_leave_nothing_behind(sleeper: str) -> None:
-    ContainerConsole(sleeper).wait_for("running")
-    close_all()
+    first = ContainerConsole(sleeper)
+    first.wait_for("running")
+    first.close()
     threads, sockets, widgets = threading.active_count(), _sockets(), len(_live_widgets())
     for _ in range(50):
         console = ContainerConsole(sleeper)
     assert console.wait_for("running")
     assert len(_threads()) <= 2
-    close_all()
+    console.close()
     assert wait_until(lambda: threading.active_count() <= threads, 5)
     assert _sockets() <= sockets + 1
     assert len(_live_widgets()) <= widgets + 2
+
+
+@pytest.mark.engine
+def test_after_the_clean_up_it_is_still_there_to_be_read(client: docker.DockerClient, sleeper: str, tiny_image: str) -> None:
+    console, explorer = ContainerConsole(sleeper), LayerExplorer(tiny_image)
+    assert console.wait_for("running")
+    explorer.wait(60)
+    close_all()
+    close_all()
+    assert not _threads() and console.ended
+    assert "running" in console._head.value and "run this cell again" in console.note.value
+    assert all(each.disabled for each in console.buttons.values())
+    explorer.choose(ALL, search="busybox")  # needs no engine any more
+    assert "bin/busybox" in explorer._view.value and not explorer._search.disabled
+    widgets = len(_live_widgets())
+    ContainerConsole(sleeper).close()  # its cell runs again: the resting one makes room
+    assert len(_live_widgets()) < widgets and client.containers.get(sleeper).status == "running"
 
 
 def _live_widgets() -> list[object]:

@@ -35,6 +35,8 @@ def finding(frame: pd.DataFrame, measure: str) -> str:
 class LadderChart(live.Instrument):
     """Shows a frame of `dockerlab.measure.ladder`; asks no engine."""
 
+    lasting = True
+
     def __init__(self, frame: pd.DataFrame, dockerfiles: Path = ASSETS / "detection-api") -> None:
         super().__init__()
         self.frame = frame

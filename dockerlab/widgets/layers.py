@@ -86,7 +86,7 @@ class LayerExplorer(live.Instrument):
 
     def _read(self) -> None:
         report = inspect(self.image, self.client)
-        self.report = report
+        self.report, self.lasting = report, True
         widest = max((layer.disk_bytes for layer in report.layers), default=1) or 1
         options = [(f"all {len(report.layers)} layers, {mb(report.disk_bytes)}", ALL)]
         for number, layer in enumerate(report.layers):

@@ -1,7 +1,8 @@
 """What all instruments share: a background thread that never outlives its cell, a printed form, and one look.
 
 An instrument belongs to the notebook cell that made it. When that cell runs again, the instrument of its last run is closed first:
-its thread ends, its connection to the engine is closed, its widgets are freed.
+its thread ends, its connection to the engine is closed, its widgets are freed. At the end of a lesson it only rests: a reader who ran
+all cells at once still sees what it showed.
 """
 
 from __future__ import annotations
@@ -37,7 +38,12 @@ GOOD = "#2f7d5b"
 
 
 class Instrument:
-    """The base of all instruments. A subclass fills `self.box`, says `text()`, and gives `self.start(...)` what to do in the background."""
+    """The base of all instruments. A subclass fills `self.box`, says `text()`, and gives `self.start(...)` what to do in the background.
+
+    `lasting` says that what it shows can still be used when the engine is not asked any more.
+    """
+
+    lasting = False
 
     def __init__(self) -> None:
         self.box = widgets.VBox(layout=widgets.Layout(max_width="960px"))
@@ -91,8 +97,9 @@ class Instrument:
         mark = "✗ " if bad else ""
         self.note.value = f'<div role="status" style="color:{INK}">{mark}{escape(text)}</div>'
 
-    def close(self) -> None:
-        """End threads, connections and widgets. May be called more than once."""
+    def rest(self) -> None:
+        """End threads and the connection; what is seen stays, and buttons that need them are switched off. May be called more than once."""
+        again = self._ended.is_set()
         self._ended.set()
         self.interrupt()
         for thread in self._threads:
@@ -101,6 +108,14 @@ class Instrument:
         if self._client is not None:
             self._client.close()
             self._client = None
+        if not (again or self.lasting):
+            switch_off(self.box)
+            self.say("Closed: run this cell again to go on.")
+
+    def close(self) -> None:
+        """End it and free its widgets: they go from the notebook. May be called more than once."""
+        self.lasting = True  # nothing to switch off
+        self.rest()
         if _OPEN.get(self._key) is self:
             del _OPEN[self._key]
         close_tree(self.box)
@@ -132,10 +147,10 @@ class Instrument:
 
 
 def close_all() -> None:
-    """Close every instrument that is open; also done when the kernel ends."""
+    """End every instrument that is open, as the clean-up of a lesson and the end of a kernel do; what they show stays to be read."""
     for instrument in list(_OPEN.values()):
         with contextlib.suppress(Exception):
-            instrument.close()
+            instrument.rest()
 
 
 atexit.register(close_all)
@@ -156,6 +171,14 @@ def close_tree(widget: widgets.Widget) -> None:
     for part in (getattr(widget, "layout", None), getattr(widget, "style", None), widget):
         if isinstance(part, widgets.Widget):
             part.close()
+
+
+def switch_off(widget: widgets.Widget) -> None:
+    """Let a widget, and all that it holds, take no more clicks and keys."""
+    for child in getattr(widget, "children", ()):
+        switch_off(child)
+    if widget.has_trait("disabled"):
+        widget.disabled = True
 
 
 def button(text: str, action: Callable[[], None], tooltip: str = "", icon: str = "") -> widgets.Button:

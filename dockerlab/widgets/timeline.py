@@ -22,6 +22,8 @@ class BuildTimeline(live.Instrument):
     Takes what `dockerlab.build.build` takes. `report` is there when the build has ended, `error` when it failed.
     """
 
+    lasting = True
+
     def __init__(self, context: Path | str, **options: Any) -> None:
         super().__init__()
         self.report: BuildReport | None = None
@@ -84,6 +86,8 @@ def compare_builds(reports: Mapping[str, BuildReport]) -> live.Instrument:
 
 
 class _Comparison(live.Instrument):
+    lasting = True
+
     def __init__(self, reports: Mapping[str, BuildReport]) -> None:
         super().__init__()
         self._reports = dict(reports)
