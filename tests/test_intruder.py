@@ -1,0 +1,65 @@
+"""The attempts of an intruder: read, compared and drawn without an engine; made for real on one."""
+
+from __future__ import annotations
+
+import docker
+import pytest
+from matplotlib.colors import to_hex
+
+from dockerlab import bases, intruder
+from dockerlab.charts.intruder import attack_grid
+from dockerlab.charts.style import PALETTE
+
+SLEEP = ["python", "-c", "import time; time.sleep(120)"]
+LOCKED = {"user": "10001", "cap_drop": ["ALL"], "security_opt": ["no-new-privileges"], "read_only": True, "tmpfs": {"/tmp": "size=64m"}, "pids_limit": 64}
+
+
+def _card(*open_keys: str) -> intruder.Scorecard:
+    return intruder.read({key: [key in open_keys, f"saw {key}"] for key in intruder.ATTEMPTS})
+
+
+def test_a_scorecard_counts_what_worked_in_its_own_order() -> None:
+    card = _card("shell", "kernel")
+    assert card.open == ["kernel", "shell"] and card.worked("shell") and not card.worked("raw")
+    assert card.seen("raw") == "saw raw"
+    assert list(card.frame()["works"]).count("yes") == 2
+    assert repr(card) == f"Scorecard(2 of {len(intruder.ATTEMPTS)} attempts worked)"
+
+
+def test_the_grid_says_what_works_without_colour_and_counts_below() -> None:
+    frame = intruder.compared({"weak": _card("shell", "kernel"), "strong": _card("memory")})
+    figure = attack_grid(frame)
+    axes = figure.axes[0]
+    words = [text.get_text() for text in axes.texts]
+    assert words.count("can") == 3 and words[-2:] == ["2", "1"]
+    assert [to_hex(patch.get_facecolor()) for patch in axes.patches].count(PALETTE["bad"]) == 3
+    assert figure.get_suptitle().startswith("From 2 of 13 attempts that work to 1")
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["weak", "strong"]
+
+
+def test_the_probe_knows_every_attempt() -> None:
+    names = {}
+    exec(compile(intruder.PROBE.read_text(), "probe", "exec"), {"__name__": "probe"}, names)  # noqa: S102
+    assert set(names["ATTEMPTS"]) == set(intruder.ATTEMPTS)
+
+
+@pytest.mark.parametrize(
+    ("options", "opened", "closed"),
+    [
+        ({}, {"root", "code", "install", "shell", "setuid", "chown", "raw", "processes", "memory"}, {"kernel", "host", "engine", "secrets"}),
+        ({"user": "10001", "environment": {"API_TOKEN": "x"}}, {"secrets", "setuid", "install"}, {"root", "code", "chown", "raw"}),
+        ({"security_opt": ["seccomp=unconfined"]}, {"kernel"}, {"host"}),
+        (LOCKED, {"shell", "memory"}, set(intruder.ATTEMPTS) - {"shell", "memory"}),
+    ],
+    ids=["plain", "user", "no filter", "locked"],
+)
+def test_attempts_work_or_not_as_the_run_line_has_it(client: docker.DockerClient, options: dict, opened: set, closed: set) -> None:
+    bases.ensure(bases.SLIM, client)
+    card = intruder.tried(bases.SLIM, client, command=SLEEP, **options)
+    assert opened <= set(card.open) and closed.isdisjoint(card.open), card.frame().to_string()
+
+
+def test_an_image_without_python_is_said_so(client: docker.DockerClient) -> None:
+    bases.ensure(bases.DEBIAN, client)
+    with pytest.raises(intruder.NoProbe):
+        intruder.tried(bases.DEBIAN, client, command=["sleep", "30"])
