@@ -1,0 +1,158 @@
+"""Releases of the detection API in a swarm: build three of them, open a door to the replicas, and ship one while requests come in.
+
+Release 3 is bad: it names a model that nobody put into the image. Its server runs, and can answer nothing but 503.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import docker
+
+from dockerlab import container, engine, load, measure, swarm
+from dockerlab.bases import DEBIAN, SLIM, ensure, present
+from dockerlab.build import build
+from dockerlab.errors import CourseError
+from dockerlab.site import ROOT
+
+CONTEXT = ROOT / "assets" / "production"
+BASE = "dockerlab-api:multistage"
+DOOR = "dockerlab-production:door"
+SERVICE = "api"
+RELEASES: Mapping[str, Mapping[str, str]] = {"v1": {"VERSION": "1"}, "v2": {"VERSION": "2"}, "v3": {"VERSION": "3", "MODEL": "harbour-m.onnx"}}
+UPDATING = ("updating", "rollback_started")
+
+
+class StackRefused(CourseError):
+    """`docker stack` does not take the file, or its service does not answer."""
+
+
+def build_releases(repository: str, client: docker.DockerClient, **labels: str) -> dict[str, str]:
+    """Build the releases as REPOSITORY:v1 to :v3, and the door; returns their tags. Asks the engine; mostly from the cache."""
+    for base in (SLIM, DEBIAN):
+        ensure(base, client)
+    if not present(client, BASE):
+        measure.build_rung("multistage", measure.stage_context(), client)
+    build(CONTEXT / "door", tag=DOOR, client=client)
+    tags = {name: f"{repository}:{name}" for name in RELEASES}
+    for name, arguments in RELEASES.items():
+        build(CONTEXT, tag=tags[name], buildargs=dict(arguments), labels=labels, client=client)
+    return tags
+
+
+def deploy(stack_file: Path, stack: str, image: str) -> None:
+    """`docker stack deploy` of this file with IMAGE set; returns at once. Asks the engine. Raises StackRefused with its reason."""
+    _docker("stack", "deploy", "--detach=true", "--resolve-image", "never", "-c", str(stack_file), stack, image=image)
+
+
+def config(stack_file: Path, image: str = "image") -> str:
+    """`docker stack config`: the file as the engine will get it. Raises StackRefused with what is wrong in it."""
+    return _docker("stack", "config", "-c", str(stack_file), image=image)
+
+
+def _docker(*arguments: str, image: str) -> str:
+    if not shutil.which("docker"):
+        raise StackRefused("There is no `docker` command on this machine.", fix="Run `make engine`, then `dockerlab doctor`.")
+    try:
+        done = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, check=False,
+                              env={**os.environ, "IMAGE": image})
+    except subprocess.TimeoutExpired as error:
+        raise StackRefused(f"`docker {' '.join(arguments[:2])}` took longer than a minute.", fix="Look at `docker service ps`.") from error
+    if done.returncode:
+        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["it says nothing"]
+        raise StackRefused(f"`docker {' '.join(arguments[:2])}` does not take the file: {lines[-1].rstrip('.')}.", fix="Mend that line.")
+    return done.stdout
+
+
+@dataclass
+class Rollout:
+    """What one release did: the state in which the update ended, how long that took, the fewest replicas that were ready, and the requests."""
+
+    state: str = ""
+    message: str = ""
+    seconds: float = 0.0
+    fewest: int = 0
+    ready: Mapping[str, int] = field(default_factory=dict)
+    seen: load.Seen = field(default_factory=load.Seen)
+    uploads: load.Seen = field(default_factory=load.Seen)
+
+
+class Trial:
+    """One stack file on a swarm of its own, from the first release on; `with Trial(…) as trial: trial.ship("v2")`.
+
+    Everything that it makes is gone when the block ends. Talks to the engine.
+    """
+
+    def __init__(self, stack_file: Path, images: Mapping[str, str], client: docker.DockerClient, name: str = "dockerlab-trial") -> None:
+        self.file, self.images, self.client, self.name = stack_file, images, client, name
+        self.service, self.url = f"{name}_{SERVICE}", ""
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Trial:
+        config(self.file, self.images["v1"])
+        try:
+            self._stack.enter_context(swarm.one_node(self.client))
+            deploy(self.file, self.name, self.images["v1"])
+            if not container.wait_until(lambda: self.ready("v1") >= self._wanted(), 40, 0.1):
+                raise StackRefused(f"Release 1 has {self.ready('v1')} ready replicas of {self._wanted()}.", self._why(), "Mend what that names.")
+            opened = container.running(DOOR, port=8080, ready="/health", network=f"{self.name}_web", client=self.client, timeout=30)
+            self.url = self._stack.enter_context(opened).url
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def ready(self, release: str) -> int:
+        """How many replicas of this release are ready."""
+        return swarm.replicas(self.service, self.client).ready.get(self.images[release], 0)
+
+    def ship(self, release: str, picture: Path, upload_seconds: float = 0.0, patience: float = 45, settle: float = 1.5) -> Rollout:
+        """Deploy a release while pictures come in, some of them over lines so slow that one takes `upload_seconds`.
+
+        Returns when the update, or the rollback of it, is over, after `patience` seconds at the latest.
+        """
+        result = Rollout(fewest=swarm.replicas(self.service, self.client).count)
+        with ExitStack() as coming:
+            result.seen = coming.enter_context(load.traffic(self.url, load.picture(picture), clients=2, pause=0.2))
+            if upload_seconds:
+                result.uploads = coming.enter_context(load.traffic(self.url, load.picture(picture, upload_seconds=upload_seconds), clients=8))
+                time.sleep(upload_seconds / 2)
+            began = time.monotonic()
+            deploy(self.file, self.name, self.images[release])
+            container.wait_until(lambda: self._settled(result), patience, 0.15)
+            result.seconds = time.monotonic() - began
+            time.sleep(settle)
+        now = swarm.replicas(self.service, self.client)
+        result.ready, result.state, result.message = now.ready, now.update, now.message
+        return result
+
+    def _settled(self, result: Rollout) -> bool:
+        """Note the fewest ready replicas on the way. A rollback is over when all replicas have one image again; what follows is its watch."""
+        now = swarm.replicas(self.service, self.client)
+        result.fewest = min(result.fewest, now.count)
+        if now.update == "rollback_started":
+            return len(now.ready) == 1 and now.count >= self._wanted()
+        return now.update not in ("", *UPDATING)
+
+    def _wanted(self) -> int:
+        return self.client.services.get(self.service).attrs["Spec"]["Mode"].get("Replicated", {}).get("Replicas", 1)
+
+    def _why(self) -> str:
+        tasks = self.client.api.tasks(filters={"service": self.service})
+        reasons = [task["Status"].get("Err") or task["Status"].get("Message", "") for task in sorted(tasks, key=lambda task: task["UpdatedAt"])]
+        return f"The last one says: {reasons[-1]}." if reasons else "There is none."
+
+
+def labels() -> dict[str, str]:
+    """Labels of images that stay for the next run."""
+    return engine.labels(kind="image")

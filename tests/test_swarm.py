@@ -1,0 +1,110 @@
+"""A swarm is borrowed: begun where none is, bound to this machine, left as it was found; a foreign one is not touched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+from daemons import Daemon, second_daemon
+from IPython.core.interactiveshell import InteractiveShell
+
+from dockerlab import engine, swarm
+
+OURS = {"LocalNodeState": "active", "ControlAvailable": True, "Nodes": 1, "Cluster": {"Spec": {"Labels": {"dockerlab.course": "1"}}}}
+
+
+@pytest.mark.parametrize(("changes", "expected"), [
+    ({}, "ours"), ({"LocalNodeState": "inactive"}, "none"), ({"LocalNodeState": ""}, "none"), ({"LocalNodeState": "locked", "ControlAvailable": False}, "foreign"),
+    ({"Nodes": 2}, "foreign"), ({"ControlAvailable": False}, "foreign"), ({"Cluster": {"Spec": {"Labels": {}}}}, "foreign"), ({"Cluster": None}, "foreign"),
+])
+def test_what_an_engine_says_about_its_swarm(changes: dict[str, Any], expected: str) -> None:
+    assert swarm.state({"Swarm": OURS | changes}) == expected
+
+
+def test_an_engine_that_says_nothing_has_none() -> None:
+    assert swarm.state({}) == "none"
+
+
+def test_cells_of_the_swarm_are_skipped_and_others_are_not() -> None:
+    shell = InteractiveShell()
+    swarm.skip_cells(shell)
+    shell.run_cell("# on the swarm\nfirst = 1")
+    shell.run_cell("second = 2")
+    assert "first" not in shell.user_ns and shell.user_ns["second"] == 2
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    with second_daemon(tmp_path_factory.mktemp("swarm"), containerd=False) as each:
+        yield each
+
+
+@pytest.fixture
+def client(daemon: Daemon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[docker.DockerClient]:
+    monkeypatch.setattr(swarm, "LOCK", tmp_path / "lock")
+    yield daemon.client
+    if swarm.state(daemon.client.info()) != "none":
+        daemon.client.swarm.leave(force=True)
+
+
+def networks(client: docker.DockerClient) -> set[str]:
+    return {network.name for network in client.networks.list()}
+
+
+@pytest.mark.engine
+def test_it_begins_on_this_machine_only_and_is_gone_afterwards(client: docker.DockerClient) -> None:
+    before = networks(client)
+    with swarm.one_node(client) as node:
+        info = client.info()["Swarm"]
+        assert node.usable and swarm.state(client.info()) == "ours"
+        assert info["NodeAddr"] == "127.0.0.1" and info["Cluster"]["Spec"]["Labels"][engine.OWNER_LABEL] == engine.owner()
+    assert swarm.state(client.info()) == "none" and networks(client) == before
+
+
+@pytest.mark.engine
+def test_an_error_inside_leaves_it_too(client: docker.DockerClient) -> None:
+    with pytest.raises(ZeroDivisionError), swarm.one_node(client):
+        raise ZeroDivisionError
+    assert swarm.state(client.info()) == "none"
+
+
+@pytest.mark.engine
+def test_one_that_a_killed_run_left_is_taken_down_first(client: docker.DockerClient) -> None:
+    before = networks(client)
+    client.swarm.init(advertise_addr="127.0.0.1", listen_addr=swarm.LISTEN, labels=engine.labels())
+    with swarm.one_node(client) as node:
+        assert node.usable
+    assert swarm.state(client.info()) == "none" and networks(client) == before
+
+
+@pytest.mark.engine
+def test_a_swarm_begun_on_the_command_line_can_be_claimed(client: docker.DockerClient) -> None:
+    node = swarm.OneNode(client).borrow()
+    client.swarm.init(advertise_addr="127.0.0.1", listen_addr=swarm.LISTEN)
+    assert swarm.state(client.info()) == "foreign"
+    node.claim()
+    assert swarm.state(client.info()) == "ours"
+    assert node.give_back() == "none" and not node.usable
+
+
+@pytest.mark.engine
+def test_a_foreign_swarm_is_not_touched(client: docker.DockerClient) -> None:
+    client.swarm.init(advertise_addr="127.0.0.1", listen_addr=swarm.LISTEN)
+    before = client.info()["Swarm"]["Cluster"]["ID"]
+    with pytest.raises(swarm.SwarmTaken, match="not touched"), swarm.one_node(client):
+        pass
+    node = swarm.OneNode(client).borrow()
+    assert not node.usable and node.give_back() == "foreign"
+    assert client.info()["Swarm"]["Cluster"]["ID"] == before
+
+
+@pytest.mark.engine
+def test_there_is_one_borrower_at_a_time(client: docker.DockerClient) -> None:
+    first = swarm.OneNode(client).borrow()
+    with pytest.raises(swarm.SwarmTaken, match="Another lesson"):
+        swarm.OneNode(client).borrow(seconds=0.3)
+    first.give_back()
+    assert swarm.OneNode(client).borrow(seconds=0.3).give_back() == "none"
