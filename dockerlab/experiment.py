@@ -20,7 +20,7 @@ import requests
 from docker.errors import APIError, ImageNotFound
 from docker.models.containers import Container
 
-from dockerlab import engine
+from dockerlab import clean, engine
 from dockerlab.build import BuildReport, build
 from dockerlab.container import published, remove, wait_until
 from dockerlab.instructions import changes
@@ -60,6 +60,13 @@ class Bench:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content if isinstance(content, bytes) else content.encode())
             path.chmod(0o644)
+
+    def empty(self, name: str) -> Path:
+        """A folder for a project of its own, beside the bench's: build/lesson-NN-NAME, emptied."""
+        folder = self.folder.with_name(f"{self.folder.name}-{name}")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return folder
 
     def build(self, name: str, dockerfile: str, **options: Any) -> BuildReport:
         """Write Dockerfile.NAME, build it and tag it NAME; keywords go to `dockerlab.build.build`. Asks the engine."""
@@ -127,7 +134,7 @@ class Bench:
     def left(self) -> tuple[list[Container], list[str]]:
         """The containers and the tags of this bench that are on the engine. Asks the engine."""
         containers = self.client.containers.list(all=True, filters={"label": f"{engine.OWNER_LABEL}={engine.owner()}"}, ignore_removed=True)
-        images = self.client.images.list(filters={"label": f"{engine.COURSE_LABEL}=1"})
+        images = clean.listed(self.client, {"label": f"{engine.COURSE_LABEL}=1"})
         return ([each for each in containers if (each.name or "").startswith(f"{self.repository}-")],
                 [tag for each in images for tag in each.tags if tag.startswith(f"{self.repository}:")])
 

@@ -51,6 +51,13 @@ def test_arguments_with_another_port() -> None:
     assert other_arguments(None) == []
 
 
+@pytest.mark.engine
+def test_a_project_has_a_folder_of_its_own_beside_the_bench(bench: Bench) -> None:
+    (bench.empty("ship") / "old.txt").write_text("old")
+    folder = bench.empty("ship")
+    assert folder.parent == bench.folder.parent and folder.name.endswith("-ship") and not list(folder.iterdir())
+
+
 def test_litter_is_the_same_every_time(tmp_path: Path) -> None:
     litter(litter(tmp_path))
     assert {path.relative_to(tmp_path).as_posix(): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == LITTER
