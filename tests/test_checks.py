@@ -193,6 +193,26 @@ def test_nothing_is_left_on_the_engine(folder: Path, client: Any, tiny_image: st
     assert client.images.get(tiny_image)
 
 
+@pytest.mark.engine
+def test_no_nameless_volume_is_left(folder: Path, client: Any, tiny_image: str) -> None:
+    made: dict[str, str] = {}
+
+    def measure(submission: Submission) -> Outcome:
+        learner = submission.client  # connected: from now on it is followed
+        foreign = learner.containers.run(tiny_image, "true", volumes=["/data"], detach=True)
+        own = learner.containers.run(tiny_image, "true", volumes=["/data"], detach=True, labels=submission.labels())
+        for name, box in (("foreign", foreign), ("own", own)):
+            made[name] = box.attrs["Mounts"][0]["Name"]
+            box.wait()
+            box.remove()
+        return Outcome(True, "made")
+
+    assert core.judge(_lab(_criterion("image", measure)), folder, client).passed
+    left = {volume.name for volume in client.volumes.list()}
+    assert made["foreign"] in left and made["own"] not in left
+    client.volumes.get(made["foreign"]).remove()
+
+
 # progress and the command line
 
 

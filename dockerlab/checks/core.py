@@ -17,6 +17,7 @@ from docker.errors import APIError, DockerException, NotFound
 
 from dockerlab import clean, engine
 from dockerlab.checks.report import Report, Result, Status
+from dockerlab.checks.volumes import NamelessVolumes
 from dockerlab.errors import CourseError
 
 T = TypeVar("T")
@@ -45,6 +46,7 @@ class Submission:
         self.id = uuid.uuid4().hex[:10]
         self.state: dict[str, Any] = {}
         self._client = client
+        self._volumes: NamelessVolumes | None = None
         self._cache: dict[Hashable, Any] = {}
         self._stack = ExitStack()
 
@@ -53,6 +55,8 @@ class Submission:
         """The engine, connected at first use. Raises EngineUnavailable."""
         if self._client is None:
             self._client = engine.connect()
+        if self._volumes is None:
+            self._volumes = NamelessVolumes(self._client, "dockerlab.check", self.id)
         return self._client
 
     def labels(self) -> dict[str, str]:
@@ -119,6 +123,8 @@ class Submission:
         finally:
             if self._client is not None:
                 self._sweep(self._client)
+            if self._volumes is not None:
+                self._volumes.close()
 
     def _remove_image(self, tag: str) -> None:
         if self._client is not None:
