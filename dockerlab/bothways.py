@@ -11,6 +11,8 @@ from typing import Any
 
 import pandas as pd
 
+from dockerlab.display import words_left
+
 _LONGEST = 60
 
 
@@ -61,8 +63,8 @@ class BothWays:
         """One row a command: what the command line says, what docker-py says, and whether it is the same."""
         return pd.DataFrame(self._rows, columns=["command", "CLI says", "docker-py says", "same"]).set_index("command")
 
-    def _repr_html_(self) -> str:
-        return self.frame()._repr_html_()
+    def _repr_html_(self) -> str | None:
+        return words_left(self.frame())
 
     def __repr__(self) -> str:
         return repr(self.frame())

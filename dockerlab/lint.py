@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from dockerlab.display import with_code
 from dockerlab.errors import CourseError
 
 LEVELS = ("error", "warning", "info", "style")
@@ -103,7 +104,7 @@ class Annotated:
     def _repr_html_(self) -> str:
         rows = []
         for number, line in enumerate(self.lines, 1):
-            said = "<br>".join(f"<b>{MARKS[each.level]} {escape(each.rule)}</b> {escape(each.message)}" for each in self.of(number))
+            said = "<br>".join(f"<b>{MARKS[each.level]} {escape(each.rule)}</b> {with_code(each.message)}" for each in self.of(number))
             edge = "border-left:3px solid #d98e32;" if said else "border-left:3px solid transparent;"
             rows.append(
                 f'<tr><td style="{edge}text-align:right;opacity:.6;vertical-align:top">{number}</td>'

@@ -36,6 +36,15 @@ def test_what_cannot_be_told_apart_stays_as_it_is() -> None:
         assert display.words_left(FRAME) is None
 
 
+def test_dollars_make_no_formula() -> None:
+    html = display.words_left(pd.DataFrame({"step": ["RUN echo $HOME, $0"]}))
+    assert "<span>$</span>HOME, <span>$</span>0" in html
+
+
+def test_backticks_are_code_and_the_rest_is_escaped() -> None:
+    assert display.with_code("use `a <b>` & c") == "use <code>a &lt;b&gt;</code> &amp; c"
+
+
 def test_a_notebook_shows_every_table_so() -> None:
     shell = InteractiveShell()
     display.in_notebooks(shell)

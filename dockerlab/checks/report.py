@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from dockerlab.display import with_code
 from dockerlab.errors import CourseError
 
 
@@ -59,6 +60,7 @@ class Report:
     name: str
     results: tuple[Result, ...]
     problem: str = ""
+    counted: bool = False  # whether hints that are read go into the progress file
 
     @property
     def passed(self) -> bool:
@@ -86,6 +88,9 @@ class Report:
         if number is not None and not 1 <= number <= len(self.results):
             raise CourseError(f"There is no criterion {number}.", fix=f"Use 1 to {len(self.results)}.")
         item = self.first_failure if number is None else self.results[number - 1]
+        if item and self.counted:
+            with suppress(CourseError):  # a hint must not be lost with its count
+                count_hints(self.number, item.key, 2)
         return Text(f"{item.promise}\n  {item.hint}\n  {item.second_hint}" if item else "Nothing needs a hint.")
 
     def __str__(self) -> str:
@@ -108,13 +113,13 @@ class Report:
         for number, item in enumerate(self.results, start=1):
             measured = item.measured if item.status in (Status.PASSED, Status.FAILED) else item.status.value
             cells = (f"{number}", item.status.mark, item.promise, item.wanted, measured)
-            rows.append("<tr>" + "".join(f'<td style="text-align:left">{_html(cell)}</td>' for cell in cells) + "</tr>")
+            rows.append("<tr>" + "".join(f'<td style="text-align:left">{with_code(cell)}</td>' for cell in cells) + "</tr>")
         head = "".join(f'<th scope="col" style="text-align:left">{name}</th>' for name in ("", "", "promise", "wanted", "measured"))
         problem = f"<p>{escape(self.problem)}</p>" if self.problem else ""
         hint = self._hint()
         return (
             f"<p><b>{escape(self._title())}</b></p>{problem}<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-            + (f"<p><b>Hint:</b> {_html(hint)}</p>" if hint else "")
+            + (f"<p><b>Hint:</b> {with_code(hint)}</p>" if hint else "")
         )
 
     def _title(self) -> str:
@@ -125,11 +130,6 @@ class Report:
 
     def _hint(self) -> str:
         return self.first_failure.hint if self.first_failure and not self.problem else ""
-
-
-def _html(text: str) -> str:
-    """Text as HTML, with `code` between backticks."""
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def state_file() -> Path:
@@ -154,13 +154,36 @@ def save_progress(report: Report) -> None:
     """
     data: dict[str, Mapping[str, Any]] = dict(load_progress())
     before = data.get(report.number, {})
-    data[report.number] = {
+    data[report.number] = dict(before) | {
         "name": report.name,
         "held": report.held,
         "of": len(report.results),
         "started": report.started,
         "passed": report.passed or bool(before.get("passed")),
     }
+    _write(data)
+
+
+def hints_read(note: Mapping[str, Any]) -> dict[str, int]:
+    """How many of the two hints were read, by criterion, from a lab's entry in the progress file."""
+    read = note.get("hints")
+    return {str(key): value for key, value in read.items() if isinstance(value, int)} if isinstance(read, dict) else {}
+
+
+def count_hints(number: str, key: str, read: int) -> None:
+    """Note that `read` hints of a criterion are known now; one that is read again counts once.
+
+    Raises CourseError where the progress file cannot be written.
+    """
+    data: dict[str, Mapping[str, Any]] = dict(load_progress())
+    note = data.get(number, {})
+    known = hints_read(note)
+    if known.get(key, 0) < read:
+        data[number] = dict(note) | {"hints": known | {key: read}}
+        _write(data)
+
+
+def _write(data: Mapping[str, Any]) -> None:
     path = state_file()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
