@@ -202,8 +202,9 @@ def test_no_nameless_volume_is_left(folder: Path, client: Any, tiny_image: str) 
         foreign = learner.containers.run(tiny_image, "true", volumes=["/data"], detach=True)
         own = learner.containers.run(tiny_image, "true", volumes=["/data"], detach=True, labels=submission.labels())
         for name, box in (("foreign", foreign), ("own", own)):
-            made[name] = box.attrs["Mounts"][0]["Name"]
             box.wait()
+            box.reload()  # a volume has its name once it was mounted
+            made[name] = box.attrs["Mounts"][0]["Name"]
             box.remove()
         return Outcome(True, "made")
 
