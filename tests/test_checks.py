@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import docker
 import pytest
 
 from dockerlab import checks, engine
@@ -199,11 +200,11 @@ def test_no_nameless_volume_is_left(folder: Path, client: Any, tiny_image: str) 
 
     def measure(submission: Submission) -> Outcome:
         learner = submission.client  # connected: from now on it is followed
-        foreign = learner.containers.run(tiny_image, "true", volumes=["/data"], detach=True)
-        own = learner.containers.run(tiny_image, "true", volumes=["/data"], detach=True, labels=submission.labels())
+        nameless = [docker.types.Mount("/data", None, type="volume")]
+        foreign = learner.containers.run(tiny_image, "true", mounts=nameless, detach=True)
+        own = learner.containers.run(tiny_image, "true", mounts=nameless, detach=True, labels=submission.labels())
         for name, box in (("foreign", foreign), ("own", own)):
             box.wait()
-            box.reload()  # a volume has its name once it was mounted
             made[name] = box.attrs["Mounts"][0]["Name"]
             box.remove()
         return Outcome(True, "made")
