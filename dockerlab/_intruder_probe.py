@@ -20,7 +20,8 @@ import sys
 import time
 
 MANY = 300  # processes that are tried; a machine does not feel them
-SECRET = re.compile(r"TOKEN|SECRET|PASSW|API_?KEY|PRIVATE|CREDENTIAL", re.IGNORECASE)
+# A name that ends in _FILE says where a secret lies; GPG_KEY, in the official Python images, is a public one.
+SECRET = re.compile(r"^(?!GPG_KEY$)(?!.*_FILE$).*(TOKEN|SECRET|PASSW|API_?KEY|PRIVATE|CREDENTIAL|_KEY$)", re.IGNORECASE)
 SECRET_FILES = re.compile(r"^\.env$|^\.netrc$|^\.pypirc$|^id_(rsa|ed25519)$|\.pem$|\.key$|token|secret", re.IGNORECASE)
 QUIET = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "timeout": 10}
 SKIPPED = {"proc", "sys", "dev", "site-packages", "dist-packages"}

@@ -18,7 +18,10 @@ def ask(method, path, body=None):
     return line.getresponse().read()
 
 
-wish = {"Image": image, "User": "0", "Cmd": ["cat", "/host/harbour-master.txt"], "Labels": json.loads(labels), "HostConfig": {"Binds": [f"{folder}:/host"]}}
+wish = {
+    "Image": image, "User": "0", "Cmd": ["cat", "/host/harbour-master.txt"],
+    "HostConfig": {"Binds": [f"{folder}:/host"]}, "Labels": json.loads(labels),
+}
 box = json.loads(ask("POST", "/containers/create", wish))["Id"]
 ask("POST", f"/containers/{box}/start")
 ask("POST", f"/containers/{box}/wait")
