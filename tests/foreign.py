@@ -1,7 +1,8 @@
 """A pytest plugin: what the course did not make is still on the engine when the run ends, lessons and labs included.
 
 Before the first test it notes every container, image, volume and network without the course's label, and adds some of its own,
-one of each kind, as a learner may have them. The last test of the run looks whether all of them are still there.
+one of each kind, as a learner may have them. The last test of the run looks whether all of them are still there, and whether containers
+of the course left volumes that nobody can name any more.
 tests/conftest.py registers it; a run of notebooks alone takes it with `-p foreign` and tests/ on the path. In a run by several processes
 (`-n`) the one that hands out the tests does this, before the first and after the last of them all.
 
@@ -24,6 +25,7 @@ import requests
 from docker.errors import DockerException, NotFound
 
 from dockerlab import bases, clean, engine, engine_process
+from dockerlab.checks.volumes import NamelessVolumes
 from dockerlab.errors import CourseError
 
 MARK = "foreign.canary"
@@ -40,6 +42,7 @@ class Guard:
     client: docker.DockerClient
     before: set[Thing]
     canaries: set[Thing]
+    volumes: NamelessVolumes
     looked: bool = False
 
     def missing(self) -> list[str]:
@@ -49,6 +52,18 @@ class Guard:
         gone = {(kind, name) for kind, key, name in self.before | self.canaries if (kind, key) not in now}
         return sorted(f"{kind} {name}" for kind, name in gone)
 
+    def left(self) -> list[str]:
+        """Volumes without a name that containers of the course made and left. Asks the engine."""
+        mounted = set(self.volumes.stop())
+        unused = {volume.name for volume in self.client.volumes.list(filters={"dangling": True})}
+        return sorted(f"volume {name}" for name in mounted & unused)
+
+    def complaints(self) -> list[str]:
+        """What is wrong at the end of a run, a sentence each. Asks the engine."""
+        gone, left = self.missing(), self.left()
+        return [f"These were there before the tests, carry no label of the course, and are gone: {', '.join(gone)}."] * bool(gone) + [
+            f"Containers of the course left these behind: {', '.join(left)}."] * bool(left)
+
 
 GUARD = pytest.StashKey[Guard]()
 
@@ -57,8 +72,8 @@ class Untouched(pytest.Item):
     """The last test of the run."""
 
     def runtest(self) -> None:
-        gone = self.config.stash[GUARD].missing()
-        assert not gone, complaint(gone)
+        complaints = self.config.stash[GUARD].complaints()
+        assert not complaints, " ".join(complaints)
 
     def reportinfo(self) -> tuple[str, int, str]:
         return __file__, 0, self.name
@@ -89,7 +104,7 @@ def _look(config: pytest.Config) -> bool:
         return False  # the fixture `client` says it, or fails the run
     sweep(client)
     before = {(kind, key, name) for kind, key, name, ours in everything(client) if not ours}
-    config.stash[GUARD] = Guard(client, before, set(make_canaries(client)))
+    config.stash[GUARD] = Guard(client, before, set(make_canaries(client)), NamelessVolumes(client, engine.COURSE_LABEL, "1"))
     return True
 
 
@@ -124,16 +139,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def _report(session: pytest.Session, guard: Guard) -> None:
     """The last test of a run by several processes, as if one of them had run it."""
-    gone = guard.missing()
+    complaints = guard.complaints()
     report = pytest.TestReport(f"{Path(__file__).name}::{TEST}", (__file__, 0, TEST), keywords={}, when="call",
-                               outcome="failed" if gone else "passed", longrepr=complaint(gone) if gone else None)
+                               outcome="failed" if complaints else "passed", longrepr=" ".join(complaints) or None)
     session.config.hook.pytest_runtest_logreport(report=report)
-    if gone:
+    if complaints:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-
-def complaint(gone: list[str]) -> str:
-    return f"These were there before the tests, carry no label of the course, and are gone: {', '.join(gone)}"
 
 
 def _uses_the_engine(item: pytest.Item) -> bool:

@@ -81,6 +81,23 @@ def test_a_prune_fails_a_run_by_several_processes(run, daemon, notebook) -> None
     assert everything(daemon) == ([], [], [], {"bridge", "host", "none"})
 
 
+def test_a_volume_left_without_a_name_fails_the_run(run, daemon, tiny_image, client) -> None:
+    daemon.client.images.load(b"".join(client.api.get_image(tiny_image)))
+    body = f"""
+from dockerlab import engine
+client = engine.connect()
+box = client.containers.create("{tiny_image}", "true", mounts=[{{"Target": "/data", "Type": "volume"}}], labels=engine.labels())
+box.start()
+box.wait()
+box.remove()"""
+    done = run("import pytest\n@pytest.mark.engine\ndef test_leaves():" + body.replace("\n", "\n    "))
+    assert done.returncode == 1 and "1 failed, 1 passed" in done.stdout, done.stdout + done.stderr
+    [volume] = daemon.client.volumes.list()
+    assert f"left these behind: volume {volume.name}" in done.stdout
+    volume.remove()
+    daemon.client.images.remove(tiny_image)
+
+
 def test_a_good_run_passes_and_leaves_nothing(run, daemon) -> None:
     kept = daemon.client.volumes.create("someone")
     done = run("import pytest\n@pytest.mark.engine\ndef test_nothing(): pass\n")

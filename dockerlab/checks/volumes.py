@@ -36,12 +36,16 @@ class NamelessVolumes:
 
     def close(self) -> None:
         """Stop reading and remove what was left; a volume that some container still uses stays."""
+        for name in self.stop():
+            with suppress(APIError):
+                self._client.volumes.get(name).remove()
+
+    def stop(self) -> list[str]:
+        """Stop reading; the nameless volumes that were mounted, whether they are still there or not."""
         with suppress(DockerException, requests.RequestException, OSError):
             self._stream.close()
         self._thread.join(5)
-        for name in [volume for volume, container in self._mounted.items() if container in self._containers and is_nameless(volume)]:
-            with suppress(APIError):
-                self._client.volumes.get(name).remove()
+        return [volume for volume, container in self._mounted.items() if container in self._containers and is_nameless(volume)]
 
 
 def is_nameless(volume: str) -> bool:
