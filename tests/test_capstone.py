@@ -1,0 +1,91 @@
+"""The capstone's measures: what is read off compose files and containers, and the bare application itself."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dockerlab import capstone
+from dockerlab.scorecard import beside
+
+
+def test_the_bare_application_keeps_its_own_promises() -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(capstone.BARE), "-c", "/dev/null", "tests"]
+    done = subprocess.run(command, cwd=capstone.BARE, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_its_own_answers_are_the_names_of_the_pictures() -> None:
+    answers = capstone.own_answers()
+    assert {name: max(scores, key=scores.__getitem__) for name, scores in answers.items()} == {name: name.split("-")[0] for name in answers}
+
+
+def test_pictures_are_drawn_from_their_seed_alone(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "train/walls.py", str(tmp_path)], cwd=capstone.BARE, check=True, timeout=60, capture_output=True)
+    for path in capstone.samples():
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes()
+
+
+def test_training_writes_a_model_that_the_server_reads(tmp_path: Path) -> None:
+    model = tmp_path / "walls.onnx"
+    command = [sys.executable, "train/train.py", str(model), "--pictures", "100", "--epochs", "1"]
+    subprocess.run(command, cwd=capstone.BARE, check=True, timeout=120, capture_output=True)
+    code = "import sys; from pathlib import Path; from app.classifier import Classifier; print(Classifier(Path(sys.argv[1]), 1).labels)"
+    done = subprocess.run([sys.executable, "-c", code, str(model)], cwd=capstone.BARE, check=True, timeout=60, capture_output=True, text=True)
+    assert done.stdout.strip() == "['sound', 'rust', 'dent', 'hole']"
+
+
+def test_a_measurement_replaces_image_port_and_limits_and_asks_health_often() -> None:
+    config = {
+        "services": {
+            "api": {"build": {"context": "."}, "ports": [{"target": 8000, "published": "8000"}], "mem_limit": "8g", "deploy": {}, "read_only": True},
+            "cache": {"image": "redis", "container_name": "cache", "healthcheck": {"test": ["CMD", "redis-cli", "ping"], "interval": "1m0s"}},
+            "other": {"image": "x"},
+        }
+    }
+    measured = capstone.measured_config(config, "tag:1", checked=True)
+    api = measured["services"]["api"]
+    assert api["image"] == "tag:1" and "build" not in api and "deploy" not in api and api["mem_limit"] == "256m" and api["read_only"]
+    assert "published" not in api["ports"][0]
+    assert api["healthcheck"] == capstone.PACE
+    assert measured["services"]["cache"] == {"image": "redis", "healthcheck": {"test": ["CMD", "redis-cli", "ping"]} | capstone.PACE}
+    assert "healthcheck" not in measured["services"]["other"]
+    assert "healthcheck" not in capstone.measured_config(config, "tag:1", checked=False)["services"]["api"]
+    assert config["services"]["api"]["mem_limit"] == "8g"
+
+
+LOCKED = {"ReadonlyRootfs": True, "CapDrop": ["ALL"], "SecurityOpt": ["no-new-privileges:true"]}
+
+
+@pytest.mark.parametrize(
+    ("host", "uid", "faults"),
+    [
+        (LOCKED, "10001", []),
+        (LOCKED | {"CapDrop": ["CAP_ALL"], "SecurityOpt": ["no-new-privileges"]}, "10001", []),
+        (LOCKED, "0", ["it runs as root"]),
+        (LOCKED, "root", ["it runs as root"]),
+        (LOCKED | {"CapAdd": ["NET_ADMIN"]}, "1", ["it keeps capabilities"]),
+        (LOCKED | {"SecurityOpt": ["no-new-privileges:false"]}, "1", ["it may gain privileges"]),
+        ({"CapDrop": None, "SecurityOpt": None}, "1", ["its file system can be written", "it keeps capabilities", "it may gain privileges"]),
+    ],
+)
+def test_rights_are_read_off_the_container(host: dict[str, object], uid: str, faults: list[str]) -> None:
+    assert capstone.rights({"HostConfig": host}, [["1", uid, "python"]]) == faults
+
+
+def test_litter_carries_the_token_where_tokens_are_kept(tmp_path: Path) -> None:
+    folder = capstone.litter(capstone.bare(tmp_path / "bare"))
+    assert all(capstone.TOKEN in (folder / name).read_text() for name in capstone.SECRET_FILES)
+    assert capstone.OLD_TOKEN in (capstone.BARE / ".env").read_text()
+    assert not list(capstone.BARE.rglob("Dockerfile*")) and not list(capstone.BARE.rglob("compose*"))
+
+
+def test_cards_stand_beside_each_other() -> None:
+    from tests.test_charts_scorecard import card
+
+    table = beside({"mine": card("mine", lint=2), "ours": card("ours")})
+    assert json.loads(table.to_json())["mine"]["lint"] == "✗ 2 findings"
