@@ -32,7 +32,7 @@ import requests
 from docker.errors import APIError, DockerException
 from docker.models.containers import Container
 
-from dockerlab import bases, container, context, dockerfile, engine, image, lint, measure, workspace
+from dockerlab import bases, container, context, dockerfile, engine, image, leaks, lint, measure, workspace
 from dockerlab.build import BuildReport, build
 from dockerlab.checks.core import Submission
 from dockerlab.errors import CourseError
@@ -262,18 +262,21 @@ def _size(case: _Case) -> None:
     heaviest = max(report.layers, key=lambda layer: layer.disk_bytes)
     said = f"{image.mb(report.download_bytes)} to download; most of it in `{heaviest.instruction[:50]}`"
     case.put("size", report.disk_bytes / 1e6, target / 1e6, report.disk_bytes <= target, said)
-    _image_leaks(case, report)
+    _image_leaks(case)
 
 
-def _image_leaks(case: _Case, report: image.ImageReport) -> None:
-    """Secrets that lie in a layer, whether or not a later one deletes them, or stand in the image's config or history."""
-    files = {f"/{path}" for layer in report.layers for path in layer.files}
-    leaks = [f"{name} lies in a layer" for name in SECRET_FILES if any(path.endswith(f"/{name}") for path in files)]
+def _image_leaks(case: _Case) -> None:
+    """Where the token stands in the image: in a layer, whether or not a later one deletes it, in its config or history."""
     found = case.client.images.get(case.tag)
-    said = json.dumps([found.attrs.get("Config"), found.history()])
-    if TOKEN in said or OLD_TOKEN in said:
-        leaks.append("the token stands in the image's config or history")
-    case.submission.state["leaks"] = leaks
+    if (key := str(found.id)) not in _SEARCHED:
+        _SEARCHED[key] = leaks.find(case.tag, TOKEN, case.client)
+    places = [f"the token stands in {place}" for place in _SEARCHED[key]]
+    if OLD_TOKEN in json.dumps([found.attrs.get("Config"), found.history()]):
+        places.append("the developers' token stands in the image's config or history")
+    case.submission.state["leaks"] = places
+
+
+_SEARCHED: dict[str, list[str]] = {}  # by image id, which is made of the content
 
 
 def _rebuild(case: _Case, tag: str) -> None:
@@ -443,19 +446,19 @@ def rights(attrs: Mapping[str, Any], processes: list[list[str]]) -> list[str]:
 
 
 def _secrets(case: _Case, url: str, box: Container) -> None:
-    leaks = list(case.submission.state["leaks"])
+    found = list(case.submission.state["leaks"])
     told = json.dumps(box.attrs["Config"])
     if TOKEN in told or OLD_TOKEN in told:
-        leaks.append("`docker inspect` shows the token")
+        found.append("`docker inspect` shows the token")
     picture = samples()[0].read_bytes()
     try:
         ask(url, picture, "wrong")
-        leaks.append("it answers without the token")
+        found.append("it answers without the token")
     except requests.HTTPError:
         pass
     try:
         ask(url, picture, TOKEN)
     except requests.HTTPError:
-        leaks.append("the token of secrets/api_token.txt is refused")
-    case.count("secrets", leaks, "none in layers, history or environment; the token comes as a file")
+        found.append("the token of secrets/api_token.txt is refused")
+    case.count("secrets", found, "none in layers, history or environment; the token comes as a file")
 
