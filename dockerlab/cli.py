@@ -59,6 +59,9 @@ def parser() -> argparse.ArgumentParser:
         ("solve", "put a lab's solution in place"),
     ):
         commands.add_parser(name, help=text).add_argument("lab", help="its number, such as 05")
+    hint = commands.add_parser("hint", help="show the next hint for a criterion of a lab; hints are counted")
+    hint.add_argument("lab", help="its number, such as 05")
+    hint.add_argument("criterion", nargs="?", type=int, help="its number in the report; default: list them")
     commands.add_parser("progress", help="show how far you are in every lab")
 
     clean = commands.add_parser("clean", help="remove what the course made on the engine, and nothing else")
@@ -122,6 +125,10 @@ def run(args: argparse.Namespace, rest: Sequence[str]) -> int:
             from dockerlab import clean, engine
 
             print(clean.clean(engine.connect(), everything=args.all))
+        case "hint":
+            from dockerlab.checks import cli as labs
+
+            return labs.hint(args.lab, args.criterion)
         case "progress":
             from dockerlab.checks import cli as labs
 

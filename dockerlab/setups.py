@@ -1,6 +1,6 @@
-"""A set-up: a folder with a Dockerfile and a file `options`, and the container that `docker run` makes of them.
+"""A set-up: a folder with a Dockerfile and a file `options.txt`, and the container that `docker run` makes of them.
 
-`options` holds what stands between `docker run -d` and the image: one or more options a line, `#` begins a comment, and names in
+`options.txt` holds what stands between `docker run -d` and the image: one or more options a line, `#` begins a comment, and names in
 braces stand for what differs from machine to machine: `-v {volume}:/results`.
 """
 
@@ -15,14 +15,14 @@ from pathlib import Path
 
 from dockerlab.errors import CourseError
 
-OPTIONS = "options"
+OPTIONS = "options.txt"
 # What whoever starts the set-up decides.
 OURS = ("-d", "--detach", "--rm", "--name", "-l", "--label", "--cidfile", "--help")
 PATIENCE = 60  # seconds
 
 
 class BadOptions(CourseError):
-    """A file `options` that no container can be started with."""
+    """A file `options.txt` that no container can be started with."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Started:
 
 
 def read_options(folder: Path, places: Mapping[str, str]) -> list[str]:
-    """The words of the file `options`, none where there is no file; `{name}` becomes `places[name]`. Raises BadOptions."""
+    """The words of the file `options.txt`, none where there is no file; `{name}` becomes `places[name]`. Raises BadOptions."""
     path = folder / OPTIONS
     if not path.is_file():
         return []

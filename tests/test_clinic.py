@@ -9,8 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dockerlab import clinic, foreign, setups
+from dockerlab import clinic, foreign, setups, workspace
 from dockerlab.charts.clinic import decision_map, finding
+from dockerlab.checks import mending
 from dockerlab.errors import CourseError
 from dockerlab.terminal import typed
 
@@ -43,14 +44,14 @@ def test_the_map_states_what_it_shows_and_nothing_is_cut_off() -> None:
 
 def test_options_are_words_with_comments_and_places(tmp_path: Path) -> None:
     assert setups.read_options(tmp_path, {}) == []
-    (tmp_path / "options").write_text('# why\n--memory 64m\n-v {volume}:/results  # kept\n-e "NOTE=two words"\n')
+    (tmp_path / "options.txt").write_text('# why\n--memory 64m\n-v {volume}:/results  # kept\n-e "NOTE=two words"\n')
     assert setups.read_options(tmp_path, {"volume": "v1"}) == ["--memory", "64m", "-v", "v1:/results", "-e", "NOTE=two words"]
 
 
 @pytest.mark.parametrize(("text", "word"),
                          [("--name x", "--name"), ("--rm", "--rm"), ("-v {disk}:/a", "{disk}"), ('-e "A', "quote"), ("--label=a=b", "--label")])
 def test_options_that_are_not_the_learners_to_set_are_named(tmp_path: Path, text: str, word: str) -> None:
-    (tmp_path / "options").write_text(text)
+    (tmp_path / "options.txt").write_text(text)
     with pytest.raises(setups.BadOptions, match=word):
         setups.read_options(tmp_path, {"volume": "v1"})
 
@@ -87,3 +88,19 @@ def test_typing_at_a_shell_shows_the_screen() -> None:
 def test_a_program_that_never_ends_is_ended() -> None:
     with pytest.raises(CourseError, match="did not end"):
         typed("cat", [], timeout=0.5)
+
+
+def test_the_script_of_lab_10_is_broken_by_its_line_ends_and_mended_without_them() -> None:
+    solved, starter = workspace.derived_files(workspace.find("10"))
+    script = Path("02_windows/count.sh")
+    assert starter[script].startswith(b"#!/bin/sh\r\n") and b"\r" not in solved[script]
+
+
+def test_every_set_up_of_lab_10_is_a_folder_with_a_dockerfile() -> None:
+    solved, _ = workspace.derived_files(workspace.find("10"))
+    assert {path.parts[0] for path in solved if path.name == "Dockerfile"} == set(mending.KEYS)
+
+
+@pytest.mark.parametrize(("options", "size"), [("size=1m", 2**20), ("rw,size=64M,mode=1777", 2**26), ("size=3000", 3000), ("rw", 0), ("", 0), ("size=50%", 0)])
+def test_the_size_of_a_tmpfs_is_read_from_its_options(options: str, size: int) -> None:
+    assert mending._size(options) == size

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from dockerlab import workspace
@@ -47,6 +48,7 @@ def check(lab: str, folder: Path | str | None = None) -> Report:
             save_progress(report)
         except CourseError as error:  # the judgement must not be lost with it
             print(error, file=sys.stderr)
+        return replace(report, counted=True)
     return report
 
 

@@ -1,11 +1,12 @@
-"""`dockerlab check | reset | solve | progress`: each prints its result and returns the exit code; errors are CourseErrors."""
+"""`dockerlab check | hint | reset | solve | progress`: each prints its result and returns the exit code; errors are CourseErrors."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from dockerlab import checks, workspace
-from dockerlab.checks.report import load_progress
+from dockerlab.checks.report import count_hints, hints_read, load_progress
+from dockerlab.errors import CourseError
 from dockerlab.site import ROOT
 
 
@@ -14,6 +15,26 @@ def check(lab: str, folder: str | Path | None = None) -> int:
     report = checks.check(lab, folder)
     print(report)
     return 0 if report.passed else 1
+
+
+def hint(lab: str, criterion: int | None = None) -> int:
+    """Print one more hint for a criterion (from 1), and all that were read before; without a number, list the criteria.
+
+    Hints cost nothing, but are counted in the progress file. Raises CourseError for a criterion that is not there.
+    """
+    chosen = checks.load(lab)
+    read = hints_read(load_progress().get(chosen.number, {}))
+    if criterion is None:
+        for number, each in enumerate(chosen.criteria, 1):
+            print(f"{number:>2}. {each.promise} ({read.get(each.key, 0)} of 2 hints read)")
+        return 0
+    if not 1 <= criterion <= len(chosen.criteria):
+        raise CourseError(f"Lab {chosen.number} has no criterion {criterion}.", fix=f"Use 1 to {len(chosen.criteria)}.")
+    each = chosen.criteria[criterion - 1]
+    now = min(2, read.get(each.key, 0) + 1)
+    print("\n  ".join([each.promise, each.hint, each.second_hint][: now + 1]))
+    count_hints(chosen.number, each.key, now)
+    return 0
 
 
 def reset(lab: str) -> int:
@@ -45,6 +66,8 @@ def _line(number: str, name: str, note: dict[str, object]) -> str:
         mark, text = "✗", f"{note.get('held', 0)} of {note.get('of', '?')} criteria hold"
     else:
         mark, text = "·", "not started"
+    hints = sum(hints_read(note).values())
+    text += f", {hints} hint{'s' if hints > 1 else ''} read" if hints else ""
     return f"{mark} {number}  {name.partition('_')[2].replace('_', ' ') or note.get('name', ''):<32} {text}"
 
 

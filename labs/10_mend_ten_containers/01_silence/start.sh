@@ -1,0 +1,2 @@
+python serve.py &
+echo "the server is started"

@@ -1,0 +1,2 @@
+#!/bin/sh
+echo "ships: $(grep -c ship boxes.txt)"

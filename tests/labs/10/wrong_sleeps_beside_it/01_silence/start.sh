@@ -1,0 +1,2 @@
+python serve.py &
+sleep infinity
