@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 
+from dockerlab import container
 from dockerlab.errors import CourseError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -93,6 +94,20 @@ def picture(path: Path, confidence: float | None = None, upload_seconds: float =
     body = head.encode() + path.read_bytes() + f"\r\n--{BOUNDARY}--\r\n".encode()
     query = "" if confidence is None else f"?confidence={confidence}"
     return Request("POST", f"/detect{query}", body, f"multipart/form-data; boundary={BOUNDARY}", upload_seconds)
+
+
+def ready(url: str, path: str = "/health", timeout: float = 60) -> bool:
+    """Wait until GET `path` is answered with 200, at most `timeout` seconds. Raises LoadRefused."""
+    host, port = _loopback(url)
+
+    def answers() -> bool:
+        connection = http.client.HTTPConnection(host, port, timeout=3)
+        try:
+            return _once(connection, Request(path=path), 0).ok
+        finally:
+            connection.close()
+
+    return container.wait_until(answers, timeout, 0.05)
 
 
 def run(url: str, request: Request, requests: int, clients: int = 4, timeout: float = 30) -> Seen:

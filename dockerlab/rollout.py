@@ -10,13 +10,14 @@ import shutil
 import subprocess
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import docker
+from docker.errors import APIError, ImageNotFound
 
-from dockerlab import container, engine, load, measure, swarm
+from dockerlab import clean, container, load, measure, swarm
 from dockerlab.bases import DEBIAN, SLIM, ensure, present
 from dockerlab.build import build
 from dockerlab.errors import CourseError
@@ -27,7 +28,6 @@ BASE = "dockerlab-api:multistage"
 DOOR = "dockerlab-production:door"
 SERVICE = "api"
 RELEASES: Mapping[str, Mapping[str, str]] = {"v1": {"VERSION": "1"}, "v2": {"VERSION": "2"}, "v3": {"VERSION": "3", "MODEL": "harbour-m.onnx"}}
-UPDATING = ("updating", "rollback_started")
 
 
 class StackRefused(CourseError):
@@ -36,15 +36,35 @@ class StackRefused(CourseError):
 
 def build_releases(repository: str, client: docker.DockerClient, **labels: str) -> dict[str, str]:
     """Build the releases as REPOSITORY:v1 to :v3, and the door; returns their tags. Asks the engine; mostly from the cache."""
-    for base in (SLIM, DEBIAN):
-        ensure(base, client)
+    ensure(SLIM, client)
     if not present(client, BASE):
         measure.build_rung("multistage", measure.stage_context(), client)
-    build(CONTEXT / "door", tag=DOOR, client=client)
+    door_image(client)
     tags = {name: f"{repository}:{name}" for name in RELEASES}
     for name, arguments in RELEASES.items():
         build(CONTEXT, tag=tags[name], buildargs=dict(arguments), labels=labels, client=client)
     return tags
+
+
+def door_image(client: docker.DockerClient) -> str:
+    """Build the image of the door, nginx before the replicas, and return its tag. Asks the engine; mostly from the cache."""
+    ensure(DEBIAN, client)
+    return build(CONTEXT / "door", tag=DOOR, client=client).tag
+
+
+def images(pattern: str, client: docker.DockerClient) -> list[str]:
+    """The ids of images whose name matches, such as */dockerlab-lesson11: those pushed to a registry on whatever port. Asks the engine."""
+    return sorted({image.id for image in clean.listed(client, {"reference": pattern})})
+
+
+def remove_images(pattern: str, client: docker.DockerClient) -> int:
+    """Remove them with all their names; returns how many went. Asks the engine."""
+    gone = 0
+    for image in images(pattern, client):
+        with suppress(ImageNotFound, APIError):
+            client.images.remove(image, force=True)
+            gone += 1
+    return gone
 
 
 def deploy(stack_file: Path, stack: str, image: str) -> None:
@@ -129,20 +149,12 @@ class Trial:
                 time.sleep(upload_seconds / 2)
             began = time.monotonic()
             deploy(self.file, self.name, self.images[release])
-            container.wait_until(lambda: self._settled(result), patience, 0.15)
+            swarm.settled(self.service, self.client, patience, lambda now: setattr(result, "fewest", min(result.fewest, now.count)))
             result.seconds = time.monotonic() - began
             time.sleep(settle)
         now = swarm.replicas(self.service, self.client)
         result.ready, result.state, result.message = now.ready, now.update, now.message
         return result
-
-    def _settled(self, result: Rollout) -> bool:
-        """Note the fewest ready replicas on the way. A rollback is over when all replicas have one image again; what follows is its watch."""
-        now = swarm.replicas(self.service, self.client)
-        result.fewest = min(result.fewest, now.count)
-        if now.update == "rollback_started":
-            return len(now.ready) == 1 and now.count >= self._wanted()
-        return now.update not in ("", *UPDATING)
 
     def _wanted(self) -> int:
         return self.client.services.get(self.service).attrs["Spec"]["Mode"].get("Replicated", {}).get("Replicas", 1)
@@ -152,7 +164,3 @@ class Trial:
         reasons = [task["Status"].get("Err") or task["Status"].get("Message", "") for task in sorted(tasks, key=lambda task: task["UpdatedAt"])]
         return f"The last one says: {reasons[-1]}." if reasons else "There is none."
 
-
-def labels() -> dict[str, str]:
-    """Labels of images that stay for the next run."""
-    return engine.labels(kind="image")

@@ -12,7 +12,7 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -20,8 +20,7 @@ from typing import IO, Any
 import docker
 from docker.errors import APIError, DockerException, NotFound
 
-from dockerlab import engine
-from dockerlab.container import wait_until
+from dockerlab import container, engine
 from dockerlab.errors import CourseError
 
 ADDRESS, LISTEN = "127.0.0.1", "127.0.0.1:2377"
@@ -84,8 +83,8 @@ class OneNode:
         """Leave the swarm, if it is the course's, and return the state that the machine is in. Asks the engine."""
         atexit.unregister(self.give_back)
         try:
-            if self.usable and state(self.client.info()) == "ours":
-                self._leave()
+            if self.usable and (found := state(self.client.info())) != "foreign":
+                self._leave() if found == "ours" else self._tidy()
             self.usable = False
             return state(self.client.info())
         finally:
@@ -96,11 +95,15 @@ class OneNode:
         with contextlib.suppress(DockerException):
             for service in self.client.services.list():
                 service.remove()
-            wait_until(lambda: not self.client.containers.list(filters={"label": "com.docker.swarm.task"}), 15, 0.1)
+            container.wait_until(lambda: not self.client.containers.list(filters={"label": "com.docker.swarm.task"}), 15, 0.1)
         self.client.swarm.leave(force=True)
-        for container in self.client.containers.list(all=True, filters={"label": "com.docker.swarm.task"}, ignore_removed=True):
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """What leaving does not take away: containers of tasks, and the gateway where there was none before."""
+        for task in self.client.containers.list(all=True, filters={"label": "com.docker.swarm.task"}, ignore_removed=True):
             with contextlib.suppress(APIError):
-                container.remove(force=True, v=True)
+                task.remove(force=True, v=True)
         if not self._had_gateway:
             with contextlib.suppress(NotFound, APIError):
                 self.client.networks.get(GATEWAY).remove()
@@ -153,6 +156,25 @@ def replicas(service: str, client: docker.DockerClient) -> Replicas:
     ready = Counter(task["Spec"]["ContainerSpec"]["Image"] for task in tasks
                     if task["Status"]["State"] == "running" and task["DesiredState"] in ("running", "ready"))
     return Replicas(ready, status.get("State", ""), status.get("Message", ""))
+
+
+def settled(service: str, client: docker.DockerClient, patience: float = 60, watch: Callable[[Replicas], object] = lambda _: None) -> Replicas:
+    """Wait until the update of a service, or the rollback of it, is over; `watch` sees every look on the way. Asks the engine.
+
+    Returns what runs then, after `patience` seconds at the latest. A rollback is over when all replicas have one image again: for some
+    seconds more the engine only watches them.
+    """
+    wanted = client.services.get(service).attrs["Spec"]["Mode"].get("Replicated", {}).get("Replicas", 1)
+
+    def over() -> bool:
+        now = replicas(service, client)
+        watch(now)
+        if now.update == "rollback_started":
+            return len(now.ready) == 1 and now.count >= wanted
+        return now.update not in ("", "updating")
+
+    container.wait_until(over, patience, 0.15)
+    return replicas(service, client)
 
 
 def _has_gateway(client: docker.DockerClient) -> bool:

@@ -64,6 +64,12 @@ def test_a_refusal_and_a_broken_connection_are_failures_and_the_rest_goes_on(ser
     assert len(seen.samples) == 10 and next(sample.error for sample in seen.failed if not sample.status)
 
 
+def test_ready_waits_for_a_200(server: str) -> None:
+    Handler.statuses = [200, 503, 503]
+    assert load.ready(server, timeout=5) and len(Handler.bodies) == 3
+    assert not load.ready("http://127.0.0.1:9", timeout=0.2)
+
+
 def test_nobody_listens(server: str) -> None:
     seen = load.run("http://127.0.0.1:9", load.Request(), requests=2, clients=1)
     assert [sample.error for sample in seen.samples] == ["ConnectionRefusedError"] * 2

@@ -17,7 +17,8 @@ OURS = {"LocalNodeState": "active", "ControlAvailable": True, "Nodes": 1, "Clust
 
 
 @pytest.mark.parametrize(("changes", "expected"), [
-    ({}, "ours"), ({"LocalNodeState": "inactive"}, "none"), ({"LocalNodeState": ""}, "none"), ({"LocalNodeState": "locked", "ControlAvailable": False}, "foreign"),
+    ({}, "ours"), ({"LocalNodeState": "inactive"}, "none"), ({"LocalNodeState": ""}, "none"),
+    ({"LocalNodeState": "locked", "ControlAvailable": False}, "foreign"),
     ({"Nodes": 2}, "foreign"), ({"ControlAvailable": False}, "foreign"), ({"Cluster": {"Spec": {"Labels": {}}}}, "foreign"), ({"Cluster": None}, "foreign"),
 ])
 def test_what_an_engine_says_about_its_swarm(changes: dict[str, Any], expected: str) -> None:
