@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import docker
@@ -47,6 +48,12 @@ def packages(image: str, client: docker.DockerClient) -> pd.DataFrame:
         known = {"rows": rows(_scan(image))}
         layer_cache.remember("sbom", key, known)
     return pd.DataFrame(known["rows"], columns=COLUMNS)
+
+
+def several(images: Mapping[str, str], client: docker.DockerClient) -> dict[str, pd.DataFrame]:
+    """`packages` of several images, name -> tag, side by side. Asks the engine."""
+    with ThreadPoolExecutor(len(images) or 1) as pool:
+        return dict(zip(images, pool.map(lambda tag: packages(tag, client), images.values()), strict=True))
 
 
 def rows(document: Mapping[str, Any]) -> list[list[str]]:

@@ -1,0 +1,1 @@
+docker run --rm --read-only --cap-drop=ALL --tmpfs=/tmp:size=32m,nosuid --tmpfs=/srv/spool:uid=20500,gid=20500,mode=700 --pids-limit=40 -v "$KEY_FILE":/key:ro -e HARBOUR_KEY_FILE=/key --publish=8080:8080 "$IMAGE"

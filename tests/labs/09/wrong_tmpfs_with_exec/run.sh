@@ -1,0 +1,10 @@
+docker run -d -p 127.0.0.1:8080:8080 \
+  --cap-drop ALL \
+  --security-opt no-new-privileges \
+  --read-only \
+  --tmpfs /tmp:exec,size=64m \
+  --tmpfs /srv/spool:size=64m,mode=1777 \
+  --pids-limit 64 \
+  -v $KEY_FILE:/run/secrets/harbour_key:ro \
+  -e HARBOUR_KEY_FILE=/run/secrets/harbour_key \
+  $IMAGE
