@@ -177,8 +177,10 @@ policies = {"no": 0, "on-failure": 3, "unless-stopped": 0}
 def returns(policy, end):
     restart = {"Name": policy, "MaximumRetryCount": policies[policy]}
     with bench.started(bases.DEBIAN, ["sh", "-c", ends[end]], restart_policy=restart) as box:
-        if end == "docker stop": box.stop(timeout=0)
-        if end == "docker kill": box.kill()
+        if end == "docker stop":
+            box.stop(timeout=0)
+        if end == "docker kill":
+            box.kill()
         return "returns" if events.wait_for_starts(box, 1, timeout=1.5) else "stays down"
 
 with ThreadPoolExecutor(6) as pool:
@@ -397,7 +399,8 @@ beside(threads_guess, round(slower[0.5], 1))
 
 # %%
 out = !docker update --cpus 1 --memory 256m --memory-swap 256m dockerlab-lesson07-python
-api.update(mem_limit="256m", memswap_limit="256m")  # docker-py has no `--cpus` here
+box = client.containers.get("dockerlab-lesson07-python")
+box.update(mem_limit="256m", memswap_limit="256m")  # docker-py has no `--cpus` here
 api.reload()
 print("CPUs:", api.attrs["HostConfig"]["NanoCpus"] / 1e9, "| memory:", api.attrs["HostConfig"]["Memory"] // 2**20, "MiB | restarts:", api.attrs["RestartCount"])
 
