@@ -287,11 +287,18 @@ def _rebuild(case: _Case, tag: str) -> None:
         report = build(folder, tag=tag, client=case.client)
     before, after = (case.client.images.get(each.image_id).attrs["RootFS"]["Layers"] for each in (case.report, report))
     layers = image.inspect(tag, case.client).layers
-    new = sum(layer.disk_bytes for digest, layer in zip(after, layers, strict=True) if digest not in before)
+    # Where several results of one step are in the cache, the builder may take another one this time: only what ran is new.
+    ran = {_words(name.partition("] ")[2]) for name in report.ran}
+    new = sum(layer.disk_bytes for digest, layer in zip(after, layers, strict=True) if digest not in before and _words(layer.instruction) in ran)
     again = [step.name for step in report.instructions if not step.cached and "] RUN " in step.name and INSTALLS.search(f"{step.name}\n{step.log}")]
     said = f"{len(report.ran)} of {len(report.instructions)} steps ran, {image.mb(new)} of the image are new" + (f"; `{again[0][:60]}` again" if again else "")
     ok = not again and new <= case.targets.new_bytes and report.seconds <= case.targets.rebuild_seconds
     case.put("rebuild", report.seconds, case.targets.rebuild_seconds, ok, said)
+
+
+def _words(instruction: str) -> str:
+    """The start of an instruction without its flags, as the image's history has it."""
+    return re.sub(r"^(\w+)( --\S+)+", r"\1", " ".join(instruction.split()))[:60]
 
 
 def _lint(case: _Case) -> None:
@@ -340,9 +347,14 @@ def _status(url: str) -> int:
         return 0
 
 
+def _says_something(path: Path) -> bool:
+    """Whether a file is there and holds more than comments."""
+    return path.is_file() and any(line.strip() and not line.lstrip().startswith("#") for line in path.read_text(encoding="utf-8").splitlines())
+
+
 def _config(case: _Case) -> dict[str, Any]:
     """The project as compose understands it; where there is no compose.yaml, the `docker run` that people write first."""
-    if not (case.folder / "compose.yaml").is_file():
+    if not _says_something(case.folder / "compose.yaml"):
         return {"services": {"api": {"environment": {"API_TOKEN": TOKEN}}}}
     environment = {name: value for name, value in os.environ.items() if name not in ("API_TOKEN", "COMPOSE_FILE", "COMPOSE_PROFILES")}
     config = Stack(case.folder, case.submission.name("stack"), ("compose.yaml",), environment).config()
@@ -396,7 +408,7 @@ def _stack(case: _Case, quiet: Callable[[], object], sick: Future[list[str]]) ->
 def p95_ms(url: str, token: str, enough: float = 0, rounds: int = ROUNDS) -> tuple[float, float]:
     """Milliseconds below which 95 of 100 answers stay, and half of them, for pictures that nobody asked about before; the best of some rounds.
 
-    One request after another over one connection. Stops early at a round that is below `enough`. Raises requests.HTTPError.
+    One request after another over one connection. Stops early at a round below `enough`, or far above it. Raises requests.HTTPError.
     """
     session, best = requests.Session(), (math.inf, math.inf)
     for _ in range(rounds):
@@ -408,7 +420,7 @@ def p95_ms(url: str, token: str, enough: float = 0, rounds: int = ROUNDS) -> tup
             if number >= 8:
                 times.append((time.perf_counter() - started) * 1000)
         best = min(best, (measure.percentile(times, 0.95), statistics.median(times)))
-        if best[0] <= enough:
+        if best[0] <= enough or best[0] > 2.5 * enough > 0:  # good enough, or beyond what a busy machine explains
             break
     return best
 

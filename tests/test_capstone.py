@@ -89,3 +89,8 @@ def test_cards_stand_beside_each_other() -> None:
 
     table = beside({"mine": card("mine", lint=2), "ours": card("ours")})
     assert json.loads(table.to_json())["mine"]["lint"] == "✗ 2 findings"
+
+
+def test_an_instruction_is_known_again_in_the_history() -> None:
+    assert capstone._words("COPY --link --from=packages /opt/site /opt/site") == "COPY /opt/site /opt/site"
+    assert capstone._words("RUN --mount=type=cache,target=/x  pip install --target /opt/site") == "RUN pip install --target /opt/site"
