@@ -97,13 +97,13 @@ class Stack:
         """What a command prints that runs in a service's container."""
         return self.compose("exec", "-T", service, *command).stdout
 
-    def up(self, *arguments: str, timeout: float = 180) -> None:
-        """Start everything and wait until each service runs, and is healthy where it has a check.
+    def up(self, *arguments: str, timeout: float = 180, wait: bool = True) -> None:
+        """Start everything and, unless told otherwise, wait until each service runs, and is healthy where it has a check.
 
         Raises StackFailed that names the first service that does not get there, with its last lines.
         """
-        done = self.compose("up", "--detach", "--wait", "--wait-timeout", f"{timeout:.0f}", "--quiet-pull", *arguments,
-                            timeout=timeout + 600, check=False)
+        waiting = ["--wait", "--wait-timeout", f"{timeout:.0f}"] if wait else []
+        done = self.compose("up", "--detach", *waiting, "--quiet-pull", *arguments, timeout=timeout + 600, check=False)
         if done.returncode:
             raise self._failure(done.stderr)
 
