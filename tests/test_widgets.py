@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import docker
@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from dockerlab import engine
-from dockerlab.build import BuildCancelled, Step
+from dockerlab.build import BuildCancelled, BuildReport, Step
 from dockerlab.charts.limits import latency_under_limits
 from dockerlab.charts.stack import columns, stack_svg
 from dockerlab.container import remove, wait_until
@@ -36,6 +36,7 @@ from dockerlab.widgets import (
     compare_builds,
 )
 from dockerlab.widgets import ladder as ladder_module
+from dockerlab.widgets import timeline as timeline_module
 from dockerlab.widgets.console import sparkline, state_of
 from dockerlab.widgets.layers import ALL, lines, tree, tree_html, wasted_html
 from dockerlab.widgets.playground import time_split
@@ -163,15 +164,39 @@ def test_a_build_is_seen_while_it_runs_and_its_log_can_be_read(tiny_image: str, 
 def test_a_build_can_be_cancelled_and_ends_with_its_cell(tiny_image: str, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text(f"FROM {tiny_image}\nRUN echo {uuid.uuid4()}; sleep 200\n")
     shown = BuildTimeline(tmp_path, tag="dockerlab-test:cancelled")
-    assert wait_until(lambda: "1 running" in shown.note.value, 20)
+    assert wait_until(lambda: "1 running" in shown.note.value, 60)
     shown._stop.click()
     shown.wait(15)
     assert isinstance(shown.error, BuildCancelled) and "cancelled" in shown.note.value
     again = BuildTimeline(tmp_path, tag="dockerlab-test:cancelled")
-    assert wait_until(lambda: "1 running" in again.note.value, 20)
+    assert wait_until(lambda: "1 running" in again.note.value, 60)
     began = time.monotonic()
     again.close()
     assert time.monotonic() - began < 5
+
+
+def test_drawing_and_the_end_of_the_build_do_not_meet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A slow drawing of a running build, and the build ends meanwhile: each step once, and the end has the last word."""
+    drawn = BuildReport("sha256:1", "a:b", [Step(f"[{number}/3] RUN x", str(number), done=True) for number in range(1, 4)])
+    reached = threading.Event()
+
+    def built(*_: object, on_step: Callable[[Step], None], **__: object) -> BuildReport:
+        for step in drawn.steps:
+            on_step(step)
+        assert reached.wait(10)
+        return drawn
+
+    def slow(step: Step, *rest: float) -> str:
+        if not reached.is_set():
+            reached.set()
+            time.sleep(0.5)
+        return bar_html(step, *rest)
+
+    monkeypatch.setattr(timeline_module, "build", built)
+    monkeypatch.setattr(timeline_module, "bar_html", slow)
+    shown = BuildTimeline(tmp_path)
+    shown.wait(20)
+    assert "Done in" in shown.note.value and len(shown._rows._list.children) == 3
 
 
 @pytest.mark.engine

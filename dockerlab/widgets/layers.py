@@ -12,6 +12,7 @@ from dockerlab.widgets import live
 
 MOST_ROWS = 60
 ALL = -1
+_COLUMNS = "<style>.dockerlab-layers select { font: 12px/1.5 var(--jp-code-font-family, monospace); white-space: pre; }</style>"
 
 
 @dataclass
@@ -76,11 +77,14 @@ class LayerExplorer(live.Instrument):
         self.report: ImageReport | None = None
         self._layers = widgets.Select(rows=8, description="Layers", layout=widgets.Layout(width="auto"), style={"description_width": "60px"})
         self._search = widgets.Text(placeholder="part of a path", description="Search", continuous_update=False, style={"description_width": "60px"})
-        self._what = widgets.ToggleButtons(options=["files", "wasted"], description="Show", style={"description_width": "60px", "button_width": "90px"})
+        self._what = widgets.ToggleButtons(options=["files", "wasted"], style={"button_width": "90px"}, tooltips=["What the layer holds", "What ships unseen"])
+        self._layers.add_class("dockerlab-layers")
         self._view = widgets.HTML()
         for control in (self._layers, self._search, self._what):
             control.observe(lambda _: self._draw(), names="value")
-        self.box.children = [self.note, self._layers, widgets.HBox([self._what, self._search], layout=widgets.Layout(flex_flow="row wrap")), self._view]
+        columns = widgets.HTML(_COLUMNS, layout=widgets.Layout(display="none"))
+        controls = widgets.HBox([self._what, self._search], layout=widgets.Layout(flex_flow="row wrap"))
+        self.box.children = [self.note, columns, self._layers, controls, self._view]
         self.say(f"Reading {image} …")
         self.start(self._read)
 
@@ -88,7 +92,7 @@ class LayerExplorer(live.Instrument):
         report = inspect(self.image, self.client)
         self.report, self.lasting = report, True
         widest = max((layer.disk_bytes for layer in report.layers), default=1) or 1
-        options = [(f"all {len(report.layers)} layers, {mb(report.disk_bytes)}", ALL)]
+        options = [(f"all layers, {mb(report.disk_bytes)}", ALL)]
         for number, layer in enumerate(report.layers):
             bar = "█" * round(12 * layer.disk_bytes / widest)
             options.append((f"{number:2} {bar:<12} {mb(layer.disk_bytes):>9}  {layer.instruction[:70]}", number))

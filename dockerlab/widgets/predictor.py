@@ -46,7 +46,7 @@ class CachePredictor(live.Instrument):
         if self._diary is None or self.ended:
             return
         live.close_tree(self._ticks)
-        self.ticks = tick_steps("Which steps will run", list(dict.fromkeys(self._diary.steps)))
+        self.ticks = tick_steps("After this edit", list(dict.fromkeys(self._diary.steps)))
         self._ticks = self.ticks.widget
         self.box.children = [self.choice, self._ticks, self.run, self.note, self._marks]
         self.run.disabled = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping
 from html import escape
@@ -14,6 +15,7 @@ from dockerlab.build import BuildCancelled, BuildReport, Cancel, Step, build
 from dockerlab.widgets import live
 
 REFRESH_SECONDS = 0.25
+_LEFT = "<style>.dockerlab-step { text-align: left; }</style>"  # the names of steps begin in one column
 
 
 class BuildTimeline(live.Instrument):
@@ -31,6 +33,7 @@ class BuildTimeline(live.Instrument):
         self._steps: dict[str, Step] = {}
         self._began = time.monotonic()
         self._cancel = Cancel()
+        self._drawing = threading.Lock()  # the build ends in one thread while the other draws
         self._rows = _Rows()
         self._stop = live.button("Cancel the build", self._cancel.request, icon="stop")
         self.box.children = [self._stop, self._rows.box, self.note]
@@ -55,16 +58,20 @@ class BuildTimeline(live.Instrument):
 
     def _refresh(self) -> bool:
         steps = [step for step in list(self._steps.values()) if not step.internal and "] FROM " not in step.name]
-        if steps and not self.report and not self.error:
-            self._rows.show(spans(steps, time.time()))
-            running = sum(not (step.done or step.cached) for step in steps)
-            self.say(f"{time.monotonic() - self._began:.0f} s: {len(steps)} steps seen, {running} running.")
-        return not (self.report or self.error)
+        with self._drawing:
+            if self.report or self.error:
+                return False
+            if steps:
+                self._rows.show(spans(steps, time.time()))
+                running = sum(not (step.done or step.cached) for step in steps)
+                self.say(f"{time.monotonic() - self._began:.0f} s: {len(steps)} steps seen, {running} running.")
+            return True
 
     def _finish(self) -> None:
         self._stop.disabled = True
         if self.report:
-            self._rows.show(spans(self.report.instructions))
+            with self._drawing:
+                self._rows.show(spans(self.report.instructions))
             self.say(f"Done in {self.report.seconds:.1f} s: {len(self.report.ran)} steps ran, {len(self.report.cached)} came from the cache; "
                      f"{self.report.context_bytes / 1000:,.1f} kB of context were sent. Choose a step to read its log.")
 
@@ -123,7 +130,7 @@ class _Rows:
     def __init__(self) -> None:
         self._list, self._log = widgets.VBox(), widgets.HTML()
         self._buttons: dict[str, tuple[widgets.Button, widgets.HTML]] = {}
-        self.box = widgets.VBox([self._list, self._log])
+        self.box = widgets.VBox([widgets.HTML(_LEFT, layout=widgets.Layout(display="none")), self._list, self._log])
 
     def show(self, rows: list[Span], end: float | None = None) -> None:
         """Draw all rows against a scale that ends at `end` seconds."""
@@ -140,6 +147,7 @@ class _Rows:
         name = step.name if len(step.name) <= 48 else step.name[:47] + "…"
         made = widgets.Button(description=name, tooltip=f"Show the log of {step.name}", layout=widgets.Layout(width="380px", height="24px"),
                               style={"button_color": "transparent", "font_family": "monospace", "font_size": "11px"})
+        made.add_class("dockerlab-step")
         made.on_click(lambda _: self._choose(step))
         bar = widgets.HTML(layout=widgets.Layout(flex="1 1 auto", min_width="220px"))
         self._buttons[step.digest] = (made, bar)
