@@ -18,6 +18,7 @@ from docker.errors import APIError
 from docker.models.containers import Container
 
 from dockerlab import container, engine
+from dockerlab.display import words_left
 from dockerlab.errors import CourseError
 
 PROBE = Path(__file__).with_name("_intruder_probe.py")
@@ -83,8 +84,8 @@ class Scorecard:
         rows = [(each.purpose, "yes" if each.worked else "no", each.seen) for each in self.attempts]
         return pd.DataFrame(rows, columns=["an intruder tries to", "works", "seen"]).set_index("an intruder tries to")
 
-    def _repr_html_(self) -> str:
-        return self.frame()._repr_html_()
+    def _repr_html_(self) -> str | None:
+        return words_left(self.frame())
 
     def __repr__(self) -> str:
         return f"Scorecard({len(self.open)} of {len(self.attempts)} attempts worked)"

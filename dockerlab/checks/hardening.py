@@ -15,12 +15,13 @@ from pathlib import Path
 import requests
 from docker.models.containers import Container
 
-from dockerlab import bases, container, intruder, leaks, sbom
+from dockerlab import bases, container, intruder, leaks, sbom, workspace
 from dockerlab.checks.core import NotStarted, Outcome, Submission
 from dockerlab.errors import CourseError
 
 TOKEN, KEY = "tkn-tides-8804", "gate-key-5521"
 PORT = 8080
+GIVEN = ("gate/", "fetch_tides.py")
 BUILD_SECONDS, START_SECONDS = 300, 20
 # Options that the check sets itself, with and without a value.
 OWN_WITH_VALUE = {"--name", "-p", "--publish", "--restart", "--cidfile", "-l", "--label"}
@@ -43,6 +44,14 @@ def prepare(submission: Submission) -> None:
         pool = ThreadPoolExecutor(1)
         submission.callback(pool.shutdown)
         submission.state["leaks"] = pool.submit(_secrets, submission)
+
+
+def untouched(submission: Submission) -> Outcome:
+    """The service's code is the one that was handed out."""
+    given = {path.as_posix(): content for path, content in workspace.starter_files("09").items() if path.as_posix().startswith(GIVEN)}
+    here = {path.as_posix(): content for path, content in workspace.files(submission.folder).items() if path.as_posix().startswith(GIVEN)}
+    other = sorted(name for name in given | here if given.get(name) != here.get(name) and name != "gate/tides.json")
+    return Outcome(not other, f"changed: {', '.join(other)}" if other else f"{len(given)} files as they were")
 
 
 def builds(submission: Submission) -> Outcome:

@@ -19,6 +19,13 @@ LAB = Lab(
     prepare=gate.prepare,
     criteria=(
         Criterion(
+            "untouched", "The service's code is as you got it",
+            "The insurer asks about the service that you have, not about another one.",
+            "`dockerlab reset 09` gives the files back; your version is kept in labs/.saved.",
+            "You hand in Dockerfile, .dockerignore and run.sh. gate/ and fetch_tides.py stay.",
+            "gate/ and fetch_tides.py unchanged", gate.untouched,
+        ),
+        Criterion(
             "builds", "The image builds, with the token as a build argument and as a secret",
             "What does not build cannot ship.",
             "The message names the line. Which files does .dockerignore leave in the context? And the secret's id is `token`.",
