@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Start here: run a container and detect what is in a picture
+# # Start here: a first container, a first detection
 #
 # **You will do**: check your Docker Engine, run a first container, build an object-detection API image and ask it about a picture; then hand in a small lab, get hints, start it again and clean up.
 #
@@ -12,7 +12,7 @@
 # %% [markdown]
 # ## 1. Is everything in place?
 #
-# `doctor` looks at each thing that the course needs: the engine and its version, where it keeps images, the tools beside it, disk and memory, base images, network and certificates.
+# `doctor` looks at each thing that the course needs: the engine and its version, where it keeps images, which builder makes them, the tools beside it, disk and memory, base images, network and certificates.
 
 # %%
 %matplotlib inline
@@ -91,11 +91,13 @@ beside(guess, round(seconds, 2))
 # %%
 from dockerlab import measure
 
+from dockerlab.listing import listing
+
 context = measure.stage_context()
-dockerfile = (context / "Dockerfile.multistage").read_text().splitlines()
-last_stage = max(number for number, line in enumerate(dockerfile) if line.startswith("FROM"))
-for number, line in enumerate(dockerfile[last_stage:], start=last_stage + 1):
-    print(f"{number:3} {line}")
+dockerfile = context / "Dockerfile.multistage"
+lines = dockerfile.read_text().splitlines()
+last_stage = max(number for number, line in enumerate(lines, 1) if line.startswith("FROM"))
+listing(dockerfile, first=last_stage)
 
 # %% [markdown]
 # Building it the first time takes a minute or two: one stage installs PyTorch to export the model. Every later build takes the steps from the cache. Lesson 05 explains each line.
@@ -105,7 +107,7 @@ report = measure.build_rung("multistage", context, client)
 print("built", measure.RUNGS["multistage"].tag)
 
 # %% tags=["nbval-ignore-output"]
-print(len(report.ran), "steps ran,", len(report.cached), "came from the cache,", round(report.seconds, 1), "s in all")
+print(f"{len(report.ran)} steps ran, {len(report.cached)} came from the cache, {report.seconds:.1f} s in all")
 report.frame().sort_values("seconds", ascending=False).head(5)
 
 # %% [markdown]
@@ -139,6 +141,18 @@ detect.draw(picture, answer)
 
 # %%
 beside(found, int((frame["label"] == "container").sum()))
+
+# %% [markdown]
+# Now try it yourself. This container runs until the end of the lesson, and the **instrument** below sends it what you choose: set the confidence to 0.95, or upload a picture of your own, and press *Detect*. The bars say where the time went. (Instruments are extras; no lesson needs one.)
+
+# %% tags=["nbval-ignore-output"]
+from contextlib import ExitStack
+
+from dockerlab.widgets import DetectionPlayground, close_all
+
+shelf = ExitStack()  # what the clean-up stops
+service = shelf.enter_context(container.running("dockerlab-api:multistage", client=client))
+DetectionPlayground(service.url, measure.samples())
 
 # %% [markdown]
 # The picture travelled over HTTP into the container and boxes came back. Your machine's Python, if it has one, was not asked: the image carries its own, with the libraries and the model.
@@ -264,11 +278,13 @@ Quiz.load("00").show()
 # %% [markdown]
 # ## Clean up
 #
-# This removes the neighbour of section 6 and the versions of lab 00 that this lesson kept. The image `dockerlab-api:multistage` stays, because later lessons build on it.
+# This stops the container of the instrument, and removes the neighbour of section 6 and the versions of lab 00 that this lesson kept. The image `dockerlab-api:multistage` stays, because later lessons build on it.
 
 # %%
 import shutil
 
+close_all()
+shelf.close()
 clean.remove_labelled(client, "practice=00")
 for version in set(saved.glob("00-*")) - before:
     shutil.rmtree(version)

@@ -21,6 +21,7 @@ from dockerlab.charts.stages import share_saved, stage_lanes, stage_weights
 from dockerlab.experiment import Bench
 from dockerlab.listing import difference, listing
 from dockerlab.quiz import Quiz, beside, guess_box
+from dockerlab.widgets import BuildTimeline, LayerExplorer, close_all
 
 pd.set_option("display.max_colwidth", None)
 client = engine.connect(timeout=900)
@@ -53,6 +54,12 @@ print("in the server's image:", ", ".join(path.rpartition("/")[2] for path in to
 
 # %% tags=["nbval-ignore-output"]
 layer_stack(single)
+
+# %% [markdown]
+# Look inside with an **instrument**: choose a layer and see its files by size. Which package makes the layer of `pip install` so large? Then search for `gcc` in all layers.
+
+# %% tags=["nbval-ignore-output"]
+LayerExplorer(bench.tag("single"))
 
 # %% [markdown]
 # Section 3 installs the same packages where there is no compiler: none of them needed one. It ships all the same, with version control, headers and the installer.
@@ -144,7 +151,8 @@ USER 10001
 CMD ["uvicorn", "app.main:app", "--host", "0.0.0.0"]
 """)
 sizes["venv"] = image.inspect(bench.tag("venv"), client).disk_bytes
-print(bench.run("venv", ["python", "-c", "import os, fastapi, sys; print('user', os.getuid(), 'imports fastapi from', sys.prefix)"]))
+code = "import os, fastapi, sys; print('user', os.getuid(), 'imports fastapi from', sys.prefix)"
+print(bench.run("venv", ["python", "-c", code]))
 
 # %%
 difference(context / "Dockerfile.recipe", context / "Dockerfile.venv")
@@ -169,7 +177,8 @@ share_guess
 
 # %%
 torch = {"TORCH_INDEX": index.torch_index(client)}  # where this site has PyTorch's CPU wheels
-build(context, dockerfile="Dockerfile.multistage", tag="dockerlab-api:multistage", buildargs=torch, client=client)
+options = {"dockerfile": "Dockerfile.multistage", "buildargs": torch, "client": client}
+build(context, tag="dockerlab-api:multistage", **options)
 multistage = image.inspect("dockerlab-api:multistage", client)
 sizes["multistage"] = multistage.disk_bytes
 parcels = stages.shipped((context / "Dockerfile.multistage").read_text(), multistage)
@@ -181,15 +190,18 @@ print("the last stage copies from:", sorted(parcels))
 # Stages leave no image behind, so how do you look into one? `--target NAME` stops at that stage and gives you its file system as an image. Nothing is built twice; the steps come from the cache.
 
 # %%
+arguments = f'{bench.labels} --build-arg TORCH_INDEX={torch["TORCH_INDEX"]}'
 for stage in ("export", "packages"):
-    out = !docker build -q --target {stage} -f "{context}/Dockerfile.multistage" -t dockerlab-lesson05:{stage} {bench.labels} --build-arg TORCH_INDEX={torch["TORCH_INDEX"]} "{context}"
+    out = !docker build -q --target {stage} -t dockerlab-lesson05:{stage} \
+        -f "{context}/Dockerfile.multistage" {arguments} "{context}"
     print(stage, "is an image:", out[-1].startswith("sha256:"))
-again = build(context, dockerfile="Dockerfile.multistage", target="export", tag=bench.tag("export"), buildargs=torch, client=client)
+again = build(context, target="export", tag=bench.tag("export"), **options)
 print("steps that ran for the same from Python:", len(again.ran))
 
 # %%
 weights = {stage: stages.seen_bytes(bench.tag(stage), client) for stage in parcels}
-print("PyTorch in the stage export:", bench.run("export", ["python", "-c", "import importlib.util as u; print(bool(u.find_spec('torch')))"]))
+code = "import importlib.util as u; print(bool(u.find_spec('torch')))"
+print("PyTorch in the stage export:", bench.run("export", ["python", "-c", code]))
 print("PyTorch in the image:       ", any("/torch/" in path for path in multistage.paths()))
 
 # %% tags=["nbval-ignore-output"]
@@ -204,7 +216,10 @@ beside(share_guess, round(100 * sum(parcels.values()) / sum(weights.values())))
 # `COPY --from` also fetches from a finished image, and `--output` writes the files of a stage to your disk. Together they take the model out of an image, without running anything in it.
 
 # %%
-bench.write({"Dockerfile.model": "FROM scratch\nCOPY --from=dockerlab-api:multistage /app/model/harbour-n.onnx /\n"})
+bench.write({"Dockerfile.model": """\
+FROM scratch
+COPY --from=dockerlab-api:multistage /app/model/harbour-n.onnx /
+"""})
 out = !docker build -q -f "{context}/Dockerfile.model" --output "{context}/taken" "{context}"
 taken = context / "taken" / "harbour-n.onnx"
 inside = bench.run("dockerlab-api:multistage", ["sha256sum", "model/harbour-n.onnx"]).split()[0]
@@ -227,7 +242,8 @@ by_torch = stages.torch_answers(bench.tag("export"), context / "app", pictures, 
 with container.running("dockerlab-api:multistage", client=client) as service:
     by_onnx = {picture.name: detect.detect(service.url, picture) for picture in pictures}
 agreement = {name: detect.agreement(by_torch[name], by_onnx[name]) for name in by_onnx}
-pd.DataFrame({"PyTorch finds": {name: answer.summary() for name, answer in by_torch.items()}, "agreement": agreement}).sort_index()
+finds = {name: answer.summary() for name, answer in by_torch.items()}
+pd.DataFrame({"PyTorch finds": finds, "agreement": agreement}).sort_index()
 
 # %%
 beside(agreement_guess, round(min(agreement.values()), 2))
@@ -246,14 +262,18 @@ detect.draw(pictures[0], by_onnx[pictures[0].name])
 # **Guess first.** You change the export script and the list of packages. Two stages have to work again. How long do you wait?
 
 # %%
-wait_guess = guess_box("You wait for", options=["one stage after the other", "about the slower of the two", "only the last one"], default="one stage after the other")
+waits = ["one stage after the other", "about the slower of the two", "only the last one"]
+wait_guess = guess_box("You wait for", options=waits, default=waits[0])
 wait_guess
 
 # %%
-for name in ("export.py", "requirements-onnx.txt"):
-    file = context / name
-    file.write_text(f"{file.read_text()}\n# changed at {time.time_ns()}\n")
-both = build(context, dockerfile="Dockerfile.multistage", tag=bench.tag("both"), buildargs=torch, client=client)
+def change_both():
+    for name in ("export.py", "requirements-onnx.txt"):
+        file = context / name
+        file.write_text(f"{file.read_text()}\n# changed at {time.time_ns()}\n")
+
+change_both()
+both = build(context, tag=bench.tag("both"), **options)
 print("both stages were at work at the same time:", stages.together(both, "export", "packages") > 1)
 
 # %% tags=["nbval-ignore-output"]
@@ -263,11 +283,18 @@ stage_lanes(both)
 (begun_a, ended_a), (begun_b, ended_b) = (stages.span(both, stage) for stage in ("export", "packages"))
 longest, total = max(ended_a - begun_a, ended_b - begun_b), ended_a - begun_a + ended_b - begun_b
 waited = max(ended_a, ended_b) - min(begun_a, begun_b)
-beside(wait_guess, "about the slower of the two" if waited - longest < total - waited else "one stage after the other")
+beside(wait_guess, waits[1] if waited - longest < total - waited else waits[0])
 
 # %% [markdown]
 # (On a machine whose cores are all busy, each of the two gets slower. They still share the time.)
 #
+# Watch it happen: both files change once more, and the instrument draws the build while it runs. When it has ended, choose the step of `pip` to read its log. Run the cell again for another build.
+
+# %% tags=["nbval-ignore-output"]
+change_both()
+BuildTimeline(context, dockerfile="Dockerfile.multistage", tag=bench.tag("live"), buildargs=torch)
+
+# %% [markdown]
 # The other half of the same rule: what the last stage does not need is not built. Here a stage cannot even succeed. Does the build?
 
 # %%
@@ -277,12 +304,12 @@ RUN false
 FROM python:3.11-slim-bookworm
 RUN echo done > /done.txt
 """
-unused_guess = guess_box("The stage `never` fails when it is built. The build", options=["succeeds", "fails"], default="fails")
+unused_guess = guess_box("A stage that fails, and nobody needs: the build", ["succeeds", "fails"], "fails")
 unused_guess
 
 # %%
 report = bench.build("unused", broken)
-print("steps of the stage `never` that ran:", [step for step in report.ran if "RUN false" in step])
+print("steps of the stage 'never' that ran:", sum("RUN false" in step for step in report.ran))
 try:
     bench.build("unused-classic", broken, backend="classic")
     classic = "succeeds"
@@ -303,7 +330,8 @@ beside(unused_guess, f"succeeds (the old, classic builder: {classic})")
 # %%
 measure.stage_context(context)
 stages.bring_tests(context, ["Dockerfile.tested", "Dockerfile.gated"])
-head, _, last = (context / "Dockerfile.multistage").read_text().rpartition("FROM python:3.11-slim-bookworm\n")
+text = (context / "Dockerfile.multistage").read_text()
+head, _, last = text.rpartition("FROM python:3.11-slim-bookworm\n")
 tested = f"""{head}FROM python:3.11-slim-bookworm AS ship
 {last}
 FROM ship AS test
@@ -326,21 +354,24 @@ difference(context / "Dockerfile.multistage", context / "Dockerfile.tested", aro
 # Now somebody breaks the server: an empty upload is answered with 500 instead of 400. A test knows about that. **Guess first.** What does a plain `docker build` say, the one that your release uses?
 
 # %%
-gap_guess = guess_box("Plain `docker build` of the broken server", options=["fails in the tests", "succeeds"], default="fails in the tests")
+says = ["fails in the tests", "succeeds"]
+gap_guess = guess_box("Plain docker build of the broken server", options=says, default=says[0])
 gap_guess
 
 # %%
 pictures_py = context / "app" / "pictures.py"
-pictures_py.write_text(pictures_py.read_text().replace('Refused(400, "The file is empty.")', 'Refused(500, "The file is empty.")'))
-arguments = f'{bench.labels} --build-arg TORCH_INDEX={torch["TORCH_INDEX"]}'
-out = !docker build -q -f "{context}/Dockerfile.tested" -t dockerlab-lesson05:release {arguments} "{context}"; echo $?
-beside(gap_guess, "succeeds" if out[-1] == "0" else "fails in the tests")
+right, wrong = 'Refused(400, "The file is empty.")', 'Refused(500, "The file is empty.")'
+pictures_py.write_text(pictures_py.read_text().replace(right, wrong))
+out = !docker build -q -f "{context}/Dockerfile.tested" -t dockerlab-lesson05:release \
+    {arguments} "{context}"; echo $?
+beside(gap_guess, says[1] if out[-1] == "0" else says[0])
 
 # %% [markdown]
 # The release holds the broken server. The last stage does not need the stage `test`, so nobody built it. You can ask for it:
 
 # %%
-out = !docker build --progress=plain --target test -f "{context}/Dockerfile.tested" {arguments} "{context}" 2>&1; echo $?
+out = !docker build --progress=plain --target test -f "{context}/Dockerfile.tested" \
+    {arguments} "{context}" 2>&1; echo $?
 print("exit code", out[-1])
 print(next(line[line.index("FAILED"):] for line in out if "FAILED tests" in line).split(" - ")[0])
 
@@ -348,12 +379,14 @@ print(next(line[line.index("FAILED"):] for line in out if "FAILED tests" in line
 # That works where a pipeline never forgets its first command. Better to make forgetting impossible: let the last stage *need* the tests. `test` leaves an empty file when it passes, and the last stage fetches it.
 
 # %%
-gated = tested.replace("tests/test_contract.py\n", "tests/test_contract.py && touch /tests-passed\n") + "COPY --from=test /tests-passed /\n"
+gated = tested.replace("test_contract.py\n", "test_contract.py && touch /tests-passed\n")
+gated += "COPY --from=test /tests-passed /\n"
 try:
     bench.build("gated", gated, buildargs=torch)
     print("the broken server was released")
 except BuildFailed as failure:
-    print("no release, because of:", next(word for word in str(failure).split() if word.startswith("tests/test_contract.py::")))
+    failed = next(word for word in str(failure).split() if word.startswith("tests/test_contract.py::"))
+    print("no release, because of:", failed)
 
 # %%
 measure.stage_context(context)  # mends the server
@@ -361,7 +394,8 @@ stages.bring_tests(context, ["Dockerfile.gated"])
 bench.build("gated", gated, buildargs=torch)
 layers = {name: bench.inspect(name)["RootFS"]["Layers"] for name in ("dockerlab-api:multistage", "gated")}
 print("layers that the gate adds:", len(layers["gated"]) - len(layers["dockerlab-api:multistage"]))
-print("pytest in the image:", any("/pytest/" in path for path in image.inspect(bench.tag("gated"), client).paths()))
+paths = image.inspect(bench.tag("gated"), client).paths()
+print("pytest in the image:", any("/pytest/" in path for path in paths))
 
 # %% [markdown]
 # **A test stage protects a release only if the release asks for it: by `--target test` first, or by a `COPY --from=test`.**
@@ -376,11 +410,13 @@ measure.build_rung("minimal", context, client)
 sizes["minimal"] = image.inspect("dockerlab-api:minimal", client).disk_bytes
 with container.running("dockerlab-api:minimal", client=client, **measure.LOCKED_DOWN) as service:
     answers = {picture.name: detect.detect(service.url, picture) for picture in pictures}
-print("the same boxes as PyTorch:", all(detect.agreement(by_torch[name], answers[name]) == 1 for name in answers))
+agree = all(detect.agreement(by_torch[name], answers[name]) == 1 for name in answers)
+print("the same boxes as PyTorch:", agree)
 print("more than the promised 70 %:", 1 - sizes["minimal"] / sizes["single"] > 0.7)
 
 # %% tags=["nbval-ignore-output"]
-names = ["the recipe\n(/root/.local)", "virtual environment\n(any user)", "multi-stage\n(with the model)", "pruned, minimal base\n(with the model)"]
+names = ["the recipe\n(/root/.local)", "virtual environment\n(any user)",
+         "multi-stage\n(with the model)", "pruned, minimal base\n(with the model)"]
 share_saved(sizes, (50, 70), names)
 
 # %% [markdown]
@@ -407,5 +443,6 @@ Quiz.load("05").show()
 # This removes the containers and images of this lesson. `dockerlab-api:multistage` and `dockerlab-api:minimal` stay for the next ones, and so does the build cache, which keeps rebuilding quick.
 
 # %%
+close_all()
 bench.clear()
 print("left of this lesson:", len(sum(bench.left(), [])))

@@ -5,11 +5,10 @@
 #
 # **You will learn**: which bytes of an ML image do work, which rules about small images hold (and which do not), and how to choose where the model file lives.
 #
-# **You need**: lessons 00 and 05. About 3 minutes once the six images are here. The first time about 10 minutes and 20 GB of free disk: two of the images hold all of CUDA.
+# **You need**: lessons 00 and 05, about 60 minutes of your time, and 20 GB of free disk: two of the images hold all of CUDA. The machine works for three of these minutes once the six images are here, and for about ten the first time.
 
 # %%
 %matplotlib inline
-import difflib
 import re
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from dockerlab import bases, container, detect, engine, image, measure
 from dockerlab.build import BuildFailed, build
 from dockerlab.charts.ladder import ladder_panels, package_bars, size_ladder
 from dockerlab.charts.panels import Panel, small_multiples
+from dockerlab.listing import difference, listing
 from dockerlab.quiz import Quiz, beside, guess_box
 
 client = engine.connect(timeout=1800)
@@ -33,7 +33,7 @@ context = measure.stage_context(Path("../build/lesson-06"))
 # This is the Dockerfile that most people write first for a model: the full Python image, everything copied, everything installed.
 
 # %%
-print((context / "Dockerfile.naive").read_text())
+listing(context / "Dockerfile.naive")
 
 # %% [markdown]
 # **Guess first.** How large is that image on disk, in MB?
@@ -43,14 +43,16 @@ size_guess = guess_box("MB on disk of the naive image", default=1500)
 size_guess
 
 # %% [markdown]
-# The next rungs change one thing each. `slim` takes the slim base and installs before it copies the code; `cpu` takes PyTorch built without CUDA; `staged` puts the same packages through two stages; `multistage` (lesson 05) exports the model and serves it with ONNX Runtime; `minimal` prunes what the server never loads, on a base without a shell. Two steps of it as a diff:
+# The next rungs change one thing each. `slim` takes the slim base and installs before it copies the code; `cpu` takes PyTorch built without CUDA; `staged` puts the same packages through two stages; `multistage` (lesson 05) exports the model and serves it with ONNX Runtime; `minimal` prunes what the server never loads, on a base without a shell. The first step, from `naive` to `slim`:
 
 # %%
-def changes(before, after):
-    old, new = ((context / f"Dockerfile.{name}").read_text().splitlines() for name in (before, after))
-    return [line for line in difflib.unified_diff(old, new, lineterm="", n=0) if line[0] in "+-" and line[:3] not in ("+++", "---")]
+difference(context / "Dockerfile.naive", context / "Dockerfile.slim")
 
-print("naive -> slim", *changes("naive", "slim"), "", "slim -> cpu", *changes("slim", "cpu"), sep="\n")
+# %% [markdown]
+# And from `slim` to `cpu`, only what changes:
+
+# %%
+difference(context / "Dockerfile.slim", context / "Dockerfile.cpu", around=0)
 
 # %% [markdown]
 # Now build them. `ensure_rung` keeps an image that is here and made of the same files, and builds it without a cache where it is not. What a build took, and a rebuild after one edited line, is noted when it is measured.
@@ -66,7 +68,7 @@ beside(size_guess, round(naive.disk_bytes / 1e6))
 # %%
 for name in measure.RUNGS:
     measure.ensure_rung(name, client)
-print(*(rung.tag for rung in measure.RUNGS.values()))
+print(f"dockerlab-api: {', '.join(measure.RUNGS)}")
 
 # %% [markdown]
 # **Guess again.** You change one line of the code and build. In `naive`, `COPY . .` stands above the installation. How many times longer does its rebuild take than that of `minimal`?
@@ -90,17 +92,23 @@ ladder_panels(ladder)
 beside(rebuild_guess, round(rungs["rebuild_seconds"]["naive"] / rungs["rebuild_seconds"]["minimal"]))
 
 # %% [markdown]
-# The same as a table, and as an instrument with a switch; a rung's button shows its Dockerfile.
+# The same as a table:
+
+# %% tags=["nbval-ignore-output"]
+megabytes = (rungs[["disk_bytes", "download_bytes"]] / 1e6).round()
+table = rungs.assign(disk_bytes=megabytes["disk_bytes"], download_bytes=megabytes["download_bytes"])
+table.drop(columns=["title", "tag"]).rename_axis(None).rename(columns={
+    "disk_bytes": "MB on disk", "download_bytes": "MB to download", "build_seconds": "build, s",
+    "rebuild_seconds": "rebuild, s", "cold_start_seconds": "start, s",
+    "latency_p50_ms": "median, ms", "latency_p95_ms": "95 %, ms"})
+
+# %% [markdown]
+# And as an instrument: switch to *rebuild*, then choose the button of the rung that comes out last to read its Dockerfile.
 
 # %% tags=["nbval-ignore-output"]
 from dockerlab.widgets import LadderChart
 
 LadderChart(ladder)
-
-# %% tags=["nbval-ignore-output"]
-table = rungs.drop(columns=["title", "tag"]).rename(columns={"disk_bytes": "MB on disk", "download_bytes": "MB to download"})
-table[["MB on disk", "MB to download"]] = (table[["MB on disk", "MB to download"]] / 1e6).round()
-table
 
 # %%
 disk, rebuild = rungs["disk_bytes"], rungs["rebuild_seconds"]
@@ -129,10 +137,11 @@ gpu_guess
 packages = measure.packages(naive)
 gpu = packages[packages["group"] == "gpu"]
 share = gpu["MB"].sum() / packages["MB"].sum()
-print("more than half is for GPUs:", share > 0.5, "| packages of that kind:", "several" if len(gpu) > 5 else len(gpu))
+print("more than half is for GPUs:", share > 0.5, "| more than five packages:", len(gpu) > 5)
 
 # %% tags=["nbval-ignore-output"]
-package_bars(packages, f"{share:.0%} of the {packages['MB'].sum():,.0f} MB of Python packages are libraries for NVIDIA GPUs")
+total = packages["MB"].sum()
+package_bars(packages, f"{share:.0%} of the {total:,.0f} MB of Python packages are libraries for NVIDIA GPUs")
 
 # %% tags=["nbval-ignore-output"]
 beside(gpu_guess, round(100 * share))
@@ -141,18 +150,21 @@ beside(gpu_guess, round(100 * share))
 # Nobody asked for them: on Linux, plain `pip install torch` takes the build with CUDA, and that build depends on NVIDIA's libraries. `torch` itself is larger too, since it carries its kernels for every GPU generation:
 
 # %% tags=["nbval-ignore-output"]
-weights = {name: measure.packages(image.inspect(f"dockerlab-api:{name}", client)).set_index("package")["MB"] for name in ("naive", "cpu", "multistage")}
-pd.DataFrame(weights).loc[["torch", "torchvision", "onnxruntime", "numpy"]].fillna(0).rename_axis("MB of the package in")
+inside = {name: measure.packages(image.inspect(f"dockerlab-api:{name}", client))
+          for name in ("naive", "cpu", "multistage")}
+weights = pd.DataFrame({f"MB in {name}": each.set_index("package")["MB"] for name, each in inside.items()})
+weights.loc[["torch", "torchvision", "onnxruntime", "numpy"]].fillna(0).rename_axis(None)
 
 # %% [markdown]
 # What do they do in a container without a GPU? Ask PyTorch in the naive image.
 
 # %%
-asked = client.containers.run(
-    "dockerlab-api:naive",
-    ["python", "-c", "import torch; print('built for CUDA:', torch.version.cuda is not None, '| can use it:', torch.cuda.is_available())"],
-    remove=True, stderr=False, labels=engine.labels(),
-)
+question = """
+import torch
+print('built for CUDA:', torch.version.cuda is not None, '| can use it:', torch.cuda.is_available())
+"""
+asked = client.containers.run("dockerlab-api:naive", ["python", "-c", question],
+                              remove=True, stderr=False, labels=engine.labels())
 print(asked.decode().strip())
 
 # %% [markdown]
@@ -171,10 +183,12 @@ print(asked.decode().strip())
 
 # %%
 facts = client.info()
-registered = "nvidia" in facts["Runtimes"] or any("nvidia" in str(each) for each in facts.get("DiscoveredDevices") or [])
+devices = facts.get("DiscoveredDevices") or []
+registered = "nvidia" in facts["Runtimes"] or any("nvidia" in str(each) for each in devices)
 request = docker.types.DeviceRequest(count=-1, capabilities=[["gpu"]])
 try:
-    listed = client.containers.run(bases.SLIM, ["nvidia-smi", "--list-gpus"], device_requests=[request], remove=True, labels=engine.labels())
+    listed = client.containers.run(bases.SLIM, ["nvidia-smi", "--list-gpus"], device_requests=[request],
+                                   remove=True, labels=engine.labels())
     answer = listed.decode().strip()
 except docker.errors.APIError as error:
     answer = f"refused: {error.explanation}"
@@ -194,12 +208,13 @@ print(answer)
 # The usual list says: slim instead of full; combine `RUN` commands; remove apt's lists. First the base. The list promises "900 MB" against "150 MB".
 
 # %% tags=["nbval-ignore-output"]
-size_ladder(measure.sizes({"full: 3.11-bookworm": bases.FULL, "slim: 3.11-slim-bookworm": bases.SLIM}, client))
+size_ladder(measure.sizes({"full base": bases.FULL, "slim base": bases.SLIM}, client))
 
 # %%
 both = measure.sizes({"full": bases.FULL, "slim": bases.SLIM}, client).set_index("rung")
-print("slim is at least four times smaller on disk:", both["disk_bytes"]["slim"] * 4 < both["disk_bytes"]["full"])
-print("and to download:", both["download_bytes"]["slim"] * 4 < both["download_bytes"]["full"])
+disk, download = both["disk_bytes"], both["download_bytes"]
+print("slim is at least four times smaller on disk:", disk["slim"] * 4 < disk["full"])
+print("and to download:", download["slim"] * 4 < download["full"])
 
 # %% [markdown]
 # The full base holds compilers, headers and version control for building packages from source. Wheels need none of that.
@@ -213,7 +228,8 @@ lists_guess
 # %%
 small = Path("../build/lesson-06-small")
 small.mkdir(parents=True, exist_ok=True)
-update, install, delete = "apt-get update", "apt-get install -y --no-install-recommends jq", "rm -rf /var/lib/apt/lists/*"
+update, delete = "apt-get update", "rm -rf /var/lib/apt/lists/*"
+install = "apt-get install -y --no-install-recommends jq"
 ways = {
     "three RUNs": f"RUN {update}\nRUN {install}\n",
     "three RUNs, deleted after": f"RUN {update}\nRUN {install}\nRUN {delete}\n",
@@ -222,7 +238,8 @@ ways = {
 }
 for number, (way, text) in enumerate(ways.items()):
     (small / f"Dockerfile.run{number}").write_text(f"FROM {bases.SLIM}\n{text}")
-    build(small, dockerfile=f"Dockerfile.run{number}", tag=f"dockerlab-lesson06:run{number}", client=client)
+    build(small, dockerfile=f"Dockerfile.run{number}", tag=f"dockerlab-lesson06:run{number}",
+          client=client)
 apt = measure.sizes({way: f"dockerlab-lesson06:run{number}" for number, way in enumerate(ways)}, client)
 
 # %% tags=["nbval-ignore-output"]
@@ -231,10 +248,11 @@ size_ladder(apt, "Only deleting in the same RUN makes the image smaller")
 # %%
 weight, load = (apt.set_index("rung")[column] for column in ("disk_bytes", "download_bytes"))
 later = weight["three RUNs"] - weight["three RUNs, deleted after"]
+best = "one RUN, deleted in it"
 print("saved on disk by deleting later:", max(0, round(later / 1e6)), "MB")
-print("combining alone leaves the lists in the image:", weight["one RUN, lists stay"] - weight["one RUN, deleted in it"] > 1e7)
-print("deleting in the same RUN saves at least 10 MB, on disk and to download:",
-      weight["three RUNs"] - weight["one RUN, deleted in it"] > 1e7, load["three RUNs"] - load["one RUN, deleted in it"] > 1e7)
+print("combining alone leaves the lists in the image:", weight["one RUN, lists stay"] - weight[best] > 1e7)
+print("deleting in the same RUN saves at least 10 MB on disk:", weight["three RUNs"] - weight[best] > 1e7)
+print("and to download:", load["three RUNs"] - load[best] > 1e7)
 
 # %%
 beside(lists_guess, max(0, round(later / 1e6)))
@@ -243,7 +261,8 @@ beside(lists_guess, max(0, round(later / 1e6)))
 # The layer of the first `RUN` still holds the lists, and a later one can only hide them. `docker history` shows it: the layer that deletes weighs nothing and takes nothing away.
 
 # %% tags=["nbval-ignore-output"]
-!docker history dockerlab-lesson06:run1 | head -4
+# A notebook wants each brace twice; in a terminal it is {{.Size}}  {{.CreatedBy}}
+!docker history --format "{{{{.Size}}}}  {{{{.CreatedBy}}}}" dockerlab-lesson06:run1 | head -3
 
 # %% [markdown]
 # The same from Python:
@@ -259,7 +278,8 @@ pd.DataFrame(client.images.get("dockerlab-lesson06:run1").history())[["CreatedBy
 
 # %%
 work = small / "project"
-for name, size in (("app.py", 100), (".venv/lib/torch.so", 6_000_000), (".git/objects/pack", 2_000_000), ("docs/plan.md", 50_000)):
+project = {"app.py": 100, ".venv/lib/torch.so": 6_000_000, ".git/objects/pack": 2_000_000, "docs/plan.md": 50_000}
+for name, size in project.items():
     (work / name).parent.mkdir(parents=True, exist_ok=True)
     (work / name).write_bytes(b"#" * size)
 (work / "Dockerfile").write_text(f"FROM {bases.SLIM}\nCOPY . /app\n")
@@ -267,15 +287,15 @@ for name, size in (("app.py", 100), (".venv/lib/torch.so", 6_000_000), (".git/ob
 without = build(work, tag="dockerlab-lesson06:all", client=client)
 (work / ".dockerignore").write_text(".venv\n.git\n**/__pycache__\n**/*.pyc\ntests\ndocs\n*.md\n")
 ignoring = build(work, tag="dockerlab-lesson06:ignoring", client=client)
-shipped = {tag: image.inspect(f"dockerlab-lesson06:{tag}", client).layers[-1] for tag in ("all", "ignoring")}
+layers = [image.inspect(f"dockerlab-lesson06:{tag}", client).layers[-1] for tag in ("all", "ignoring")]
 pd.DataFrame({"kB sent to the builder": [round(each.context_bytes / 1e3, 1) for each in (without, ignoring)],
-              "kB in the layer": [round(layer.disk_bytes / 1e3, 1) for layer in shipped.values()],
-              "files": [len(layer.files) for layer in shipped.values()]}, index=["no .dockerignore", ".dockerignore"])
+              "kB in the layer": [round(layer.disk_bytes / 1e3, 1) for layer in layers],
+              "files": [len(layer.files) for layer in layers]}, index=["no .dockerignore", ".dockerignore"])
 
 # %% [markdown]
 # ## 5. OpenCV and the libraries that it expects
 #
-# `ultralytics` brings OpenCV, and so do many vision projects. On a slim base its import fails. The stages of this file share a cache of downloads, so that only the first is slow; `test` is what each of them has to do: read a picture.
+# `ultralytics` brings OpenCV, and so do many vision projects. On a slim base its import fails. Here are seven images as stages of one file; they share a cache of downloads, so that only the first is slow.
 
 # %%
 (small / "Dockerfile.opencv").write_text("""\
@@ -289,10 +309,12 @@ FROM slim AS older
 RUN --mount=type=cache,target=/root/.cache/pip pip install opencv-python==4.11.0.86
 
 FROM plain AS libgl1
-RUN apt-get update && apt-get install -y --no-install-recommends libgl1 && rm -rf /var/lib/apt/lists/*
+RUN apt-get update && apt-get install -y --no-install-recommends libgl1 \\
+    && rm -rf /var/lib/apt/lists/*
 
 FROM plain AS libraries
-RUN apt-get update && apt-get install -y --no-install-recommends libgl1 libglib2.0-0 && rm -rf /var/lib/apt/lists/*
+RUN apt-get update && apt-get install -y --no-install-recommends libgl1 libglib2.0-0 \\
+    && rm -rf /var/lib/apt/lists/*
 
 FROM slim AS headless
 RUN --mount=type=cache,target=/root/.cache/pip pip install opencv-python-headless==5.0.0.93
@@ -301,20 +323,24 @@ FROM slim AS pillow
 RUN --mount=type=cache,target=/root/.cache/pip pip install pillow==13.0.0
 """)
 for target in ("slim", "plain", "older", "libgl1", "libraries", "headless", "pillow"):
-    build(small, dockerfile="Dockerfile.opencv", target=target, tag=f"dockerlab-lesson06:cv-{target}", client=client)
+    build(small, dockerfile="Dockerfile.opencv", target=target, tag=f"dockerlab-lesson06:cv-{target}",
+          client=client)
+
+# %% [markdown]
+# Each of them has the same task: read a picture.
 
 # %%
 picture = measure.samples()[0].resolve()
+OPENCV = "import cv2; print('reads', cv2.imread('/picture.jpg').shape)"
+PILLOW = "from PIL import Image; print('reads', Image.open('/picture.jpg').size)"
 
-def reads_a_picture(target):
-    code = "import cv2; print('reads', cv2.imread('/picture.jpg').shape)"
-    if target == "pillow":
-        code = "from PIL import Image; import numpy; print('reads', numpy.asarray(Image.open('/picture.jpg')).shape)"
+def reads_a_picture(target, code=OPENCV):
     try:
-        return client.containers.run(f"dockerlab-lesson06:cv-{target}", ["python", "-c", code], remove=True, labels=engine.labels(),
-                                     volumes={str(picture): {"bind": "/picture.jpg", "mode": "ro"}}).decode().strip()
+        said = client.containers.run(f"dockerlab-lesson06:cv-{target}", ["python", "-c", code], remove=True,
+                                     volumes=[f"{picture}:/picture.jpg:ro"], labels=engine.labels())
     except docker.errors.ContainerError as error:
-        return error.stderr.decode().strip().splitlines()[-1]
+        said = error.stderr
+    return said.decode().strip().splitlines()[-1]
 
 for target in ("older", "plain"):
     print(f"{target:6} {reads_a_picture(target)}")
@@ -351,7 +377,9 @@ RUN apt-cache show libgl1-mesa-glx > /answer && apt-get install --simulate libgl
         print(suite, "stops with", re.search(r"E: [^\n]*? candidate", str(failure))[0])
 
 # %%
-described = client.containers.run("dockerlab-lesson06:bookworm", ["grep", "-E", "^(Description|Depends):", "/answer"], remove=True, labels=engine.labels())
+described = client.containers.run(
+    "dockerlab-lesson06:bookworm", ["grep", "-E", "^(Description|Depends):", "/answer"],
+    remove=True, labels=engine.labels())
 print(described.decode().strip())
 
 # %% [markdown]
@@ -360,32 +388,37 @@ print(described.decode().strip())
 # Is that the best cure? Two others need no apt at all: the wheel without windows, `opencv-python-headless`, and no OpenCV, if all you do is open a picture.
 
 # %%
-cures = {"apt: libgl1 + libglib2.0-0": "libraries", "headless wheel": "headless", "Pillow instead": "pillow"}
+cures = {"apt": "libraries", "headless": "headless", "Pillow": "pillow"}
 for cure, target in cures.items():
-    print(f"{cure:28} {reads_a_picture(target)}")
+    print(f"{cure:10}{reads_a_picture(target, PILLOW if cure == 'Pillow' else OPENCV)}")
+
+# %% [markdown]
+# All three read it. **Guess first.** What does the apt cure weigh, OpenCV included?
 
 # %%
 cheapest = guess_box("MB that the apt cure adds to the image without OpenCV", default=100)
 cheapest
 
 # %%
-opencv = measure.sizes({"slim + NumPy, no OpenCV": "dockerlab-lesson06:cv-slim"} | {cure: f"dockerlab-lesson06:cv-{target}" for cure, target in cures.items()}, client)
-added = opencv.set_index("rung")["disk_bytes"] - opencv["disk_bytes"][0]
-print("headless adds less than half of the apt cure:", added["headless wheel"] * 2 < added["apt: libgl1 + libglib2.0-0"])
-print("Pillow adds less than a fifth of headless:", added["Pillow instead"] * 5 < added["headless wheel"])
+images = {"NumPy only": "slim", "apt: libgl1 and libglib2.0-0": "libraries",
+          "headless wheel": "headless", "Pillow instead": "pillow"}
+opencv = measure.sizes({name: f"dockerlab-lesson06:cv-{target}" for name, target in images.items()}, client)
+_, desktop, headless, pillow = opencv["disk_bytes"] - opencv["disk_bytes"][0]
+print("headless adds less than half of the apt cure:", headless * 2 < desktop)
+print("Pillow adds less than a fifth of headless:", pillow * 5 < headless)
 
 # %% tags=["nbval-ignore-output"]
-size_ladder(opencv, f"A desktop's libraries cost {(added.iloc[1] - added.iloc[2]) / 1e6:,.0f} MB that a server never draws with")
+size_ladder(opencv, f"A desktop's libraries cost {(desktop - headless) / 1e6:,.0f} MB that a server never draws with")
 
 # %% tags=["nbval-ignore-output"]
-beside(cheapest, round(added.iloc[1] / 1e6))
+beside(cheapest, round(desktop / 1e6))
 
 # %% [markdown]
 # Where do the apt megabytes go? To a software renderer and the compiler inside it:
 
 # %% tags=["nbval-ignore-output"]
 libraries = image.inspect("dockerlab-lesson06:cv-libraries", client)
-libraries.files(layer=len(libraries.layers) - 1, top=6)
+libraries.files(layer=len(libraries.layers) - 1, top=6)[["path", "MB"]]
 
 # %% [markdown]
 # **A server takes `opencv-python-headless`, or Pillow where reading a picture is all.** The ladder's `multistage` does the latter.
@@ -397,25 +430,26 @@ libraries.files(layer=len(libraries.layers) - 1, top=6)
 
 # %%
 asking = """
-import subprocess, sys
-for package in sys.argv[1:]:
-    found = []
-    for platform in ("manylinux_2_28_x86_64", "musllinux_1_2_x86_64"):
-        asked = subprocess.run([sys.executable, "-m", "pip", "install", "--dry-run", "--no-deps", "--target", "/tmp/x", "--only-binary=:all:",
-                                "--platform", platform, package], capture_output=True, text=True)
-        found.append("yes" if asked.returncode == 0 else asked.stderr.strip().splitlines()[-1].removeprefix("ERROR: ").split(" for ")[0])
-    print(package, *found, sep="|")
+for package in $STACK; do
+  for platform in manylinux_2_28_x86_64 musllinux_1_2_x86_64; do
+    pip install --dry-run --no-deps --target /tmp/x --only-binary=:all: --platform $platform $package 2>&1 \\
+      | grep -E "^(Would install|ERROR: No)"
+  done
+done
 """
 stack = ["numpy==2.4.6", "pillow==13.0.0", "onnxruntime==1.32.0", "opencv-python-headless==5.0.0.93"]
-told = client.containers.run(bases.SLIM, ["python", "-c", asking, *stack], remove=True, stderr=False, labels=engine.labels(), environment={"HOME": "/tmp"})
-pd.DataFrame([line.split("|") for line in told.decode().strip().splitlines()], columns=["package", "wheel for glibc", "wheel for musl (Alpine)"]).set_index("package")
+told = client.containers.run(bases.SLIM, ["sh", "-c", asking], remove=True, labels=engine.labels(),
+                             environment={"STACK": " ".join(stack)})
+found = ["yes" if line.startswith("Would") else line.removeprefix("ERROR: ").split(" for ")[0]
+         for line in told.decode().splitlines()]
+pd.DataFrame({"wheel for glibc": found[::2], "wheel for musl (Alpine)": found[1::2]}, index=stack)
 
 # %% [markdown]
 # ONNX Runtime has no wheel for musl. Could pip build it from source instead?
 
 # %%
-source = client.containers.run(
-    bases.SLIM, ["sh", "-c", "pip download --no-deps --no-binary onnxruntime onnxruntime==1.32.0 2>&1 | tail -1"], remove=True, labels=engine.labels())
+download = "pip download --no-deps --no-binary onnxruntime onnxruntime==1.32.0 2>&1 | tail -1"
+source = client.containers.run(bases.SLIM, ["sh", "-c", download], remove=True, labels=engine.labels())
 print(source.decode().strip())
 
 # %% [markdown]
@@ -451,7 +485,11 @@ USER 10001
 """)
 forms = ("none", "packages", "everything")
 for target in forms:
-    build(small, dockerfile="Dockerfile.bytecode", target=target, tag=f"dockerlab-lesson06:pyc-{target}", client=client)
+    build(small, dockerfile="Dockerfile.bytecode", target=target, tag=f"dockerlab-lesson06:pyc-{target}",
+          client=client)
+
+# %% [markdown]
+# **Guess first.** Without any byte code, how many times longer do the server's imports take?
 
 # %%
 slower = guess_box("Times longer that the imports take without any byte code", default=1.2)
@@ -461,22 +499,30 @@ slower
 # The containers are read-only and not root, as in production. What is measured is processor time, which a busy neighbour does not change; of four starts, the quickest counts.
 
 # %%
-imports = "import time; start = time.process_time(); import fastapi, uvicorn, onnxruntime, PIL.Image; print(time.process_time() - start)"
+imports = """
+import time; start = time.process_time()
+import fastapi, uvicorn, onnxruntime, PIL.Image
+print(time.process_time() - start)
+"""
 
 def import_seconds(form):
     options = {"read_only": True, "remove": True, "labels": engine.labels()}
-    return min(float(client.containers.run(f"dockerlab-lesson06:pyc-{form}", ["python", "-c", imports], **options)) for _ in range(4))
+    tag = f"dockerlab-lesson06:pyc-{form}"
+    return min(float(client.containers.run(tag, ["python", "-c", imports], **options)) for _ in range(4))
 
 seconds = pd.Series({form: import_seconds(form) for form in forms})
-print("without byte code the imports take at least 1.5 times as long:", seconds["none"] > 1.5 * seconds["everything"])
+times = seconds["none"] / seconds["everything"]
+print("without byte code the imports take at least 1.5 times as long:", times > 1.5)
 
 # %% tags=["nbval-ignore-output"]
-pyc = measure.sizes({form: f"dockerlab-lesson06:pyc-{form}" for form in forms}, client).rename(columns={"rung": "byte code of"}).assign(seconds=seconds.values)
-small_multiples(pyc, [Panel("disk_bytes", "image on disk", "MB", 1e6), Panel("seconds", "processor time of the imports", "s")],
-                f"{(pyc['disk_bytes'].iloc[2] - pyc['disk_bytes'].iloc[0]) / 1e6:.0f} MB of byte code make every start {seconds['none'] / seconds['everything']:.1f} times quicker", "byte code of")
+pyc = measure.sizes({form: f"dockerlab-lesson06:pyc-{form}" for form in forms}, client)
+pyc = pyc.rename(columns={"rung": "byte code of"}).assign(seconds=seconds.values)
+more = (pyc["disk_bytes"].iloc[2] - pyc["disk_bytes"].iloc[0]) / 1e6
+panels = [Panel("disk_bytes", "image on disk", "MB", 1e6), Panel("seconds", "processor time of the imports", "s")]
+small_multiples(pyc, panels, f"{more:.0f} MB of byte code make every start {times:.1f} times quicker", "byte code of")
 
 # %% tags=["nbval-ignore-output"]
-beside(slower, round(seconds["none"] / seconds["everything"], 1))
+beside(slower, round(times, 1))
 
 # %% [markdown]
 # User 10001 in a read-only container (`--read-only` on the command line) can never write what Python compiled, so it pays at **every** start. A writable container pays at the first start of each new container, which is the same once containers are replaced instead of restarted.
@@ -501,9 +547,11 @@ project = Path("../build/lesson-06-delivery")
 models = project / "models"
 models.mkdir(parents=True, exist_ok=True)
 version1 = model_file.from_image(client, "dockerlab-api:multistage", "/app/model/harbour-n.onnx")
-version2 = model_file.renamed(version1, {"ship": "Schiff", "container": "Container", "crane": "Kran", "truck": "Laster"})
+german = {"ship": "Schiff", "container": "Container", "crane": "Kran", "truck": "Laster"}
+version2 = model_file.renamed(version1, german)
 (models / "harbour.onnx").write_bytes(version1)
-print("classes:", *model_file.class_names(version1).values(), "->", *model_file.class_names(version2).values())
+for content in (version1, version2):
+    print("classes:", *model_file.class_names(content).values())
 
 # %% [markdown]
 # One Dockerfile, three targets. `server` is the API without a model; the other two begin with it.
@@ -546,13 +594,13 @@ for target in ("server", "baked", "downloads"):
 # %%
 def exit_code_after_stop(command):
     name = "dockerlab-lesson06-stop"
-    for old in client.containers.list(all=True, filters={"name": f"^/{name}$"}):
-        old.remove(force=True)
-    with container.running("dockerlab-lesson06:baked", command=command, name=name, client=client) as service:
+    baked = "dockerlab-lesson06:baked"
+    with container.running(baked, command=command, name=name, client=client) as service:
         service.container.stop(timeout=3)
         return service.container.wait()["StatusCode"]
 
-print("shell with &&:", exit_code_after_stop(["sh", "-c", "python -c 'print(1)' && uvicorn app.main:app --host 0.0.0.0"]))
+shell = "python -c 'print(1)' && uvicorn app.main:app --host 0.0.0.0"
+print("shell with &&:", exit_code_after_stop(["sh", "-c", shell]))
 print("the server itself:", exit_code_after_stop(None))
 
 # %% [markdown]
@@ -561,16 +609,18 @@ print("the server itself:", exit_code_after_stop(None))
 # Now the three ways side by side. The model server is a container on a network of its own that sends at 50 Mbit/s, like a good mobile line. **Guess first.** A new version of the model arrives. Which way needs a new image?
 
 # %%
-rebuilds = guess_box("A new model needs a new image when it is", options=["baked", "downloaded", "mounted"], default="downloaded")
+ways = ["baked", "downloaded", "mounted"]
+rebuilds = guess_box("A new model needs a new image when it is", options=ways, default="downloaded")
 rebuilds
 
 # %%
 def options(way, server):
     """The image of each way, and what `docker run` needs to be told."""
     if way == "mounted":
-        return "dockerlab-lesson06:server", {"volumes": {str(models.resolve()): {"bind": "/app/model", "mode": "ro"}}}
+        return "dockerlab-lesson06:server", {"volumes": [f"{models.resolve()}:/app/model:ro"]}
     if way == "downloaded":
-        return "dockerlab-lesson06:downloads", {"network": server.network.name, "environment": {"MODEL_SERVER": server.url}}
+        told = {"network": server.network.name, "environment": {"MODEL_SERVER": server.url}}
+        return "dockerlab-lesson06:downloads", told
     return "dockerlab-lesson06:baked", {}
 
 # %% [markdown]
@@ -591,31 +641,35 @@ def deliver(way, content, server):
 took, served = {}, {}
 with model_server.serving(models, client, "dockerlab-lesson06-models", mbit=50) as server:
     for number, content in ((1, version1), (2, version2)):
-        for way in ("baked", "downloaded", "mounted"):
+        for way in ways:
             took[way, number], served[way, number] = deliver(way, content, server)
-pd.Series({key: ", ".join(sorted(labels)) for key, labels in served.items()}).unstack().rename_axis(index="delivery", columns="version")
+answers = pd.Series({key: ", ".join(sorted(labels)) for key, labels in served.items()}).unstack()
+answers.set_axis(["version 1", "version 2"], axis=1)
 
 # %% [markdown]
 # Each way served each version. What did it cost?
 
 # %%
-ways = ["baked", "downloaded", "mounted"]
 deliveries = pd.DataFrame(took, index=["build", "start", "fetch"]).T.groupby(level=0).min().loc[ways]
 reports = {way: image.inspect(options(way, server)[0], client) for way in ways}
 deliveries["disk"] = [reports[way].disk_bytes for way in ways]
 deliveries["download"] = [reports[way].download_bytes for way in ways]
-print("the baked image is larger by the model:", round((deliveries["disk"]["baked"] - deliveries["disk"]["mounted"]) / len(version1), 2), "model files")
-print("ways whose new model took a build:", *(way for way in ways if deliveries["build"][way] > 0))
+larger = deliveries["disk"]["baked"] - deliveries["disk"]["mounted"]
+built = [way for way in ways if deliveries["build"][way] > 0]
+print("the baked image is larger by the model:", round(larger / len(version1), 2), "model files")
+print("ways whose new model took a build:", *built)
 print("the download alone took more than a second, at every start:", deliveries["fetch"]["downloaded"] > 1)
 
 # %% tags=["nbval-ignore-output"]
 panels = [Panel("disk", "image on disk", "MB", 1e6), Panel("download", "image to download", "MB", 1e6),
           Panel("start", "start until /health says 200", "s"), Panel("change", "new model file: build and start", "s")]
-small_multiples(deliveries.assign(change=deliveries["build"] + deliveries["start"]).rename_axis("way").reset_index(), panels,
-                f"Baking adds {len(version1) / 1e6:.0f} MB to the image, downloading {deliveries['fetch']['downloaded']:.1f} s to every start", "way")
+shown = deliveries.assign(change=deliveries["build"] + deliveries["start"]).rename_axis("way").reset_index()
+fetch = deliveries["fetch"]["downloaded"]
+small_multiples(shown, panels, f"Baking adds {len(version1) / 1e6:.0f} MB to the image, "
+                f"downloading {fetch:.1f} s to every start", "way")
 
 # %%
-beside(rebuilds, "baked")
+beside(rebuilds, ", ".join(built))
 
 # %% [markdown]
 # The build of the baked image is short here, and the image is where it runs. In production it is pushed, and every machine pulls a layer as large as the model.
@@ -623,8 +677,8 @@ beside(rebuilds, "baked")
 # This model is small, and what downloading costs grows with it. Every replica pays that at every start when nothing keeps the file.
 
 # %% tags=["nbval-ignore-output"]
-fetch = deliveries["fetch"]["downloaded"]
-print(f"{fetch:.1f} s for {image.mb(len(version1))}; a model of 500 MB at this speed: about {fetch * 500e6 / len(version1):.0f} s at every start")
+print(f"{fetch:.1f} s for {image.mb(len(version1))}")
+print(f"a model of 500 MB at this speed: about {fetch * 500e6 / len(version1):.0f} s at every start")
 
 # %% [markdown]
 # | | bake | download | mount |
@@ -638,7 +692,8 @@ print(f"{fetch:.1f} s for {image.mb(len(version1))}; a model of 500 MB at this s
 # On the command line, mounting reads `docker run -v ./models:/app/model:ro …`, and the lesson's image answers with it:
 
 # %%
-!docker run --detach --name dockerlab-lesson06-mounted --label dockerlab.course=1 --publish 127.0.0.1::8000 --volume "$(realpath ../build/lesson-06-delivery/models)":/app/model:ro dockerlab-lesson06:server > /dev/null
+!docker run --detach --name dockerlab-lesson06-mounted --label dockerlab.course=1 \
+    --publish 127.0.0.1::8000 --volume "$(realpath {models})":/app/model:ro dockerlab-lesson06:server > /dev/null
 mounted = client.containers.get("dockerlab-lesson06-mounted")
 print("the mount is read-only:", [not each["RW"] for each in mounted.attrs["Mounts"]])
 mounted.remove(force=True)
@@ -673,5 +728,5 @@ Quiz.load("06").show()
 for item in client.images.list(name="dockerlab-lesson06"):
     for tag in item.tags:
         client.images.remove(tag, force=True)
-left = client.images.list(name="dockerlab-lesson06") + client.containers.list(all=True, filters={"name": "dockerlab-lesson06"})
-print("images and containers of this lesson left:", len(left))
+containers = client.containers.list(all=True, filters={"name": "dockerlab-lesson06"})
+print("images and containers of this lesson left:", len(client.images.list(name="dockerlab-lesson06") + containers))
