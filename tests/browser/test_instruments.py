@@ -14,6 +14,7 @@ from pathlib import Path
 
 import docker
 import nbformat
+import pandas as pd
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
@@ -27,6 +28,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 import screenshots
 
 pytestmark = [pytest.mark.engine, pytest.mark.browser]
+LADDER = ROOT / "assets" / "figures" / "ladder.csv"
 PICTURES = ROOT / "build" / "screenshots" / "instruments"
 SECONDS = 1000  # Playwright counts milliseconds
 
@@ -49,13 +51,19 @@ def things(client: docker.DockerClient, tiny_image: str, tmp_path_factory: pytes
     (folder / "compose.yaml").write_text(
         f"services:\n  front:\n    image: {tiny_image}\n    command: [sh, -c, 'echo front is up; sleep 300']\n    init: true\n    depends_on: [back]\n"
         f"  back:\n    image: {tiny_image}\n    command: [sleep, '300']\n    init: true\n    volumes: ['rows:/rows']\nvolumes:\n  rows:\n")
+    cached = folder / "cached"
+    cached.mkdir()
+    (cached / "Dockerfile").write_text(f"FROM {tiny_image}\nRUN echo {marker} > /first\nCOPY app.py /app.py\nRUN wc -c /app.py > /size\n")
+    (cached / "app.py").write_text(marker)
     name = f"dockerlab-browser-{marker}"
-    container = client.containers.run(tiny_image, ["sh", "-c", "while true; do echo tick; sleep 1; done"], name=name, detach=True, init=True,
+    count = "n=0; while true; do n=$((n+1)); echo tick $n; sleep 1; done"
+    container = client.containers.run(tiny_image, ["sh", "-c", count], name=name, detach=True, init=True,
                                       labels=engine.labels(kind="test"))
     try:
         measure.ensure_rung("multistage", client)
         with running("dockerlab-api:multistage", client=client, timeout=120) as service, running_stack(folder, timeout=60) as stack:
-            yield {"container": name, "url": service.url, "folder": str(folder), "project": stack.project, "image": tiny_image, "marker": marker}
+            yield {"container": name, "url": service.url, "folder": str(folder), "project": stack.project, "image": tiny_image, "marker": marker,
+                   "cached": str(cached)}
     finally:
         remove(container)
 
@@ -68,13 +76,14 @@ def page(chromium: str, things: dict[str, str]) -> Iterator[Page]:
         "from dockerlab.widgets import *",
         f"ContainerConsole({things['container']!r})",
         f"timeline = BuildTimeline({things['folder']!r}, tag='dockerlab-browser:{things['marker']}')\ntimeline",
-        f"LayerExplorer({things['image']!r})",
+        "LayerExplorer('dockerlab-api:multistage')",
         "LimitSliders('dockerlab-api:multistage')",
         f"StackGraph(Stack(Path({things['folder']!r}), {things['project']!r}, ('compose.yaml',), os.environ))",
         f"DetectionPlayground({things['url']!r}, measure.samples())",
-        "LadderChart(pd.DataFrame({'rung': ['naive', 'multistage', 'minimal'], 'disk_bytes': [6.67e9, 2.7e8, 1.6e8], "
-        "'download_bytes': [3.4e9, 1e8, 6e7], 'build_seconds': [90., 60., 62.], 'rebuild_seconds': [80., 0.2, 0.6], "
-        "'cold_start_seconds': [2.7, 1.4, 0.9], 'latency_p50_ms': [40., 21., 20.]}))",
+        f"LadderChart(pd.read_csv({str(LADDER)!r}))",
+        f"CachePredictor({things['cached']!r}, 'dockerlab-browser:cached-{things['marker']}', {{\n"
+        "    'another line in app.py': lambda folder: (folder / 'app.py').write_text('print(1)') and None,\n"
+        "    'touch app.py': lambda folder: (folder / 'app.py').touch(),\n})",
     ]
     folder = ROOT / "build" / "browser"
     folder.mkdir(parents=True, exist_ok=True)
@@ -100,7 +109,7 @@ def _output(page: Page, cell: int) -> Locator:
 
 def _picture(output: Locator, name: str) -> None:
     output.page.wait_for_timeout(400)
-    output.screenshot(path=PICTURES / f"{name}.png")
+    output.locator(".jp-OutputArea-output").first.screenshot(path=PICTURES / f"{name}.png")
 
 
 def test_the_console_stops_and_starts_the_container(page: Page, client: docker.DockerClient, things: dict[str, str]) -> None:
@@ -133,11 +142,15 @@ def test_a_step_of_the_build_shows_its_log(page: Page, client: docker.DockerClie
 
 def test_the_explorer_finds_a_file(page: Page) -> None:
     shown = _output(page, 3)
-    expect(shown).to_contain_text("on disk", timeout=60 * SECONDS)
-    shown.get_by_label("Search").fill("busybox")
-    shown.get_by_label("Search").press("Enter")
-    expect(shown).to_contain_text("bin/busybox", timeout=10 * SECONDS)
+    expect(shown).to_contain_text("on disk", timeout=120 * SECONDS)
     _picture(shown, "layers")
+    shown.get_by_label("Search").fill("HARBOUR-N.ONNX")
+    shown.get_by_label("Search").press("Enter")
+    expect(shown).to_contain_text("No file.", timeout=10 * SECONDS)  # the largest layer, which is shown first, holds packages
+    shown.get_by_role("listbox").select_option(index=0)
+    expect(shown).to_contain_text("app/model/harbour-n.onnx", timeout=10 * SECONDS)
+    shown.get_by_role("button", name="wasted").click()
+    expect(shown).to_contain_text("Nothing is wasted", timeout=10 * SECONDS)
 
 
 def test_a_limit_kills_the_container_and_is_said(page: Page) -> None:
@@ -184,10 +197,30 @@ def test_a_picture_is_detected_and_the_time_split(page: Page, tmp_path: Path) ->
 
 def test_the_ladder_switches_and_shows_a_dockerfile(page: Page) -> None:
     shown = _output(page, 7)
-    expect(shown).to_contain_text("6,670 MB")
-    shown.get_by_role("button", name="rebuild").click()
-    expect(shown).to_contain_text("80.00 s", timeout=10 * SECONDS)
+    measured = pd.read_csv(LADDER).set_index("rung")
+    expect(shown).to_contain_text(f"{measured.loc['naive', 'disk_bytes'] / 1e6:,.0f} MB")
+    shown.get_by_role("button", name="rebuild", exact=True).click()
+    expect(shown).to_contain_text(f"{measured.loc['naive', 'rebuild_seconds']:.2f} s", timeout=10 * SECONDS)
     shown.get_by_role("button", name="minimal").click()
     expect(shown.get_by_role("log")).to_contain_text("FROM gcr.io/distroless", timeout=10 * SECONDS)
     assert "FROM" in (shown.get_by_role("button", name="minimal").get_attribute("title") or "")
     _picture(shown, "ladder")
+
+
+def test_ticks_are_marked_by_the_build(page: Page, client: docker.DockerClient, things: dict[str, str]) -> None:
+    shown, tag = _output(page, 8), f"dockerlab-browser:cached-{things['marker']}"
+    expect(shown).to_contain_text("Choose an edit", timeout=60 * SECONDS)
+    shown.get_by_role("checkbox", name="COPY app.py /app.py").check()
+    shown.get_by_role("button", name="Make the edit and build").click()
+    expect(shown).to_contain_text("2 of 3 steps rightly foreseen", timeout=60 * SECONDS)  # the step below it ran as well
+    expect(shown.get_by_role("row", name="COPY app.py /app.py runs")).to_contain_text("app.py, which it copies, changed")
+    expect(shown.get_by_role("row", name="RUN wc")).to_contain_text("an earlier step ran")
+    said = client.containers.run(tag, ["cat", "/app.py"], remove=True, labels=engine.labels(kind="test"))
+    assert said == b"print(1)"
+    _picture(shown, "cache")
+    shown.get_by_role("combobox").select_option("touch app.py")
+    shown.get_by_role("button", name="Make the edit and build").focus()  # by keyboard, nothing ticked
+    page.keyboard.press("Enter")
+    expect(shown).to_contain_text("touch app.py: 3 of 3 steps rightly foreseen", timeout=60 * SECONDS)
+    expect(shown.get_by_role("row", name="RUN wc")).to_contain_text("nothing that it depends on changed")
+    client.images.remove(tag, force=True)
