@@ -114,7 +114,8 @@ class Ward:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(SETUPS / key, folder)
         if key != "architecture":
-            build(folder, tag=self.bench.tag(key), client=self.client)
+            # The label finds the image also when a mended one has taken its tag.
+            build(folder, tag=self.bench.tag(key), labels={"dockerlab.clinic": engine.owner()}, client=self.client)
             return self.bench.tag(key)
         built = foreign.other(self.architecture)
         (folder / "hello").write_bytes(foreign.program(built, f"hello from {built}\n"))
@@ -237,10 +238,11 @@ class Ward:
             remove(self.container(what))
 
     def left(self) -> int:
-        """How many containers, networks and volumes of this ward are on the engine. Asks the engine."""
+        """How many containers, networks, volumes and images of this ward are on the engine. Asks the engine."""
         mine = {"label": f"dockerlab.clinic={engine.owner()}"}
         kinds: tuple[Callable[..., list[object]], ...] = (self.client.networks.list, self.client.volumes.list)
-        return len(self.client.containers.list(all=True, filters=mine)) + sum(len(kind(filters=mine)) for kind in kinds)
+        found = [*self.client.containers.list(all=True, filters=mine), *clean.listed(self.client, mine)]
+        return len(found) + sum(len(kind(filters=mine)) for kind in kinds)
 
     def clear(self) -> None:
         """Remove everything of this ward and its bench. Asks the engine."""

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class Workshop:
     name: Callable[[str], str]
     tag: Callable[[str], str]
     token: str = "harbour-n"
+    marks: Mapping[str, str] = field(default_factory=dict)  # labels of the images, besides the course's own
 
     def open(self) -> None:
         """Make what the set-ups find on the machine: bases, the team's network, and `models` on it."""
@@ -56,7 +57,7 @@ class Workshop:
                 (Path(folder) / path.name).write_bytes(path.read_bytes())
             (Path(folder) / "list").write_text(self.token)
             (Path(folder) / "list").chmod(0o644)
-            build(folder, tag=self.tag("models"), client=self.client)
+            build(folder, tag=self.tag("models"), labels=self.marks, client=self.client)
         options = ["--network", self.name("net"), "--network-alias", "models"]
         setups.start(self.tag("models"), self.name("models"), options, self.labels)
         models = self.client.containers.get(self.name("models"))
@@ -70,7 +71,7 @@ class Workshop:
         what, folder = what or key, self.folder / key
         if not (folder / "Dockerfile").is_file():
             raise NotStarted(f"{key}/Dockerfile is not there.")
-        build(folder, tag=self.tag(key), client=self.client)
+        build(folder, tag=self.tag(key), labels=self.marks, client=self.client)
         places = {"network": self.name("net"), "volume": self.name(f"{what}-data")}
         options = setups.read_options(folder, places)
         if any(places["volume"] in word for word in options):
@@ -89,14 +90,10 @@ class Workbench:
         self.client = client or engine.connect()
         labels = engine.labels(kind="workbench", workbench=engine.owner())
         prefix = f"{engine.NAME_PREFIX}lab10"
-        self._images: set[str] = set()
-        self._workshop = Workshop(folder, self.client, labels, lambda what: f"{prefix}-{what}", self._tag)
+        # Images are found by label, also those whose tag a mended one has taken.
+        self._workshop = Workshop(folder, self.client, labels, lambda what: f"{prefix}-{what}", lambda what: f"{prefix}:{what}",
+                                  marks={"dockerlab.workbench": engine.owner()})
         self.clear()
-
-    def _tag(self, what: str) -> str:
-        tag = f"{engine.NAME_PREFIX}lab10:{what}"
-        self._images.add(tag)
-        return tag
 
     def start(self, number: str | int) -> Text:
         """Build and start one set-up, `4` or `"04"`, as the check does; says what was typed and what came back. Asks the engine."""
@@ -115,11 +112,7 @@ class Workbench:
     def clear(self) -> int:
         """Remove what was started here; says how many containers went. Asks the engine."""
         self._open = False
-        report = clean.remove_labelled(self.client, f"dockerlab.workbench={engine.owner()}")
-        for tag in self._images:
-            with suppress(NotFound, APIError):
-                self.client.images.remove(tag, force=True)
-        return report.containers
+        return clean.remove_labelled(self.client, f"dockerlab.workbench={engine.owner()}").containers
 
 
 def _key(number: str | int) -> str:
