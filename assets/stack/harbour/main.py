@@ -13,15 +13,15 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, HTTPException, Query, Request, Response, UploadFile
-from fastapi.responses import JSONResponse
-from redis import RedisError
-
 from app.detectors import Detector, load_detector
 from app.limits import Door
 from app.pictures import Refused, check_type, decode
 from app.settings import Settings, load_settings
 from app.threads import available_cpus
+from fastapi import FastAPI, HTTPException, Query, Request, Response, UploadFile
+from fastapi.responses import JSONResponse
+from redis import RedisError
+
 from harbour.cache import Cache
 from harbour.log import Log, LogFailed
 
