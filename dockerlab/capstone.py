@@ -6,16 +6,12 @@ as a stranger would get it: from a copy with the litter of a working folder, and
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import math
 import os
 import re
 import shutil
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
 import uuid
@@ -32,50 +28,25 @@ import requests
 from docker.errors import APIError, DockerException
 from docker.models.containers import Container
 
-from dockerlab import bases, container, context, dockerfile, engine, image, leaks, lint, measure, workspace
+from dockerlab import bases, container, context, dockerfile, image, leaks, lint, measure, workspace
 from dockerlab.build import BuildReport, build
 from dockerlab.checks.core import Submission
 from dockerlab.errors import CourseError
 from dockerlab.experiment import health_states
+from dockerlab.gate import OLD_TOKEN, ROUNDS, TOKEN, ask, bare, compose_files, litter, own_answers, p95_ms, samples
 from dockerlab.scorecard import LAB, LESSON, TITLES, Score, Scorecard, Targets, beside
-from dockerlab.site import ROOT
-from dockerlab.stack import Stack, StackFailed, labelled, running_stack
+from dockerlab.stack import Stack, StackFailed, running_stack
 
 __all__ = [
-    "LAB", "LESSON", "Score", "Scorecard", "Targets", "ask", "bare", "beside", "compose_files", "judged", "latest", "measured_config", "ours", "p95_ms",
-    "rights", "samples", "score",
+    "LAB", "LESSON", "TOKEN", "Score", "Scorecard", "Targets", "ask", "bare", "beside", "compose_files", "judged", "latest", "measured_config", "ours",
+    "own_answers", "p95_ms", "rights", "samples", "score",
 ]
-BARE = ROOT / "assets/capstone"
-TOKEN, OLD_TOKEN = "a-token-that-nobody-has-seen-5d1c", "gate-7-cameras-only"  # of the check, and of the bare repository
-SECRET_FILES = (".env", "secrets/api_token.txt")
-# What lies about in a working folder: the same bytes every time, so that a build which takes them in can be cached.
-LITTER = {
-    ".env": f"API_TOKEN={TOKEN}\n".encode(),
-    "secrets/api_token.txt": f"{TOKEN}\n".encode(),
-    ".git/objects/pack/pack-1.pack": bytes(2_000_000),
-    "data/walls-2026.npz": bytes(3_000_000),
-    "app/__pycache__/main.cpython-39.pyc": bytes(40_000),
-}
 LIMITS = {"nano_cpus": 1_000_000_000, "mem_limit": "256m"}  # what the box at the gate has for this service
-ROUNDS, CLOSE = 4, 0.01
+CLOSE = 0.01  # how far a score may be from the application's own
 INSTALLS = re.compile(r"\b(pip3?|uv|apt-get|apt)\b.*\b(install|sync|add)\b|Successfully installed|Installed \d+ package")
 # How often health is asked while it is judged; the file's own pace may be slower.
 PACE = {"interval": "2s", "timeout": "5s", "retries": 3, "start_period": "4s", "start_interval": "300ms"}
 QUICK = {"interval": 400_000_000, "timeout": 5_000_000_000, "retries": 2, "start_period": 1_000_000}
-# Runs in the bare repository, outside any container: what the application itself says about each sample.
-OWN_ANSWERS = """
-import json, pathlib
-from app.classifier import Classifier
-model = Classifier(pathlib.Path('model/walls.onnx'), 1)
-print(json.dumps({path.name: model.scores(path.read_bytes()) for path in sorted(pathlib.Path('samples').glob('*.png'))}))
-"""
-
-
-def bare(folder: Path) -> Path:
-    """A fresh copy of the bare repository; returns the folder."""
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(BARE, folder, ignore=shutil.ignore_patterns("__pycache__", ".pytest_cache"))
-    return folder
 
 
 def score(folder: Path, name: str = "", targets: Targets = LESSON, client: docker.DockerClient | None = None, keep: str = "") -> Scorecard:
@@ -156,37 +127,6 @@ def latest(folder: Path) -> Scorecard | None:
     return _LATEST.get(str(Path(folder).resolve()))
 
 
-def samples() -> list[Path]:
-    """The pictures of the bare repository."""
-    return sorted((BARE / "samples").glob("*.png"))
-
-
-def compose_files(folder: Path, project: str, **labels: str) -> str:
-    """COMPOSE_FILE for a folder: its compose.yaml, and a file beside it that puts the course's labels on all of it. Runs compose."""
-    config = Stack(folder, project, ("compose.yaml",), dict(os.environ)).config()
-    (folder / "labels.json").write_text(json.dumps(labelled(config, engine.labels(**labels))), encoding="utf-8")
-    return os.pathsep.join(str(folder / name) for name in ("compose.yaml", "labels.json"))
-
-
-def litter(folder: Path) -> Path:
-    """Put into a folder what lies about in a working folder, and this check's token where tokens are kept. Returns the folder."""
-    for name, content in LITTER.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-        path.chmod(0o644)
-    return folder
-
-
-@functools.cache
-def own_answers() -> dict[str, dict[str, float]]:
-    """What the bare application answers outside any container, by sample. Runs it."""
-    done = subprocess.run([sys.executable, "-c", OWN_ANSWERS], cwd=BARE, capture_output=True, text=True, timeout=120, check=False)
-    if done.returncode:
-        raise CourseError("The application does not run on this machine.", f"{done.stderr.strip().splitlines()[-1]}.", "Run `make setup`.")
-    return json.loads(done.stdout)
-
-
 def _from_nothing(submission: Submission, folder: Path) -> float:
     """Seconds of a build without a cache: what was noted of a build from the same files and bases, else measured now."""
     recipe = _recipe(folder, submission.client)
@@ -243,14 +183,6 @@ def _ask_all(url: str, started: float) -> dict[str, Any]:
         found[path.name] = ask(url, path.read_bytes(), TOKEN)["scores"]
         found.setdefault("seconds", time.monotonic() - started)
     return found
-
-
-def ask(url: str, picture: bytes, token: str, session: requests.Session | None = None) -> dict[str, Any]:
-    """One answer of POST /inspect. Raises requests.HTTPError for anything but 200."""
-    reply = (session or requests).post(f"{url}/inspect", files={"image": ("wall.png", picture, "image/png")},
-                                       headers={"Authorization": f"Bearer {token}"}, timeout=30)
-    reply.raise_for_status()
-    return reply.json()
 
 
 def _contents(case: _Case) -> image.ImageReport:
@@ -403,26 +335,6 @@ def _stack(case: _Case, quiet: Callable[[], object], sick: Future[list[str]]) ->
         case.unmeasured("latency", "the stack does not run", case.targets.latency_ms)
         case.unmeasured("user", "the stack does not run")
         case.unmeasured("secrets", "; ".join([*case.submission.state.get("leaks", []), "the stack does not run"]))
-
-
-def p95_ms(url: str, token: str, enough: float = 0, rounds: int = ROUNDS) -> tuple[float, float]:
-    """Milliseconds below which 95 of 100 answers stay, and half of them, for pictures that nobody asked about before; the best of some rounds.
-
-    One request after another over one connection. Stops early at a round below `enough`, or far above it. Raises requests.HTTPError.
-    """
-    session, best = requests.Session(), (math.inf, math.inf)
-    for _ in range(rounds):
-        times = []
-        for number, path in enumerate(samples() * 8):
-            started = time.perf_counter()
-            # A PNG ends at its end mark: what follows changes only what a cache knows it by.
-            ask(url, path.read_bytes() + uuid.uuid4().bytes, token, session)
-            if number >= 8:
-                times.append((time.perf_counter() - started) * 1000)
-        best = min(best, (measure.percentile(times, 0.95), statistics.median(times)))
-        if best[0] <= enough or best[0] > 2.5 * enough > 0:  # good enough, or beyond what a busy machine explains
-            break
-    return best
 
 
 def _latency(case: _Case, url: str, box: Container) -> None:

@@ -9,23 +9,23 @@ from pathlib import Path
 
 import pytest
 
-from dockerlab import capstone
+from dockerlab import capstone, gate
 from dockerlab.scorecard import beside
 
 
 def test_the_bare_application_keeps_its_own_promises() -> None:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(capstone.BARE), "-c", "/dev/null", "tests"]
-    done = subprocess.run(command, cwd=capstone.BARE, capture_output=True, text=True, timeout=120, check=False)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(gate.BARE), "-c", "/dev/null", "tests"]
+    done = subprocess.run(command, cwd=gate.BARE, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout[-2000:]
 
 
 def test_its_own_answers_are_the_names_of_the_pictures() -> None:
-    answers = capstone.own_answers()
+    answers = gate.own_answers()
     assert {name: max(scores, key=scores.__getitem__) for name, scores in answers.items()} == {name: name.split("-")[0] for name in answers}
 
 
 def test_pictures_are_drawn_from_their_seed_alone(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "train/walls.py", str(tmp_path)], cwd=capstone.BARE, check=True, timeout=60, capture_output=True)
+    subprocess.run([sys.executable, "train/walls.py", str(tmp_path)], cwd=gate.BARE, check=True, timeout=60, capture_output=True)
     for path in capstone.samples():
         assert (tmp_path / path.name).read_bytes() == path.read_bytes()
 
@@ -33,9 +33,9 @@ def test_pictures_are_drawn_from_their_seed_alone(tmp_path: Path) -> None:
 def test_training_writes_a_model_that_the_server_reads(tmp_path: Path) -> None:
     model = tmp_path / "walls.onnx"
     command = [sys.executable, "train/train.py", str(model), "--pictures", "100", "--epochs", "1"]
-    subprocess.run(command, cwd=capstone.BARE, check=True, timeout=120, capture_output=True)
+    subprocess.run(command, cwd=gate.BARE, check=True, timeout=120, capture_output=True)
     code = "import sys; from pathlib import Path; from app.classifier import Classifier; print(Classifier(Path(sys.argv[1]), 1).labels)"
-    done = subprocess.run([sys.executable, "-c", code, str(model)], cwd=capstone.BARE, check=True, timeout=60, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code, str(model)], cwd=gate.BARE, check=True, timeout=60, capture_output=True, text=True)
     assert done.stdout.strip() == "['sound', 'rust', 'dent', 'hole']"
 
 
@@ -78,10 +78,10 @@ def test_rights_are_read_off_the_container(host: dict[str, object], uid: str, fa
 
 
 def test_litter_carries_the_token_where_tokens_are_kept(tmp_path: Path) -> None:
-    folder = capstone.litter(capstone.bare(tmp_path / "bare"))
-    assert all(capstone.TOKEN in (folder / name).read_text() for name in capstone.SECRET_FILES)
-    assert capstone.OLD_TOKEN in (capstone.BARE / ".env").read_text()
-    assert not list(capstone.BARE.rglob("Dockerfile*")) and not list(capstone.BARE.rglob("compose*"))
+    folder = gate.litter(gate.bare(tmp_path / "bare"))
+    assert all(gate.TOKEN in (folder / name).read_text() for name in gate.SECRET_FILES)
+    assert gate.OLD_TOKEN in (gate.BARE / ".env").read_text()
+    assert not list(gate.BARE.rglob("Dockerfile*")) and not list(gate.BARE.rglob("compose*"))
 
 
 def test_cards_stand_beside_each_other() -> None:
@@ -94,3 +94,11 @@ def test_cards_stand_beside_each_other() -> None:
 def test_an_instruction_is_known_again_in_the_history() -> None:
     assert capstone._words("COPY --link --from=packages /opt/site /opt/site") == "COPY /opt/site /opt/site"
     assert capstone._words("RUN --mount=type=cache,target=/x  pip install --target /opt/site") == "RUN pip install --target /opt/site"
+
+
+def test_everyone_may_read_a_folder_whatever_its_modes_were(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o700)
+    (tmp_path / "closed/file").write_text("x")
+    (tmp_path / "closed/file").chmod(0o600)
+    gate.readable(tmp_path)
+    assert ((tmp_path / "closed").stat().st_mode & 0o777, (tmp_path / "closed/file").stat().st_mode & 0o777) == (0o755, 0o644)

@@ -59,11 +59,10 @@ def _bars(axes: Axes, scores: Sequence[Score], other: Scorecard, name: str) -> N
             colour = PALETTE["download"] if hatch else PALETTE["best" if each.ok else "bad"]
             axes.barh(row + shift, shown, 0.36, color=colour, hatch=hatch, edgecolor="white", linewidth=0.6)
             axes.text(shown + 0.015, row + shift, f"{'✓' if each.ok else '✗'} {each.written}{' …' if share > FAR else ''} ({who})", va="center", fontsize=8,
-                      color=PALETTE["ink"], bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6})
+                      color=PALETTE["ink"], bbox={"facecolor": "white", "edgecolor": "none", "pad": 1})
     axes.axvline(1, color=PALETTE["ink"], linewidth=1.2, linestyle="--", zorder=0.5)
-    axes.text(1, -0.72, "target", ha="center", va="center", fontsize=8, color=PALETTE["ink"])
     axes.set_yticks(range(len(scores)), [f"{score.title}\n(at most {score.target:,.0f} {score.unit})" for score in scores], fontsize=8.5)
-    axes.set_ylim(len(scores) - 0.5, -1.0)
+    axes.set_ylim(len(scores) - 0.5, -0.6)
     axes.set_xlim(0, FAR * 1.32)
     axes.set_xticks([0, 0.5, 1, 1.5, 2], ["0", "half of it", "the target", "", "twice"], fontsize=8)
     _plain(axes)
