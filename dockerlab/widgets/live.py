@@ -140,7 +140,7 @@ class Instrument:
             self.say(sentence, bad=True)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        return self.box._repr_mimebundle_(**kwargs) | {"text/plain": self.text()}
+        return self.box._repr_mimebundle_(**kwargs) | {"text/plain": f"{self.text()}\n(An instrument: run this cell to use it.)"}
 
     def __repr__(self) -> str:
         return self.text()
