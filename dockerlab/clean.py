@@ -15,7 +15,7 @@ import docker
 from docker.errors import APIError, ImageNotFound, NotFound
 from docker.models.images import Image
 
-from dockerlab import engine
+from dockerlab import engine, swarm
 from dockerlab.bases import BASES
 
 FILTER = {"label": f"{engine.COURSE_LABEL}=1"}
@@ -90,6 +90,7 @@ def clean(client: docker.DockerClient, everything: bool = False) -> CleanReport:
 
     The build cache carries no labels and is everybody's, so it stays.
     """
+    swarm.sweep(client)  # its services would start their containers again
     mine, kept, before = engine.owner(), [], _layers(client)
     counts = {"containers": 0, "networks": 0, "volumes": 0, "images": 0}
     for container in client.containers.list(all=True, filters=FILTER, ignore_removed=True):

@@ -125,6 +125,18 @@ def one_node(client: docker.DockerClient) -> Iterator[OneNode]:
         node.give_back()
 
 
+def sweep(client: docker.DockerClient) -> bool:
+    """Leave a swarm of this learner that a killed run left behind, unless somebody uses it; returns whether it was left. Asks the engine."""
+    info = client.info()
+    if state(info) != "ours" or info["Swarm"]["Cluster"]["Spec"]["Labels"].get(engine.OWNER_LABEL) != engine.owner():
+        return False
+    try:
+        OneNode(client).borrow(seconds=0).give_back()
+    except SwarmTaken:
+        return False
+    return True
+
+
 def skip_cells(shell: Any) -> None:
     """From now on a notebook does not run cells that begin with `# on the swarm`, and says so instead."""
     shell.input_transformers_cleanup.append(_skipped)

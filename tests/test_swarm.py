@@ -82,6 +82,18 @@ def test_one_that_a_killed_run_left_is_taken_down_first(client: docker.DockerCli
 
 
 @pytest.mark.engine
+def test_a_clean_up_leaves_it_unless_somebody_uses_it_or_it_is_anothers(client: docker.DockerClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not swarm.sweep(client)
+    with swarm.one_node(client):
+        assert not swarm.sweep(client)
+    client.swarm.init(advertise_addr="127.0.0.1", listen_addr=swarm.LISTEN, labels=engine.labels())
+    with monkeypatch.context() as other:
+        other.setenv("DOCKERLAB_OWNER", "somebody-else")
+        assert not swarm.sweep(client)
+    assert swarm.sweep(client) and swarm.state(client.info()) == "none"
+
+
+@pytest.mark.engine
 def test_a_swarm_begun_on_the_command_line_can_be_claimed(client: docker.DockerClient) -> None:
     node = swarm.OneNode(client).borrow()
     client.swarm.init(advertise_addr="127.0.0.1", listen_addr=swarm.LISTEN)
