@@ -128,6 +128,8 @@ def begin(submission: Submission) -> None:
     shop = Workshop(submission.folder, submission.client, submission.labels(), submission.name,
                     lambda what: submission.cached(("tag", what), lambda: submission.tag(what)), f"model-{uuid.uuid4().hex[:8]}")
     shop.open()
+    # Before its image: one that is in use would lose its tag and stay.
+    submission.callback(container.remove, submission.client.containers.get(submission.name("models")))
     pool = ThreadPoolExecutor(AT_ONCE)
     submission.callback(pool.shutdown)
     ill = pool.submit(_run, shop, "08_ill", _health, "-e", "MOOD=ill")
