@@ -72,7 +72,8 @@ class BuildTimeline(live.Instrument):
         if self.report:
             with self._drawing:
                 self._rows.show(spans(self.report.instructions))
-            self.say(f"Done in {self.report.seconds:.1f} s: {len(self.report.ran)} steps ran, {len(self.report.cached)} came from the cache; "
+            ran = len(self.report.ran)
+            self.say(f"Done in {self.report.seconds:.1f} s: {ran} step{'' if ran == 1 else 's'} ran, {len(self.report.cached)} came from the cache; "
                      f"{self.report.context_bytes / 1000:,.1f} kB of context were sent. Choose a step to read its log.")
 
     def interrupt(self) -> None:

@@ -46,15 +46,17 @@ def things(client: docker.DockerClient, tiny_image: str, tmp_path_factory: pytes
     """What the instruments look at: a container, an API, a stack and a build context."""
     folder = tmp_path_factory.mktemp("instruments")
     marker = uuid.uuid4().hex[:8]
-    (folder / "Dockerfile").write_text(f"FROM {tiny_image} AS left\nRUN echo left-{marker}; sleep 3\nFROM {tiny_image} AS right\nRUN echo right; sleep 2\n"
-                                       f"FROM {tiny_image}\nCOPY --from=left /bin/ls /l\nCOPY --from=right /bin/ls /r\n")
+    (folder / "Dockerfile").write_text(f"FROM {tiny_image} AS export\nRUN echo the model is exported; sleep 3\n"
+                                       f"FROM {tiny_image} AS packages\nRUN echo two packages; sleep 2\n"
+                                       f"FROM {tiny_image}\nCOPY --from=packages /bin/ls /packages\nCOPY --from=export /bin/ls /model\n")
     (folder / "compose.yaml").write_text(
         f"services:\n  front:\n    image: {tiny_image}\n    command: [sh, -c, 'echo front is up; sleep 300']\n    init: true\n    depends_on: [back]\n"
         f"  back:\n    image: {tiny_image}\n    command: [sleep, '300']\n    init: true\n    volumes: ['rows:/rows']\nvolumes:\n  rows:\n")
     cached = folder / "cached"
     cached.mkdir()
-    (cached / "Dockerfile").write_text(f"FROM {tiny_image}\nRUN echo {marker} > /first\nCOPY app.py /app.py\nRUN wc -c /app.py > /size\n")
-    (cached / "app.py").write_text(marker)
+    (cached / "Dockerfile").write_text(f"FROM {tiny_image}\nCOPY requirements.txt /\nCOPY app.py /app.py\nRUN wc -c /app.py > /size\n")
+    for file in ("requirements.txt", "app.py"):
+        (cached / file).write_text(marker)
     name = f"dockerlab-browser-{marker}"
     count = "n=0; while true; do n=$((n+1)); echo tick $n; sleep 1; done"
     container = client.containers.run(tiny_image, ["sh", "-c", count], name=name, detach=True, init=True,
@@ -75,7 +77,7 @@ def page(chromium: str, things: dict[str, str]) -> Iterator[Page]:
         "%matplotlib inline\nfrom pathlib import Path\nimport os, pandas as pd\nfrom dockerlab import measure\nfrom dockerlab.stack import Stack\n"
         "from dockerlab.widgets import *",
         f"ContainerConsole({things['container']!r})",
-        f"timeline = BuildTimeline({things['folder']!r}, tag='dockerlab-browser:{things['marker']}')\ntimeline",
+        f"timeline = BuildTimeline({things['folder']!r}, tag='dockerlab-browser:{things['marker']}', no_cache=True)\ntimeline",
         "LayerExplorer('dockerlab-api:multistage')",
         "LimitSliders('dockerlab-api:multistage')",
         f"StackGraph(Stack(Path({things['folder']!r}), {things['project']!r}, ('compose.yaml',), os.environ))",
@@ -132,8 +134,8 @@ def test_the_console_stops_and_starts_the_container(page: Page, client: docker.D
 def test_a_step_of_the_build_shows_its_log(page: Page, client: docker.DockerClient, things: dict[str, str]) -> None:
     shown = _output(page, 2)
     expect(shown).to_contain_text("Done in", timeout=60 * SECONDS)
-    shown.get_by_role("button", name=f"left-{things['marker']}").click()
-    expect(shown.get_by_role("log")).to_contain_text(f"left-{things['marker']}")
+    shown.get_by_role("button", name="[export 2/2]").click()
+    expect(shown.get_by_role("log")).to_have_text("the model is exported")
     _picture(shown, "timeline")
     tag = f"dockerlab-browser:{things['marker']}"
     assert client.images.get(tag)
