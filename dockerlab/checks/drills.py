@@ -148,7 +148,8 @@ def _said_health(state: str, seconds: float, box: Box) -> str:
     if state == "none":
         return "there is no health check"
     log = box.container.attrs["State"]["Health"].get("Log") or []
-    last = " ".join(log[-1]["Output"].split())[-90:] if log and log[-1]["ExitCode"] else ""
+    lines = log[-1]["Output"].strip().splitlines() if log and log[-1]["ExitCode"] else []
+    last = lines[-1][:90] if lines else ""
     return f"{state} after {seconds:.1f} s" + (f"; the last probe: {last}" if last and state != "healthy" else "" if log else "; no probe yet")
 
 
