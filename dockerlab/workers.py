@@ -14,7 +14,7 @@ from dockerlab import container, load
 COLUMNS = ["cpus", "workers", "per_second", "p95_ms", "memory_mb", "cpu_ms"]
 
 
-def compare(image: str, ways: Sequence[tuple[float, int]], picture: Path, client: docker.DockerClient, requests: int = 24, clients: int = 8,
+def compare(image: str, ways: Sequence[tuple[float, int]], picture: Path, client: docker.DockerClient, requests: int = 20, clients: int = 8,
             rounds: int = 2) -> pd.DataFrame:
     """One row for each (cpus, workers): answers a second, p95 latency, memory, CPU time for a picture. Asks the engine.
 
