@@ -415,7 +415,7 @@ for kind in ("naive", "careful"):
 print("both doors answer:", all(load.ready(url) for url in urls.values()))
 
 # %% [markdown]
-# **Guess first.** Two clients send pictures, about eight a second. You deploy release 2 with each file. Which of the two loses requests?
+# **Guess first.** Clients send pictures to both doors all the time. At the same moment you deploy release 2 with each file. Which of the two loses requests?
 
 # %%
 kinds = ["neither", "the naive file", "both"]
@@ -424,13 +424,15 @@ lost_guess
 
 # %%
 # on the swarm
-seen = {}
-for kind in ("naive", "careful"):
-    with load.traffic(urls[kind], load.picture(picture), pause=0.2) as seen[kind]:
+pictures = load.picture(picture)
+with load.traffic(urls["naive"], pictures, pause=0.2) as naively, load.traffic(urls["careful"], pictures, pause=0.2) as carefully:
+    for kind in ("naive", "careful"):
         said = !IMAGE={digests["2"]} docker stack deploy --detach=true -c ../assets/production/{kind}.yaml dockerlab-lesson11-{kind}
-        ended = swarm.settled(f"dockerlab-lesson11-{kind}_api", client)
-        time.sleep(2.5)  # the last old replica leaves
-    print(kind, "|", ended.update, "| all on release 2:", dict(ended.ready) == {digests["2"]: 2}, "| requests failed:", len(seen[kind].failed) > 0)
+    ended = {kind: swarm.settled(f"dockerlab-lesson11-{kind}_api", client) for kind in ("naive", "careful")}
+    time.sleep(2.5)  # the last old replicas leave
+seen = {"naive": naively, "careful": carefully}
+for kind, each in ended.items():
+    print(kind, "|", each.update, "| all on release 2:", dict(each.ready) == {digests["2"]: 2}, "| requests failed:", len(seen[kind].failed) > 0)
 assert not seen["careful"].failed
 
 # %%
@@ -457,7 +459,7 @@ bad_guess
 
 # %%
 # on the swarm
-with load.traffic(urls["careful"], load.picture(picture), pause=0.2) as seen["bad"]:
+with load.traffic(urls["careful"], pictures, pause=0.2) as seen["bad"]:
     said = !IMAGE={digests["3"]} docker stack deploy --detach=true -c ../assets/production/careful.yaml dockerlab-lesson11-careful
     ended = swarm.settled("dockerlab-lesson11-careful_api", client)
 print("rolled back by itself:", ended.update.startswith("rollback"), "| runs:", "release 2 only" if set(ended.ready) == {digests["2"]} else ended.ready)
