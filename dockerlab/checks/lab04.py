@@ -1,4 +1,4 @@
-"""Lab 04: a project that takes a minute for each changed line. The learner brings the rebuild under a budget without touching the app."""
+"""Lab 04: a project that installs everything again for each changed line. The learner brings the rebuild under a budget without touching the app."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from dockerlab import bases, container, downloads, image, measure, workspace
 from dockerlab.build import BuildReport
 from dockerlab.checks.core import Criterion, Lab, Outcome, Submission
 
+BUDGET_SECONDS, TRIES = 5, 3  # of a rebuild after an edit; on a busy machine the best of some tries counts
 NEW_AFTER_EDIT, NEW_AFTER_DATE = 100_000, 100_000  # bytes of layers that the image did not have before
 KEPT_DOWNLOADS = 11_000_000  # a first installation takes 12 MB and more, one that uses its cache 10 at most, where the index forbids to keep wheels
 ABOVE_BASE, WASTE = 140_000_000, 3_000_000
@@ -121,8 +122,12 @@ def _status(service: Container) -> dict[str, str]:
 
 
 def _edit(submission: Submission) -> Outcome:
-    done = _rebuild(submission, "edit", {"app/main.py": _mark()})
-    return Outcome(done.new_bytes <= NEW_AFTER_EDIT and not done.received, str(done))
+    for attempt in range(TRIES):
+        done = _rebuild(submission, f"edit-{attempt}", {"app/main.py": _mark()})
+        lean = done.new_bytes <= NEW_AFTER_EDIT and not done.received
+        if not lean or done.report.seconds <= BUDGET_SECONDS:
+            break
+    return Outcome(lean and done.report.seconds <= BUDGET_SECONDS, str(done))
 
 
 def _date(submission: Submission) -> Outcome:
@@ -199,11 +204,11 @@ LAB = Lab(
         ),
         Criterion(
             key="edit",
-            promise="After an edit of app/main.py, nothing is installed and next to nothing is new",
+            promise="An edit of app/main.py is built within the budget: nothing is installed, next to nothing is new",
             why="This is the rebuild that you wait for fifty times a day.",
             hint="Look at the order: which step copies app/main.py, and which steps stand below it?",
             second_hint="requirements.txt alone above the installation; model/ in a COPY of its own; app/ last. COPY . . above an installation reruns it.",
-            wanted=f"at most {NEW_AFTER_EDIT / 1e6:.1f} MB of new layers, no download",
+            wanted=f"at most {BUDGET_SECONDS} s, {NEW_AFTER_EDIT / 1e6:.1f} MB of new layers, no download",
             measure=_edit,
             needs=("answers",),
         ),

@@ -767,7 +767,7 @@ Quiz.load("04").show()
 # %% [markdown]
 # ## The lab
 #
-# [Lab 04](../labs/04_speed_up_a_rebuild/lab.ipynb): a colleague's project takes a minute for each changed line. Bring it under the budget without touching the app.
+# [Lab 04](../labs/04_speed_up_a_rebuild/lab.ipynb): a colleague's project installs everything again for each changed line. Bring its rebuild under a budget of five seconds without touching the app.
 #
 # ## Clean up
 #
