@@ -254,10 +254,12 @@ LAB = Lab(
         ),
         Criterion(
             key="size",
-            promise="The image did not grow, and nothing ships twice",
-            why="Speed at the price of size is paid at every pull.",
-            hint="`image.inspect(TAG).wasted()` names each file that ships unseen, who wrote it and who hid it. A `chown -R` writes every file again.",
-            second_hint="COPY --chown for what the user must own, which is data/ only; apt's lists and packages in cache mounts or removed in the same RUN.",
+            promise="The image holds what the service needs, and nothing twice",
+            why="What is not installed need not be installed again, and size is paid at every pull.",
+            hint="`image.inspect(TAG).wasted()` names each file that ships unseen, who wrote it and who hid it. A `chown -R` writes every file again. "
+            "And who imports requirements-dev.txt, or calls a compiler, in this service?",
+            second_hint="COPY --chown for what the user must own, which is data/ only; apt's lists and packages in cache mounts or removed in the same RUN; "
+            "of system packages tini alone, without recommended ones, and of Python's those of requirements.txt.",
             wanted=f"at most {image.mb(ABOVE_BASE)} above the base, {image.mb(WASTE)} wasted",
             measure=_size,
             needs=("answers",),

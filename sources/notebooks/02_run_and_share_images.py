@@ -706,7 +706,8 @@ look.add("docker stats: processes", column(said, "PIDs"), [usage["pids_stats"]["
 look.frame().tail(4)
 
 # %% tags=["nbval-ignore-output"]
-!docker stats --no-stream dockerlab-lesson02-one dockerlab-lesson02-two dockerlab-lesson02-small
+!docker stats --no-stream --format "table {{{{.Name}}}}\t{{{{.CPUPerc}}}}\t{{{{.MemUsage}}}}\t{{{{.PIDs}}}}" \
+    dockerlab-lesson02-one dockerlab-lesson02-two dockerlab-lesson02-small
 
 # %% [markdown]
 # ### Remove all that have ended
