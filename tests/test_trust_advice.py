@@ -89,7 +89,7 @@ def _docker_knows(words: list[str]) -> None:
     """The `docker` command has this subcommand, and those of its options that stand before the first placeholder."""
     if not shutil.which("docker"):
         pytest.skip("there is no docker command here")
-    if words[0].isupper():  # the whole command is filled in at run time
+    if words and words[0].isupper():  # the whole command is filled in at run time
         return
     subcommand = words[: 2 if words[:1] and words[0] in GROUPS and words[1:] and words[1].islower() else 1]
     text = _help(*subcommand)
