@@ -171,8 +171,10 @@ def test_a_build_can_be_cancelled_and_ends_with_its_cell(tiny_image: str, tmp_pa
     again = BuildTimeline(tmp_path, tag="dockerlab-test:cancelled")
     assert wait_until(lambda: "1 running" in again.note.value, 60)
     began = time.monotonic()
-    again.close()
+    close_all()
     assert time.monotonic() - began < 5
+    assert "run this cell again" in again.note.value and again._stop.disabled
+    again.close()
 
 
 def test_drawing_and_the_end_of_the_build_do_not_meet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -29,9 +29,10 @@ class DetectionPlayground(live.Instrument):
         self._upload = widgets.FileUpload(accept="image/*", multiple=False, description="Upload")
         self._confidence = widgets.FloatSlider(value=0.25, min=0.05, max=0.95, step=0.05, description="Confidence", continuous_update=False)
         self.send = live.button("Detect", self._send, "POST the picture to /detect", "search")
-        self._picture, self._times = widgets.Image(layout=widgets.Layout(max_width="800px")), widgets.Image(layout=widgets.Layout(max_width="800px"))
+        self._picture, self._times = (widgets.Image(layout=widgets.Layout(max_width="800px", display="none")) for _ in range(2))  # until there is one
         controls = widgets.HBox([self._choice, self._upload, self._confidence, self.send], layout=widgets.Layout(flex_flow="row wrap"))
         self.box.children = [controls, self.note, self._picture, self._times]
+        self.say("Press Detect to send the picture.")
 
     def _send(self) -> None:
         self.send.disabled = True
@@ -46,6 +47,8 @@ class DetectionPlayground(live.Instrument):
                 self.round_trip_ms = (time.perf_counter() - began) * 1000
                 self._picture.value, self._picture.format = live.png(draw(picture, self.answer)), "png"
             self._times.value = live.png(time_split(self.answer, self.round_trip_ms))
+            for image in (self._picture, self._times):
+                image.layout.display = "block"
             self.say(f"{self.answer.summary()}; {self.round_trip_ms:.0f} ms from send to answer.")
         finally:
             self.send.disabled = False

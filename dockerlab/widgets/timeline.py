@@ -24,8 +24,6 @@ class BuildTimeline(live.Instrument):
     Takes what `dockerlab.build.build` takes. `report` is there when the build has ended, `error` when it failed.
     """
 
-    lasting = True
-
     def __init__(self, context: Path | str, **options: Any) -> None:
         super().__init__()
         self.report: BuildReport | None = None
@@ -69,6 +67,7 @@ class BuildTimeline(live.Instrument):
 
     def _finish(self) -> None:
         self._stop.disabled = True
+        self.lasting = not self.ended  # its steps and their logs are in hand
         if self.report:
             with self._drawing:
                 self._rows.show(spans(self.report.instructions))

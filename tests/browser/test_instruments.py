@@ -183,6 +183,7 @@ def test_the_stack_shows_a_service_and_its_logs(page: Page, client: docker.Docke
 
 def test_a_picture_is_detected_and_the_time_split(page: Page, tmp_path: Path) -> None:
     shown = _output(page, 6)
+    expect(shown.locator("img").first).to_be_hidden()  # no picture yet, and no broken one
     shown.get_by_role("button", name="Detect").click()
     expect(shown).to_contain_text("from send to answer", timeout=30 * SECONDS)
     expect(shown.locator("img").first).to_be_visible()
