@@ -22,7 +22,7 @@ NBVAL = $(if $(NOTEBOOKS),--nbval --nbval-current-env --nbval-cell-timeout 1800 
 
 # Two processes keep two cores busy, since much of a test is waiting for the engine; more of them make its timings unsteady.
 WORKERS ?= 2
-SIDE_BY_SIDE = $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS) --dist loadgroup)
+SIDE_BY_SIDE = $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS) --dist loadscope)
 
 .PHONY: help
 help:  ## list the targets

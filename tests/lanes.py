@@ -1,4 +1,4 @@
-"""A pytest plugin for `-n N --dist loadgroup`: what must stay together does, and what runs side by side keeps out of each other's way.
+"""A pytest plugin for `-n N`: what must stay together does, and what runs side by side keeps out of each other's way.
 
 A file of tests is one group, a notebook is one, each lab's submissions are one. Tests that run a lesson's notebook by themselves share
 the group of that lesson: two runs of one lesson at one time would take each other's containers. Each process is another learner
@@ -9,8 +9,11 @@ may look for a neighbour by name meanwhile: when an engine leaves a swarm, conta
 from __future__ import annotations
 
 import os
+from pathlib import PurePosixPath
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from dockerlab import engine
 
@@ -28,21 +31,28 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["DOCKERLAB_OWNER"] = f"{engine.owner()}-{config.workerinput['workerid']}"
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
+class Lanes(LoadScopeScheduling):
+    """Hands out whole groups. xdist's own `loadgroup` writes the group into a test's id, which pytest 9.2 no longer lets it do."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group(nodeid)
 
 
-def group(item: pytest.Item) -> str:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lanes:
+    return Lanes(config, log)
+
+
+def group(nodeid: str) -> str:
     """What runs in one process, one after the other."""
-    path, parameters = item.path, getattr(getattr(item, "callspec", None), "params", {})
-    if path.name == "test_labs.py" and parameters:
-        number = parameters["path"].parent.name if "path" in parameters else parameters["lab"].split("_")[0]
-        return "swarm and neighbours" if number in SWARM_OR_NEIGHBOURS else f"lab {number}"
+    place, _, test = nodeid.partition("::")
+    path = PurePosixPath(place)
     lesson = path.name if path.parent.name == "notebooks" else path.parent.name
+    if path.name == "test_labs.py" and "[" in test:
+        number = test.partition("[")[2][:2]
+        return "swarm and neighbours" if number in SWARM_OR_NEIGHBOURS else f"lab {number}"
     if path.name in NEIGHBOUR_TESTS or (path.suffix == ".ipynb" and lesson.startswith(SWARM_OR_NEIGHBOURS)):
         return "swarm and neighbours"
     if path.name in RUN_LESSONS or (path.suffix == ".ipynb" and path.name.startswith(FIRST_LESSONS)):
         return "first lessons"
-    return f"{path.parent.name}/{path.name}"
+    return place

@@ -70,7 +70,7 @@ def test_a_prune_fails_the_run(run, daemon, notebook) -> None:
 @pytest.mark.parametrize("notebook", [False, True], ids=["test", "notebook"])
 def test_a_prune_fails_a_run_by_several_processes(run, daemon, notebook) -> None:
     body = PRUNE if notebook else "import pytest\n@pytest.mark.engine\ndef test_prune():\n" + PRUNE.replace("\n", "\n    ")
-    several = ("-p", "xdist", "-p", "lanes", "-n", "2", "--dist", "loadgroup")
+    several = ("-p", "xdist", "-p", "lanes", "-n", "2", "--dist", "loadscope")
     done = run(body, notebook, *several)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "1 failed, 1 passed" in done.stdout and "foreign things are untouched" in done.stdout

@@ -1,0 +1,25 @@
+"""Which tests run in one process, one after the other, when several processes share them."""
+
+from __future__ import annotations
+
+import lanes
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("nodeid", "group"),
+    [
+        ("notebooks/05_ship_only_what_runs.ipynb::Cell 3", "notebooks/05_ship_only_what_runs.ipynb"),
+        ("solutions/05_shrink_the_image/lab.ipynb::Cell 0", "solutions/05_shrink_the_image/lab.ipynb"),
+        ("tests/test_image.py::test_it[a::b]", "tests/test_image.py"),
+        ("tests/labs/test_labs.py::test_a_submission_is_judged_by_what_it_does[05-wrong_root]", "lab 05"),
+        ("tests/labs/test_labs.py::test_the_solution_passes[05_shrink_the_image]", "lab 05"),
+        ("notebooks/00_start_here.ipynb::Cell 1", "first lessons"),
+        ("tests/test_trust_notebooks.py::test_it", "first lessons"),
+        ("notebooks/11_run_in_production.ipynb::Cell 1", "swarm and neighbours"),
+        ("solutions/08_compose_three_lines/lab.ipynb::Cell 1", "swarm and neighbours"),
+        ("tests/labs/test_labs.py::test_the_solution_passes[11_ship_a_release]", "swarm and neighbours"),
+    ],
+)
+def test_what_belongs_together_stays_together(nodeid: str, group: str) -> None:
+    assert lanes.group(nodeid) == group
