@@ -1,4 +1,4 @@
-"""The drills of lab 07: what is done to the submission's containers, and one function for each promise that reads the outcome.
+"""The drills of lab 07: what is done to the submission's containers, and what they find out, for the promises to read.
 
 Every drill has a container of its own, started by the learner's start(), and all of them run at the same time. Each asks the engine.
 """
@@ -121,9 +121,13 @@ def begin(submission: Submission) -> None:
         submission.state["drills"][drill] = pool.submit(steps[drill], box)
 
 
-def _result(submission: Submission, drill: str, key: str) -> Outcome:
-    future: Future[dict[str, Outcome]] = submission.state["drills"][drill]
-    return future.result()[key]
+def result(drill: str, key: str) -> Callable[[Submission], Outcome]:
+    """The measuring function of a criterion: what the drill found out under this key."""
+    def measure(submission: Submission) -> Outcome:
+        future: Future[dict[str, Outcome]] = submission.state["drills"][drill]
+        return future.result()[key]
+
+    return measure
 
 
 # --- the drills
@@ -256,48 +260,3 @@ def private(submission: Submission) -> Outcome:
         return Outcome(False, "the network of the host, all ports open")
     addresses = {binding["HostIp"] or "0.0.0.0" for bindings in found.attrs["NetworkSettings"]["Ports"].values() for binding in bindings or []}
     return Outcome(addresses <= {"127.0.0.1", "::1"}, f"published on {', '.join(sorted(addresses)) or 'nothing'}")
-
-
-def green(submission: Submission) -> Outcome:
-    """Healthy soon after the start."""
-    return _result(submission, "health", "green")
-
-
-def red(submission: Submission) -> Outcome:
-    """Unhealthy while it says 503, healthy after."""
-    return _result(submission, "health", "red")
-
-
-def hang(submission: Submission) -> Outcome:
-    """Unhealthy while it says nothing."""
-    return _result(submission, "hang", "hang")
-
-
-def crash(submission: Submission) -> Outcome:
-    """Back after two crashes."""
-    return _result(submission, "crash", "crash")
-
-
-def memory(submission: Submission) -> Outcome:
-    """Bounded, and back after it was killed for memory."""
-    return _result(submission, "crash", "memory")
-
-
-def stop(submission: Submission) -> Outcome:
-    """Ends by itself and soon."""
-    return _result(submission, "stop", "stop")
-
-
-def finish(submission: Submission) -> Outcome:
-    """A running request gets its answer."""
-    return _result(submission, "stop", "finish")
-
-
-def data(submission: Submission) -> Outcome:
-    """The count outlives the container."""
-    return _result(submission, "stop", "data")
-
-
-def logs(submission: Submission) -> Outcome:
-    """The newest lines, and not too many."""
-    return _result(submission, "stop", "logs")

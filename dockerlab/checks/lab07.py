@@ -32,7 +32,7 @@ LAB = Lab(
             "while the service loads?",
             "Dockerfile: HEALTHCHECK with python and urllib instead of curl, with --interval=1s --start-period=15s --start-interval=1s; 30 s is "
             "the default interval.",
-            f"healthy within {drills.GREEN} s", drills.green, needs=("runs",),
+            f"healthy within {drills.GREEN} s", drills.result("health", "green"), needs=("runs",),
         ),
         Criterion(
             "red", f"It is unhealthy within {drills.RED} s when /health says 503, and healthy again when that is over",
@@ -41,7 +41,7 @@ LAB = Lab(
             "take, and how far apart are they?",
             "urlopen('http://127.0.0.1:8000/health') raises at 503, so python ends with exit code 1; a socket that connects says nothing about it. "
             "Then --interval=1s --retries=3.",
-            f"unhealthy within {drills.RED} s", drills.red, needs=("green",),
+            f"unhealthy within {drills.RED} s", drills.result("health", "red"), needs=("green",),
         ),
         Criterion(
             "hang", f"It is unhealthy within {drills.RED} s when /health does not answer at all",
@@ -49,14 +49,14 @@ LAB = Lab(
             "How long does one probe wait for an answer? The engine's own timeout is 30 s.",
             "Give the probe a timeout: urlopen(…, timeout=1), or HEALTHCHECK --timeout=2s. (interval + timeout) × retries has to stay below "
             f"{drills.RED} s.",
-            f"unhealthy within {drills.RED} s", drills.hang, needs=("green",),
+            f"unhealthy within {drills.RED} s", drills.result("hang", "hang"), needs=("green",),
         ),
         Criterion(
             "crash", "It is back by itself after each of two crashes",
             "Nobody is awake at three.",
             "What does `docker ps -a` show after a crash, and which restart policy does `docker inspect` show under HostConfig.RestartPolicy?",
             'run.py: restart_policy={"Name": "unless-stopped"}, or `--restart unless-stopped`; on-failure:1 gives up after the first retry.',
-            f"answers again within {drills.BACK} s", drills.crash, needs=("runs",),
+            f"answers again within {drills.BACK} s", drills.result("crash", "crash"), needs=("runs",),
         ),
         Criterion(
             "memory", f"It never takes more than {drills.MEMORY_MB} MB, swap included, and is back after a request that wants more",
@@ -64,7 +64,7 @@ LAB = Lab(
             "What does `docker inspect` show under HostConfig.Memory and HostConfig.MemorySwap? The second is the sum of both, and twice the first "
             "where you do not set it.",
             'run.py: mem_limit="128m" and memswap_limit="128m", or `--memory 128m --memory-swap 128m`.',
-            f"{drills.SMALL_MB} MB drawn, {drills.LARGE_MB} MB refused, then back", drills.memory, needs=("crash",),
+            f"{drills.SMALL_MB} MB drawn, {drills.LARGE_MB} MB refused, then back", drills.result("crash", "memory"), needs=("crash",),
         ),
         Criterion(
             "stop", f"`docker stop` ends it within {drills.STOP} s, by itself",
@@ -72,7 +72,7 @@ LAB = Lab(
             "Who is PID 1, the service or a shell? `docker top` shows it. The service knows SIGTERM, but it has to get it.",
             "start.sh: `exec python service.py`, so that the service takes the shell's place; or leave the script out and write "
             'CMD ["python", "service.py"].',
-            f"within {drills.STOP} s, no exit code 137", drills.stop, needs=("runs",),
+            f"within {drills.STOP} s, no exit code 137", drills.result("stop", "stop"), needs=("runs",),
         ),
         Criterion(
             "finish", "A request that runs when `docker stop` comes gets its answer",
@@ -80,7 +80,7 @@ LAB = Lab(
             "Does the service itself get SIGTERM, or does something in front of it end first and take the service with it? With --init a shell "
             "ends at once.",
             "start.sh: `exec python service.py`. --init alone hands the signal to the shell, which dies of it.",
-            "the whole answer", drills.finish, needs=("stop",),
+            "the whole answer", drills.result("stop", "finish"), needs=("stop",),
         ),
         Criterion(
             "logs", f"After a night of {drills.NIGHT_MB:.0f} MB of lines, `docker logs` has the newest of them and at most {drills.LOG_MB} MB",
@@ -88,7 +88,7 @@ LAB = Lab(
             "Which log driver and which options does `docker inspect` show under HostConfig.LogConfig? And are the newest lines still there?",
             'run.py: log_config={"type": "json-file", "config": {"max-size": "1m", "max-file": "3"}}, or `--log-opt max-size=1m --log-opt '
             "max-file=3`. The driver `none` keeps nothing to read.",
-            f"the last line, at most {drills.LOG_MB} MB", drills.logs, needs=("runs",),
+            f"the last line, at most {drills.LOG_MB} MB", drills.result("stop", "logs"), needs=("runs",),
         ),
         Criterion(
             "data", "A new container goes on counting where the removed one was",
@@ -96,7 +96,7 @@ LAB = Lab(
             "Where does the service write (see service.py), and what is mounted there? `docker inspect`, Mounts. A volume without a name is "
             "another one each time.",
             'run.py: volumes={data: {"bind": "/data", "mode": "rw"}}, or `-v DATA:/data`, with the name that start() is given.',
-            "3 ships, as before", drills.data, needs=("runs",),
+            "3 ships, as before", drills.result("stop", "data"), needs=("runs",),
         ),
     ),
 )

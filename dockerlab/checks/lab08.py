@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import secrets
-import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,12 +13,12 @@ from typing import Any
 
 import pandas as pd
 import requests
-from docker.errors import APIError
 
 from dockerlab import bases
 from dockerlab.checks.core import Criterion, Lab, Outcome, Submission
 from dockerlab.container import wait_until
 from dockerlab.errors import CourseError
+from dockerlab.experiment import free_port
 from dockerlab.stack import Stack, StackFailed, labelled
 
 SERVICES = {"api": 8000, "cache": 6379, "db": 5432}
@@ -51,7 +49,7 @@ def _project(submission: Submission) -> _Project:
         password = secrets.token_hex(8)
         (folder / "db_password.txt").write_text(password, encoding="utf-8")
         (folder / "db_password.txt").chmod(0o644)
-        port = _free_port()
+        port = free_port()
         environment = {key: value for key, value in os.environ.items() if not key.startswith("COMPOSE_")} | {"PORT": str(port)}
         stack = Stack(folder, submission.name("stack"), ("compose.yaml",), environment)
         read = stack.compose("config", "--format", "json")
@@ -100,12 +98,6 @@ def _settled(submission: Submission, project: _Project) -> bool:
 def _containers(submission: Submission, project: _Project) -> dict[str, dict[str, Any]]:
     mine = {"label": f"com.docker.compose.project={project.stack.project}"}
     return {each.labels["com.docker.compose.service"]: each.attrs for each in submission.client.containers.list(all=True, filters=mine)}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _reads(submission: Submission) -> Outcome:
@@ -191,8 +183,6 @@ def _survives(submission: Submission) -> Outcome:
     answer = requests.post(f"http://127.0.0.1:{project.port}/arrive", params={"ship": ship}, timeout=10)
     if not answer.ok:
         return Outcome(False, f"/arrive answers {answer.status_code}: {answer.text[:120]}")
-    for name in _nameless(_containers(submission, project)):
-        submission.callback(_remove_volume, submission, name)  # `down` leaves those behind
     project.stack.down()
     project.stack.up(timeout=START_SECONDS)
     wait_until(lambda: _get(project, "/health") == 200, 20, interval=0.1)
@@ -216,17 +206,6 @@ def _steady(measure: Callable[[Submission], Outcome]) -> Callable[[Submission], 
         return measure(submission)
 
     return twice
-
-
-def _nameless(containers: dict[str, dict[str, Any]]) -> list[str]:
-    """The volumes that the engine made because an image declares them and nobody named one."""
-    mounts = (mount for attrs in containers.values() for mount in attrs["Mounts"] if mount["Type"] == "volume")
-    return [mount["Name"] for mount in mounts if re.fullmatch("[0-9a-f]{64}", mount["Name"])]
-
-
-def _remove_volume(submission: Submission, name: str) -> None:
-    with suppress(APIError):
-        submission.client.volumes.get(name).remove()
 
 
 def _returns(submission: Submission) -> Outcome:
