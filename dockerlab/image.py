@@ -341,7 +341,7 @@ def _is_layer(head: bytes) -> bool:
 
 def _read_layer(raw: IO[bytes], pool: ThreadPoolExecutor) -> Layer:
     """One layer's tar, plain, gzip or zstd: its files and both sizes."""
-    plain = Gzipped(_decompressed(raw), pool)
+    plain = Gzipped(decompressed(raw, raw.head), pool)
     layer = Layer()
     with tarfile.open(fileobj=plain, mode="r|", bufsize=_BLOCK) as archive:
         for entry in archive:
@@ -359,10 +359,11 @@ def _read_layer(raw: IO[bytes], pool: ThreadPoolExecutor) -> Layer:
     return layer
 
 
-def _decompressed(raw: _Joined) -> IO[bytes]:
-    if raw.head.startswith(b"\x1f\x8b"):
+def decompressed(raw: IO[bytes], head: bytes) -> IO[bytes]:
+    """A layer as engines store it, plain, gzip or zstd, as a plain tar; `head` is how it begins."""
+    if head.startswith(b"\x1f\x8b"):
         return gzip.GzipFile(fileobj=raw)
-    if raw.head.startswith(b"\x28\xb5\x2f\xfd"):
+    if head.startswith(b"\x28\xb5\x2f\xfd"):
         return zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
     return raw
 

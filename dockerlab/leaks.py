@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import tarfile
 import tempfile
@@ -10,7 +9,8 @@ from collections.abc import Sequence
 from typing import IO
 
 import docker
-import zstandard
+
+from dockerlab import image as image_tar
 
 _BLOCK = 1 << 20
 
@@ -45,7 +45,9 @@ def find_in_tar(file: IO[bytes], secret: str, first: int = 0) -> list[str]:
             if number < first:
                 continue
             raw = archive.extractfile(name)
-            with tarfile.open(fileobj=_plain(raw), mode="r|", bufsize=_BLOCK) as layer:  # type: ignore[arg-type]
+            head = raw.read(4)
+            raw.seek(0)
+            with tarfile.open(fileobj=image_tar.decompressed(raw, head), mode="r|", bufsize=_BLOCK) as layer:  # type: ignore[arg-type]
                 places += [f"layer {number}: /{entry.name.removeprefix('./')}" for entry in layer if entry.isreg() and wanted in _bytes(layer, entry)]
     return places
 
@@ -63,12 +65,3 @@ def _bytes(layer: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
 def _content(archive: tarfile.TarFile, name: str) -> bytes:
     content = archive.extractfile(name)
     return content.read() if content else b""
-
-
-def _plain(raw: IO[bytes]) -> IO[bytes]:
-    """A layer as engines store it, plain, gzip or zstd, as a plain tar."""
-    head = raw.read(4)
-    raw.seek(0)
-    if head.startswith(b"\x1f\x8b"):
-        return gzip.GzipFile(fileobj=raw)  # type: ignore[return-value]
-    return zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) if head == b"\x28\xb5\x2f\xfd" else raw

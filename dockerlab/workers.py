@@ -9,7 +9,7 @@ from pathlib import Path
 import docker
 import pandas as pd
 
-from dockerlab import container, load
+from dockerlab import container, load, usage
 
 COLUMNS = ["cpus", "workers", "per_second", "p95_ms", "memory_mb", "cpu_ms"]
 
@@ -48,9 +48,8 @@ def serve(workers: int) -> list[str]:
 
 def memory_bytes(of: docker.models.containers.Container) -> int:
     """What `docker stats` shows as memory: in use, without file pages that the kernel can drop. Asks the engine."""
-    stats = of.stats(stream=False, one_shot=True)["memory_stats"]
-    details = stats.get("stats", {})
-    return stats["usage"] - details.get("inactive_file", details.get("total_inactive_file", 0))
+    used = usage.load(of.stats(stream=False, one_shot=True))
+    return used.memory_bytes if used else 0
 
 
 def cpu_seconds(of: docker.models.containers.Container) -> float:
