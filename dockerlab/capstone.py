@@ -61,9 +61,7 @@ def score(folder: Path, name: str = "", targets: Targets = LESSON, client: docke
 def ours(client: docker.DockerClient | None = None, targets: Targets = LAB) -> Scorecard:
     """The course's own result, measured here and now. Asks the engine."""
     with tempfile.TemporaryDirectory(prefix="dockerlab-ours-") as scratch:
-        for name, content in workspace.derived_files(workspace.find("12"))[0].items():
-            (Path(scratch) / name).parent.mkdir(parents=True, exist_ok=True)
-            (Path(scratch) / name).write_bytes(content)
+        workspace.write(Path(scratch), workspace.derived_files(workspace.find("12"))[0])
         return score(Path(scratch), "The course", targets, client)
 
 

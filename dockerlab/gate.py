@@ -17,7 +17,7 @@ from typing import Any
 
 import requests
 
-from dockerlab import engine, engine_errors, measure
+from dockerlab import engine, engine_errors, measure, workspace
 from dockerlab.errors import CourseError
 from dockerlab.site import ROOT
 from dockerlab.stack import Stack, labelled
@@ -73,10 +73,7 @@ def compose_files(folder: Path, project: str, **labels: str) -> str:
 
 def litter(folder: Path) -> Path:
     """Put into a folder what lies about in a working folder, and this check's token where tokens are kept. Returns the folder."""
-    for name, content in LITTER.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+    workspace.write(folder, LITTER)
     return readable(folder)
 
 

@@ -159,6 +159,15 @@ def edit_one_line(context: Path, mark: str) -> None:
     main.write_text(main.read_text(encoding="utf-8").rstrip("\n") + f"\n# edited: {mark}\n", encoding="utf-8")
 
 
+def have_rung(name: str, client: docker.DockerClient) -> None:
+    """Build a rung where no image has its tag, for whoever needs the image and no measurement. Asks the engine."""
+    if bases.present(client, RUNGS[name].tag):
+        return
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f"rung-{name}-", dir=BUILD) as folder:
+        build_rung(name, stage_context(Path(folder) / "detection-api"), client)
+
+
 def ensure_rung(name: str, client: docker.DockerClient, fresh: bool = False) -> dict[str, float]:
     """Make a rung's image present and return its build_seconds and rebuild_seconds. Asks the engine.
 
@@ -188,21 +197,23 @@ def _rebuild(name: str, context: Path, client: docker.DockerClient) -> float:
     """Seconds of a build after one edited line; its image goes again."""
     build_rung(name, context, client)  # so that its steps are in the cache, whoever built the image
     edit_one_line(context, str(time.time_ns()))
-    before = {record["ID"] for record in _cache_records(client)}
+    before = {record["ID"] for record in cache_records(client)}
     edited = build_rung(name, context, client, tag=f"dockerlab-ladder:{name}-edited")
     _remove(edited.tag, client)
     _forget(edited, before, client)
     return edited.seconds
 
 
-def _cache_records(client: docker.DockerClient) -> list[dict[str, Any]]:
-    return client.api.df().get("BuildCache") or []
+def cache_records(client: docker.DockerClient) -> list[dict[str, Any]]:
+    """What the build cache holds, as `docker buildx du` lists it; without the sizes of images and volumes, which take long. Asks the engine."""
+    api = client.api  # its df() cannot ask for a part
+    return api._result(api._get(api._url("/system/df"), params={"type": "build-cache"}), True).get("BuildCache") or []
 
 
 def _forget(report: BuildReport, before: set[str], client: docker.DockerClient) -> None:
     """Free the cache of a build that nobody will make again; after an edit of `naive` it holds 5 GB. Older records stay."""
     commands = [step.partition("] ")[2].removeprefix("RUN ") for step in report.ran]
-    new = [record["ID"] for record in _cache_records(client)
+    new = [record["ID"] for record in cache_records(client)
            if record["ID"] not in before and any(command in record.get("Description", "") for command in commands)]
     for record in reversed(new):
         with suppress(APIError):

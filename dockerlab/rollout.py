@@ -18,7 +18,7 @@ import docker
 from docker.errors import APIError, ImageNotFound
 
 from dockerlab import clean, container, load, measure, swarm
-from dockerlab.bases import DEBIAN, SLIM, ensure, present
+from dockerlab.bases import DEBIAN, SLIM, ensure
 from dockerlab.build import build
 from dockerlab.errors import CourseError
 from dockerlab.site import ROOT
@@ -37,8 +37,7 @@ class StackRefused(CourseError):
 def build_releases(repository: str, client: docker.DockerClient, **labels: str) -> dict[str, str]:
     """Build the releases as REPOSITORY:v1 to :v3, and the door; returns their tags. Asks the engine; mostly from the cache."""
     ensure(SLIM, client)
-    if not present(client, BASE):
-        measure.build_rung("multistage", measure.stage_context(), client)
+    measure.have_rung("multistage", client)
     door_image(client)
     tags = {name: f"{repository}:{name}" for name in RELEASES}
     for name, arguments in RELEASES.items():

@@ -77,6 +77,13 @@ def solve(lab: str, root: Path = ROOT) -> Path | None:
     return replace(root / "labs", find(lab, root).name, solution_files(lab, root))
 
 
+def write(folder: Path, contents: Mapping[PurePath, bytes] | Mapping[str, bytes]) -> None:
+    """Write these files below a folder, in place of those of the same names; others stay. Raises OSError."""
+    for path, content in contents.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+
+
 def replace(labs: Path, name: str, contents: Mapping[PurePath, bytes]) -> Path | None:
     """Make labs/`name` hold exactly these files; an older version that differs is moved to labs/.saved/NN-n first.
 
@@ -90,9 +97,7 @@ def replace(labs: Path, name: str, contents: Mapping[PurePath, bytes]) -> Path |
         staged = Path(tempfile.mkdtemp(prefix=f".new-{name}-", dir=labs))
         try:
             staged.chmod(0o755)
-            for path, content in contents.items():
-                (staged / path).parent.mkdir(parents=True, exist_ok=True)
-                (staged / path).write_bytes(content)
+            write(staged, contents)
             kept = _keep(labs, target)
             staged.rename(target)
         finally:

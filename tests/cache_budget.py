@@ -21,6 +21,7 @@ from docker.errors import DockerException
 
 from dockerlab import engine
 from dockerlab.errors import CourseError
+from dockerlab.measure import cache_records
 from dockerlab.site import ROOT
 
 BUDGET = 6_000_000_000  # bytes
@@ -66,7 +67,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 def keep_within(client: docker.DockerClient, budget: int, since: dt.datetime = STARTED, recent: dt.timedelta = RECENT) -> int:
     """Give back steps made after `since` until they hold at most `budget` bytes; returns the bytes given back. Asks the engine."""
-    left = {record["ID"]: record for record in records(client)}
+    left = {record["ID"]: record for record in cache_records(client)}
     made = {key for key, record in left.items() if when(record["CreatedAt"]) > since and not record["Shared"]}
     held, freed, tried = sum(left[key]["Size"] for key in made), 0, set()
     while held - freed > budget:
@@ -80,12 +81,6 @@ def keep_within(client: docker.DockerClient, budget: int, since: dt.datetime = S
             freed += client.api.prune_builds(filters={"id": [oldest["ID"]]}, all=True)["SpaceReclaimed"]
             del left[oldest["ID"]]
     return freed
-
-
-def records(client: docker.DockerClient) -> list[dict[str, Any]]:
-    """What the build cache holds. The engine's answer to `docker buildx du`, without the sizes of images and volumes, which take long."""
-    api = client.api
-    return api._result(api._get(api._url("/system/df"), params={"type": "build-cache"}), True)["BuildCache"] or []
 
 
 def parents(record: dict[str, Any]) -> list[str]:

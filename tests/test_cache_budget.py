@@ -11,6 +11,7 @@ import docker
 import pytest
 from daemons import second_daemon
 
+from dockerlab import measure
 from dockerlab.build import build
 
 pytestmark = pytest.mark.engine
@@ -30,7 +31,7 @@ def test_old_steps_of_this_run_go_and_all_others_stay(client: docker.DockerClien
 
         def held() -> list[str]:
             return [name for name in ("earlier", "first", "second") if any(
-                record["Size"] >= 20_000_000 and f"/{name} " in record["Description"] for record in cache_budget.records(daemon.client))]
+                record["Size"] >= 20_000_000 and f"/{name} " in record["Description"] for record in measure.cache_records(daemon.client))]
 
         fill("earlier")
         since = dt.datetime.now(dt.UTC)

@@ -63,6 +63,14 @@ def test_a_rung_is_built_once_and_kept(client: docker.DockerClient, builds: list
 
 
 @pytest.mark.engine
+def test_whoever_needs_only_the_image_gets_it_once(client: docker.DockerClient, builds: list[dict[str, Any]]) -> None:
+    for _ in range(2):
+        measure.have_rung(NAME, client)
+    assert _present(client, measure.RUNGS[NAME].tag)
+    assert [options.get("no_cache") for options in builds] == [None]
+
+
+@pytest.mark.engine
 def test_edited_code_is_built_but_not_measured_anew(client: docker.DockerClient, builds: list[dict[str, Any]]) -> None:
     first = measure.ensure_rung(NAME, client)
     count, before = len(builds), client.images.get(measure.RUNGS[NAME].tag).id

@@ -20,11 +20,11 @@ def test_the_cache_of_a_build_made_once_is_freed(client: docker.DockerClient, ti
         return build(tmp_path, tag=f"dockerlab-test:{marker}", client=client)
 
     def held(marker: str) -> int:
-        return sum(record["Size"] for record in measure._cache_records(client) if marker in record["Description"])
+        return sum(record["Size"] for record in measure.cache_records(client) if marker in record["Description"])
 
     other, mine = uuid.uuid4().hex, uuid.uuid4().hex
     fill(other)
-    before = {record["ID"] for record in measure._cache_records(client)}
+    before = {record["ID"] for record in measure.cache_records(client)}
     report = fill(mine)
     assert held(mine) == held(other) == 20_000_000
     for marker in (other, mine):

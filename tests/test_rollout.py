@@ -50,8 +50,7 @@ def test_what_a_container_used() -> None:
 
 @pytest.mark.engine
 def test_workers_are_compared_under_the_same_load(client: docker.DockerClient) -> None:
-    if not rollout.present(client, rollout.BASE):
-        pytest.skip(f"{rollout.BASE} is not built")
+    rollout.measure.have_rung("multistage", client)
     frame = workers.compare(rollout.BASE, [(2, 1), (2, 2)], rollout.measure.samples()[0], client, requests=4, clients=2, rounds=1)
     assert list(frame.columns) == workers.COLUMNS and list(frame["workers"]) == [1, 2]
     assert (frame[["per_second", "p95_ms", "memory_mb", "cpu_ms"]] > 0).all().all()

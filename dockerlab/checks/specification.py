@@ -15,7 +15,7 @@ import requests
 from docker.errors import APIError
 from docker.models.containers import Container
 
-from dockerlab import bases, container, detect, image, measure
+from dockerlab import bases, container, detect, image, measure, workspace
 from dockerlab.build import BuildReport, build
 from dockerlab.checks.core import Outcome, Submission
 from dockerlab.container import ContainerFailed
@@ -69,18 +69,14 @@ class Service:
 
 def litter(folder: Path) -> Path:
     """Put into a folder what lies about in a working folder: a history, an environment, a cache, secrets. Returns the folder."""
-    for name, content in LITTER.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+    workspace.write(folder, LITTER)
     return folder
 
 
 def prepare(submission: Submission) -> None:
     """Make present what the learner's Dockerfile names. Asks the engine."""
     bases.ensure(bases.SLIM, submission.client)
-    if not bases.present(submission.client, measure.RUNGS["multistage"].tag):
-        measure.build_rung("multistage", measure.stage_context(measure.BUILD / "lab-03"), submission.client)
+    measure.have_rung("multistage", submission.client)
 
 
 def built(submission: Submission) -> BuildReport:

@@ -567,8 +567,7 @@ stop_guess = guess_box("Seconds until the shell form has stopped", default=1.0)
 stop_guess
 
 # %%
-if not bases.present(client, "dockerlab-api:multistage"):
-    measure.build_rung("multistage", measure.stage_context(), client)
+measure.have_rung("multistage", client)
 api, plain = "FROM dockerlab-api:multistage\n", "FROM python:3.11-slim-bookworm\n"
 bench.build("stop-exec", api + 'CMD ["uvicorn", "app.main:app", "--host", "0.0.0.0"]\n')
 bench.build("stop-shell", api + "CMD uvicorn app.main:app --host 0.0.0.0\n")

@@ -659,8 +659,7 @@ ward.discharge("disk", "the tmpfs is smaller than the file", "docker logs", mend
 # Small images have no shell, no `ls` and no `ps`: `dockerlab-api:minimal` is one. **Guess first.** What is the way in?
 
 # %%
-if not client.images.list("dockerlab-api:minimal"):
-    measure.build_rung("minimal", measure.stage_context(folder / "api"), client)
+measure.have_rung("minimal", client)
 out = !docker run -d --name dockerlab-lesson10-minimal {labels} --read-only --cap-drop ALL dockerlab-api:minimal
 way_guess = guess_box("You look inside with", options=["docker exec sh", "install a shell", "a second container beside it"], default="docker exec sh")
 way_guess

@@ -23,9 +23,7 @@ def _lay_out(lab: str, folder: Path, over: Path | None = None, starter: bool = F
     """Write the lab's solution (or its starter) and the submission over it; returns the folder and what is expected."""
     solved, begun = workspace.derived_files(workspace.find(lab))
     target = folder / workspace.find(lab).name
-    for path, content in (begun if starter else solved).items():
-        (target / path).parent.mkdir(parents=True, exist_ok=True)
-        (target / path).write_bytes(content)
+    workspace.write(target, begun if starter else solved)
     if over is None:
         return target, {}
     expected = tomllib.loads((over / "expect.toml").read_text(encoding="utf-8"))
