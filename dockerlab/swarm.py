@@ -1,7 +1,8 @@
 """A swarm of one node, borrowed for a lesson or a lab: begun only where there is none, bound to this machine, left again at the end.
 
 A machine that belongs to a swarm already is not touched. A swarm that an earlier run of the course left behind carries the course's
-label and is left first. One borrower at a time: the others wait for a lock file.
+label and is left first. One borrower at a time: the others wait for a lock file. When an engine leaves a swarm, containers that run lose
+the names of their neighbours until they are started again: where containers of somebody else have neighbours, no swarm is begun.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ GATEWAY = "docker_gwbridge"  # the engine makes it for a swarm and does not take
 MARK = "# on the swarm"
 LOCK = Path(tempfile.gettempdir()) / "dockerlab-swarm.lock"
 LOCK_SECONDS = 240
+ADVICE = "Stop those containers, or use an engine that is in no swarm, and try again."
 
 
 class SwarmTaken(CourseError):
@@ -43,22 +45,34 @@ def state(info: Mapping[str, Any]) -> str:
     return "ours" if swarm.get("ControlAvailable") and swarm.get("Nodes") == 1 and marks.get(engine.COURSE_LABEL) == "1" else "foreign"
 
 
+def refusal(client: docker.DockerClient) -> str:
+    """Why no swarm may be begun here and left again, as the beginning of a sentence; "" where it may. Asks the engine."""
+    if state(client.info()) == "foreign":
+        return "This machine belongs to a swarm that the course did not make"
+    for network in client.networks.list(filters={"type": "custom", "driver": "bridge"}):
+        theirs = [each.name for each in client.containers.list(filters={"network": network.id}, ignore_removed=True)
+                  if each.labels.get(engine.COURSE_LABEL) != "1"]
+        if len(theirs) > 1:
+            return f"Leaving a swarm would take the names of their neighbours from {', '.join(sorted(theirs))} in your network {network.name}"
+    return ""
+
+
 class OneNode:
-    """The swarm while it is borrowed. `usable` is false where the machine belongs to a foreign swarm; nothing is done then."""
+    """The swarm while it is borrowed. Where there must be none, `usable` is false, `why` says the reason, and nothing is done."""
 
     def __init__(self, client: docker.DockerClient) -> None:
-        self.client, self.usable = client, False
+        self.client, self.usable, self.why = client, False, ""
         self._lock: IO[str] | None = None
         self._had_gateway = True
 
     def borrow(self, seconds: float = LOCK_SECONDS) -> OneNode:
         """Take the lock, and leave a swarm of the course that a killed run left behind. Asks the engine. Raises SwarmTaken for the lock."""
         self._lock = _locked(LOCK, seconds)
-        found = state(self.client.info())
-        if found == "foreign":
+        self.why = refusal(self.client)
+        if self.why:
             self._unlock()
             return self
-        self.usable = True
+        found, self.usable = state(self.client.info()), True
         self._had_gateway = found == "none" and _has_gateway(self.client)
         if found == "ours":
             self._leave()
@@ -75,8 +89,7 @@ class OneNode:
     def begin(self) -> None:
         """`docker swarm init` on the loopback address, marked as the course's. Asks the engine. Raises SwarmTaken where it may not."""
         if not self.usable:
-            raise SwarmTaken("This machine belongs to a swarm that the course did not make.", "It is not touched.",
-                             "Use a machine outside your swarm, or one whose engine you may take out of it with `docker swarm leave`.")
+            raise SwarmTaken(f"{self.why}.", "It is not touched.", ADVICE)
         self.client.swarm.init(advertise_addr=ADDRESS, listen_addr=LISTEN, labels=engine.labels(kind="swarm"))
 
     def give_back(self) -> str:
@@ -137,14 +150,14 @@ def sweep(client: docker.DockerClient) -> bool:
     return True
 
 
-def skip_cells(shell: Any) -> None:
-    """From now on a notebook does not run cells that begin with `# on the swarm`, and says so instead."""
-    shell.input_transformers_cleanup.append(_skipped)
+def skip_cells(shell: Any, why: str) -> None:
+    """From now on a notebook does not run cells that begin with `# on the swarm`, and says why instead."""
 
+    def skipped(lines: list[str]) -> list[str]:
+        first = next((line for line in lines if line.strip()), "")
+        return [f"print({f'Skipped. {why}.'!r})\n"] if first.startswith(MARK) else lines
 
-def _skipped(lines: list[str]) -> list[str]:
-    first = next((line for line in lines if line.strip()), "")
-    return ["print('Skipped: this machine belongs to a swarm of yours, which stays as it is.')\n"] if first.startswith(MARK) else lines
+    shell.input_transformers_cleanup.append(skipped)
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,14 @@ def test_the_report_is_stable_and_hints_at_the_first_failure(folder: Path) -> No
         result.hints(4)
 
 
+def test_it_can_stop_at_the_first_failure_or_go_past_some(folder: Path) -> None:
+    lab = _lab(_criterion("image", _fails), _criterion("start", _fails), _criterion("edit", _raises(AssertionError("not asked"))))
+    stopped = core.judge(lab, folder, first=True)
+    assert _statuses(stopped) == [Status.FAILED, Status.NOT_CHECKED, Status.NOT_CHECKED]
+    assert stopped.results[1].measured == "stopped at: The image is small"
+    assert _statuses(core.judge(lab, folder, first=True, past=["image"])) == [Status.FAILED, Status.FAILED, Status.NOT_CHECKED]
+
+
 def test_the_table_says_the_same_and_escapes(folder: Path) -> None:
     html = core.judge(_lab(_criterion("image"), _criterion("start", _fails)), folder)._repr_html_()
     assert "900 &lt;MB&gt;" in html and "<MB>" not in html
@@ -251,6 +259,12 @@ def test_check_prints_notes_and_returns_the_exit_code(lab05: SimpleNamespace, st
     capsys.readouterr()
     assert cli.progress() == 0
     assert capsys.readouterr().out.split() == ["✓", "05", "shrink", "passed"]
+
+
+def test_a_check_that_stops_early_notes_only_a_success(lab05: SimpleNamespace, state: Path) -> None:
+    assert cli.check("05", first=True) == 1 and not state.exists()
+    lab05.measure = _holds
+    assert cli.check("05", first=True) == 0 and report.load_progress()["05"]["passed"]
 
 
 def test_the_own_folder_is_noted_when_a_notebook_names_it(lab05: SimpleNamespace, state: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import sys
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,16 +34,21 @@ def load(number: str) -> Lab:
     return lab
 
 
-def run(lab: Lab | str, folder: Path | str | None = None) -> Report:
-    """Judge a folder, by default the learner's in labs/. Talks to the engine; keeps no record."""
+def run(lab: Lab | str, folder: Path | str | None = None, first: bool = False, past: Collection[str] = ()) -> Report:
+    """Judge a folder, by default the learner's in labs/. Talks to the engine; keeps no record. `first` and `past` as in core.judge."""
     chosen = load(lab) if isinstance(lab, str) else lab
     where = Path(folder) if folder is not None else _own_folder(chosen)
-    return judge(chosen, where.resolve())
+    return judge(chosen, where.resolve(), first=first, past=past)
 
 
-def check(lab: str, folder: Path | str | None = None) -> Report:
-    """Judge a lab. The learner's own folder, named or not, goes into the progress file; any other folder does not."""
-    report = run(lab, folder)
+def check(lab: str, folder: Path | str | None = None, first: bool = False) -> Report:
+    """Judge a lab. The learner's own folder, named or not, goes into the progress file; any other folder does not.
+
+    With `first` the check ends at the first promise that fails, and only a lab that passes goes into the progress file.
+    """
+    report = run(lab, folder, first)
+    if first and not report.passed:
+        return report
     if folder is None or Path(folder).resolve() == _own_folder(load(lab)).resolve():
         try:
             save_progress(report)

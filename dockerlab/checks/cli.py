@@ -10,9 +10,9 @@ from dockerlab.errors import CourseError
 from dockerlab.site import ROOT
 
 
-def check(lab: str, folder: str | Path | None = None) -> int:
-    """Judge a lab: 0 where every criterion holds, else 1."""
-    report = checks.check(lab, folder)
+def check(lab: str, folder: str | Path | None = None, first: bool = False) -> int:
+    """Judge a lab: 0 where every criterion holds, else 1. With `first` it ends at the first that does not."""
+    report = checks.check(lab, folder, first)
     print(report)
     return 0 if report.passed else 1
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -178,9 +178,10 @@ class Lab:
             seen.add(criterion.key)
 
 
-def judge(lab: Lab, folder: Path, client: docker.DockerClient | None = None) -> Report:
+def judge(lab: Lab, folder: Path, client: docker.DockerClient | None = None, first: bool = False, past: Collection[str] = ()) -> Report:
     """Judge one folder. Talks to the engine as far as the criteria do; removes all that was made, also after Ctrl-C.
 
+    With `first` it stops at the first criterion that fails, but for those whose keys are in `past`; what comes after is not checked.
     Errors of the submission become part of the report; EngineUnavailable is raised, since it says nothing about the learner.
     """
     if not folder.is_dir():
@@ -195,6 +196,8 @@ def judge(lab: Lab, folder: Path, client: docker.DockerClient | None = None) -> 
                 status, measured = Status.NOT_CHECKED, ""
             elif missing := _missing(criterion, results):
                 status, measured = Status.NOT_CHECKED, f"needs: {missing}"
+            elif first and (failure := _failed(results, past)):
+                status, measured = Status.NOT_CHECKED, f"stopped at: {failure}"
             else:
                 status, measured = _attempt(lambda criterion=criterion: criterion.measure(submission))
             results.append(
@@ -215,6 +218,10 @@ def _prepare(lab: Lab, submission: Submission) -> Outcome:
 
 def _missing(criterion: Criterion, results: list[Result]) -> str:
     return next((item.promise for item in results if item.key in criterion.needs and item.status is not Status.PASSED), "")
+
+
+def _failed(results: list[Result], past: Collection[str]) -> str:
+    return next((item.promise for item in results if item.status is Status.FAILED and item.key not in past), "")
 
 
 def _attempt(action: Callable[[], Outcome]) -> tuple[Status, str]:

@@ -13,10 +13,9 @@ UPLOAD = 5.0  # seconds that a crane on a bad line takes for a picture
 
 
 def prepare(submission: Submission) -> None:
-    """Refuse a machine whose swarm is not ours, and build what is shipped."""
-    if swarm.state(submission.client.info()) == "foreign":
-        raise swarm.SwarmTaken("This machine belongs to a swarm already, and the check does not touch it.", "It needs a swarm of its own.",
-                               "Run it on another machine, or on an engine outside your swarm.")
+    """Refuse a machine on which no swarm may be begun, and build what is shipped."""
+    if why := swarm.refusal(submission.client):
+        raise swarm.SwarmTaken(f"{why}.", "The check needs a swarm of its own.", swarm.ADVICE)
     submission.state["images"] = rollout.build_releases("dockerlab-lab11", submission.client)
 
 

@@ -363,12 +363,12 @@ manifest_checks.choices()
 # %% [markdown]
 # ## 7. A new release, and nobody notices
 #
-# Your engine holds an orchestrator: **Swarm**. This lesson makes a swarm of one node that listens on 127.0.0.1 only, and leaves it at the end. If your machine belongs to a swarm already, nothing of it is touched, and all cells that begin with `# on the swarm` are skipped.
+# Your engine holds an orchestrator: **Swarm**. This lesson makes a swarm of one node that listens on 127.0.0.1 only, and leaves it at the end. When an engine leaves a swarm, running containers lose the names of their neighbours until they are started again. So where your machine belongs to a swarm already, or containers of yours have neighbours in a network, nothing is touched: all cells that begin with `# on the swarm` are skipped and say why.
 
 # %%
 mine = swarm.OneNode(client).borrow()
 if not mine.usable:
-    swarm.skip_cells(get_ipython())
+    swarm.skip_cells(get_ipython(), mine.why)
 print("the swarm part runs here:", mine.usable)
 
 # %%
