@@ -22,6 +22,8 @@ NBVAL = $(if $(NOTEBOOKS),--nbval --nbval-current-env --nbval-cell-timeout 1800 
 
 # Two processes keep two cores busy, since much of a test is waiting for the engine; more of them make its timings unsteady.
 WORKERS ?= 2
+# AGAIN=1 also judges the labs' submissions that were judged rightly before, by the same code on the same engine (tests/verdicts.py).
+JUDGE = $(if $(AGAIN),--judge-again)
 SIDE_BY_SIDE = $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS) --dist loadscope)
 
 .PHONY: help
@@ -33,8 +35,8 @@ lab: bases  ## set everything up and open JupyterLab on the first lesson
 	$(BIN)/jupyter lab $(LAB_OPTIONS)
 
 .PHONY: test
-test: bases browser lint fresh  ## set everything up and run every test: package, tools, lessons, solutions, labs (WORKERS=1: one after the other)
-	$(BIN)/python -m pytest --require-docker $(SIDE_BY_SIDE) --durations=25 --durations-min=1 $(NBVAL) $(wildcard tests assets/detection-api/tests) $(NOTEBOOKS)
+test: bases browser lint fresh  ## set everything up and run every test: package, tools, lessons, solutions, labs (AGAIN=1: judge all submissions anew)
+	$(BIN)/python -m pytest --require-docker $(JUDGE) $(SIDE_BY_SIDE) --durations=25 --durations-min=1 $(NBVAL) $(wildcard tests assets/detection-api/tests) $(NOTEBOOKS)
 
 .PHONY: twice
 twice: bases  ## kill every lesson's kernel while a container runs, and run the lesson again from the top

@@ -14,6 +14,7 @@ import docker
 import foreign
 import lanes
 import pytest
+import verdicts
 
 from dockerlab import engine
 from dockerlab.errors import CourseError
@@ -21,10 +22,11 @@ from dockerlab.errors import CourseError
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--require-docker", action="store_true", help="a missing engine fails the engine tests instead of skipping them")
+    parser.addoption("--judge-again", action="store_true", help="judge every submission of the labs, also those that were judged rightly before")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    for plugin in (foreign, lanes, cache_budget):
+    for plugin in (foreign, lanes, cache_budget, verdicts):
         if not config.pluginmanager.has_plugin(plugin.__name__):
             config.pluginmanager.register(plugin, plugin.__name__)
 
