@@ -11,6 +11,7 @@ import datetime as dt
 import shutil
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -46,7 +47,10 @@ def _watch() -> None:
         FREE.append(shutil.disk_usage(ROOT).free)
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: Any) -> Iterator[None]:
+    """After the list of failures, since it often says why."""
+    yield
     ENDED.set()
     start, least, end = (f"{size / 1e9:.1f} GB" for size in (FREE[0], min(FREE), shutil.disk_usage(ROOT).free))
     terminalreporter.write_line(f"Disk free: {start} at the start, {least} at the least, {end} at the end.")
