@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -114,7 +115,12 @@ def run(args: argparse.Namespace, rest: Sequence[str]) -> int:
             from dockerlab import bases
 
             names = args.names or (bases.BASES if args.all else bases.COURSE_BASES)
-            bases.ensure_all(source=args.source, names=names)
+            started = time.monotonic()
+            states = bases.ensure_all(source=args.source, names=names)
+            if [state.source for state in states] == ["debian"] * len(bases.COURSE_BASES) and not args.names:
+                from dockerlab import measure
+
+                measure.note("bases", bases.debian.digest(), build_seconds=time.monotonic() - started)
             if args.save:
                 print(f"{args.save}: {bases.save(args.save, names=names) / 1e6:.0f} MB; set bases_bundle to its place in course.local.toml")
         case "build":

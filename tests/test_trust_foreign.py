@@ -44,7 +44,7 @@ def run(daemon: Daemon, tmp_path: Path) -> Callable[..., subprocess.CompletedPro
         return subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-p", "nbval.plugin", "-p", "foreign", "-p", "no:cacheprovider", "--nbval", "--nbval-current-env",
              *options, file],
-            env={**os.environ, "DOCKER_HOST": daemon.url, "PYTHONPATH": str(HERE), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+            env={**os.environ, "DOCKER_HOST": daemon.url, "PYTHONPATH": str(HERE), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""},
             cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
 
