@@ -42,6 +42,10 @@ test: bases browser lint fresh  ## set everything up and run every test: package
 twice: bases  ## kill every lesson's kernel while a container runs, and run the lesson again from the top
 	$(BIN)/python -m pytest --require-docker --durations=15 -m "" tests/test_trust_notebooks.py -k runs_again
 
+.PHONY: labs
+labs: bases  ## judge every known submission of every lab, also several mistakes for one criterion (AGAIN=1: anew)
+	$(BIN)/python -m pytest --require-docker $(JUDGE) $(SIDE_BY_SIDE) --durations=15 -m "" tests/labs
+
 .PHONY: setup
 setup: $(STAMP)  ## make the Python environment .venv from requirements.lock
 
