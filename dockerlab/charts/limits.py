@@ -11,17 +11,19 @@ from dockerlab.limits import UnderLimits
 
 
 def latency_under_limits(tries: Sequence[UnderLimits]) -> Figure:
-    """Median answer in milliseconds against the CPU limit; tries that the kernel ended are crosses on the axis. Axes from zero."""
+    """Median answer in milliseconds against the CPU limit; tries that the kernel ended are crosses above the axis. Axes from zero."""
     fig, axes = figure(rows=7)
     alive, dead = [each for each in tries if each.survived], [each for each in tries if not each.survived]
     axes.plot([each.cpus for each in alive], [each.median_ms for each in alive], "o", color=PALETTE["run"], markersize=8)
-    axes.plot([each.cpus for each in dead], [0 for _ in dead], "X", color=PALETTE["bad"], markersize=11, clip_on=False)
+    top = max([each.median_ms or 0 for each in tries], default=1) * 1.2 or 1
+    ground = top / 20  # clear of the axis and its numbers
+    axes.plot([each.cpus for each in dead], [ground for _ in dead], "X", color=PALETTE["bad"], markersize=11)
     for each in alive:
         axes.annotate(f"{each.median_ms:.0f} ms, {each.memory_mb} MB", (each.cpus, each.median_ms), (7, 3), textcoords="offset points", fontsize=8.5)
     for each in dead:
-        axes.annotate(f"{'OOM' if each.oom_killed else 'ended'}, {each.memory_mb} MB", (each.cpus, 0), (7, 7), textcoords="offset points", fontsize=8.5)
+        axes.annotate(f"{'OOM' if each.oom_killed else 'ended'}, {each.memory_mb} MB", (each.cpus, ground), (9, -3), textcoords="offset points", fontsize=8.5)
     axes.set_xlim(0, max([each.cpus for each in tries], default=1) * 1.25)
-    axes.set_ylim(0, max([each.median_ms or 0 for each in tries], default=1) * 1.2 or 1)
+    axes.set_ylim(0, top)
     axes.set_xlabel("CPU limit, CPUs")
     axes.set_ylabel("median answer, ms")
     state_finding(axes, _finding(alive, dead))

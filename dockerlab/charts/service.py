@@ -38,7 +38,9 @@ def latency_by_threads(times: pd.DataFrame, finding: str) -> Figure:
     for (name, column), (line, colour) in zip(times.items(), looks, strict=False):
         axes.plot(times.index, column, line, color=colour, linewidth=2, markersize=7)
         for cpus, value in column.items():
-            axes.annotate(f"{value:.0f}", (cpus, value), (0, 8), textcoords="offset points", ha="center", fontsize=8.5, color=colour)
+            # The line falls to the right: only the first value has its name beside it, the others stand clear of the line.
+            place, side = ((0, 8), "center") if cpus == column.index[0] else ((6, 6), "left")
+            axes.annotate(f"{value:.0f}", (cpus, value), place, textcoords="offset points", ha=side, fontsize=8.5, color=colour)
         axes.annotate(str(name), (column.index[0], column.iloc[0]), (16, 8), textcoords="offset points", fontsize=9, fontweight="bold", color=colour)
     axes.set_xlim(0, float(max(times.index)) * 1.08)
     axes.set_ylim(0, float(times.max().max()) * 1.15)
