@@ -1,8 +1,9 @@
 """What an image holds and weighs, read from its own tar (`docker save`, or the engine's stream of the same).
 
 Size is two numbers: `disk_bytes` is the sum of the files of all layers, unpacked; `download_bytes` is the sum of the
-layers compressed with gzip -6, as a registry would serve them. Both come from the layers' content, so they do not
-depend on how an engine stores images. Layers are read as a stream; nothing is unpacked.
+layers compressed with gzip -6, as a registry would serve them but for a few per cent, since `docker push` packs with
+Go's gzip. Both come from the layers' content, so they do not depend on how an engine stores images. Layers are read as
+a stream; nothing is unpacked.
 
 How the download is measured stands in compression.py. What was read of a layer is remembered by its digest (layer_cache.py), so an
 image is read in full once.
