@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import shutil
 import threading
-import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -31,20 +31,31 @@ EVERY = 30  # seconds
 STARTED = dt.datetime.now(dt.UTC)
 FREE: list[int] = []  # bytes of the disk, every SAMPLE seconds
 SAMPLE = 5
+AT_ONCE = 200  # steps that one request names
 ENDED = threading.Event()
-_looked = time.monotonic()
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Watch the disk, in the process that sees the whole run."""
+    """Watch disk and cache, in the process that sees the whole run; the tests do not wait for it."""
     if not hasattr(session.config, "workerinput"):
         FREE.append(shutil.disk_usage(ROOT).free)
-        threading.Thread(target=_watch, daemon=True).start()
+        for work in (_watch_the_disk, _watch_the_cache):
+            threading.Thread(target=work, daemon=True).start()
 
 
-def _watch() -> None:
+def _watch_the_disk() -> None:
     while not ENDED.wait(SAMPLE):
         FREE.append(shutil.disk_usage(ROOT).free)
+
+
+def _watch_the_cache() -> None:
+    while not ENDED.wait(EVERY):
+        with suppress(DockerException, requests.RequestException, CourseError):
+            client = engine.connect()
+            try:
+                keep_within(client, BUDGET)
+            finally:
+                client.close()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -56,35 +67,38 @@ def pytest_terminal_summary(terminalreporter: Any) -> Iterator[None]:
     terminalreporter.write_line(f"Disk free: {start} at the start, {least} at the least, {end} at the end.")
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    global _looked
-    if nextitem is None or time.monotonic() > _looked + EVERY:
-        _looked = time.monotonic()
-        with suppress(DockerException, requests.RequestException, CourseError):
-            client = engine.connect()
-            try:
-                keep_within(client, BUDGET)
-            finally:
-                client.close()
-
-
 def keep_within(client: docker.DockerClient, budget: int, since: dt.datetime = STARTED, recent: dt.timedelta = RECENT) -> int:
     """Give back steps made after `since` until they hold at most `budget` bytes; returns the bytes given back. Asks the engine."""
-    left = {record["ID"]: record for record in cache_records(client)}
-    made = {key for key, record in left.items() if when(record["CreatedAt"]) > since and not record["Shared"]}
-    held, freed, tried = sum(left[key]["Size"] for key in made), 0, set()
-    while held - freed > budget:
-        needed = {parent for record in left.values() for parent in parents(record)}
-        ends = [record for key, record in left.items() if key in made - needed - tried and not record["InUse"]]  # a step that others build on stays
-        oldest = min(ends, key=last_used, default=None)
-        if oldest is None or last_used(oldest) > dt.datetime.now(dt.UTC) - recent:
-            break
-        tried.add(oldest["ID"])
+    going = too_many(cache_records(client), budget, since, dt.datetime.now(dt.UTC) - recent)
+    freed = 0
+    for first in range(0, len(going), AT_ONCE):
+        # The engine takes one value for a filter, and reads it as a regular expression.
+        wanted = f"^({'|'.join(going[first : first + AT_ONCE])})$"
         with suppress(DockerException):
-            freed += client.api.prune_builds(filters={"id": [oldest["ID"]]}, all=True)["SpaceReclaimed"]
-            del left[oldest["ID"]]
+            freed += client.api.prune_builds(filters={"id": [wanted]}, all=True)["SpaceReclaimed"]
     return freed
+
+
+def too_many(records: list[dict[str, Any]], budget: int, since: dt.datetime, before: dt.datetime) -> list[str]:
+    """Ids of the steps to give back: made after `since`, not used since `before`, those used longest ago first, ends before what they build on. Pure."""
+    left = {record["ID"]: record for record in records}
+    made = {key for key, record in left.items() if when(record["CreatedAt"]) > since and not record["Shared"]}
+    held, going = sum(left[key]["Size"] for key in made), []
+    children = Counter(parent for record in records for parent in parents(record))
+    ends = {key for key in made if not children[key]}
+    while held > budget:
+        free = [key for key in ends if not left[key]["InUse"] and last_used(left[key]) <= before]
+        oldest = min(free, key=lambda key: last_used(left[key]), default=None)
+        if oldest is None:
+            break
+        going.append(oldest)
+        ends.remove(oldest)
+        held -= left[oldest]["Size"]
+        for parent in parents(left[oldest]):
+            children[parent] -= 1
+            if parent in made and not children[parent]:
+                ends.add(parent)
+    return going
 
 
 def parents(record: dict[str, Any]) -> list[str]:

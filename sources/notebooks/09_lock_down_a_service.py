@@ -584,9 +584,12 @@ print("of the", len(python), "with a fix, in our own image:", (ours["fixed in"] 
 # A digest says *what* it is, not *who* made it. A **signature** does. `cosign` signs the digest and puts the signature beside the image into the registry:
 #
 # ```bash
-# cosign generate-key-pair                                        # once; or sign with the identity of your CI job, without a key
-# cosign sign --key cosign.key   REGISTRY/detection-api@sha256:…  # in the pipeline, after the tests
-# cosign verify --key cosign.pub REGISTRY/detection-api@sha256:…  # before deploying; a cluster can refuse what is not signed
+# # once; or sign with the identity of your CI job, without a key
+# cosign generate-key-pair
+# # in the pipeline, after the tests
+# cosign sign --key cosign.key REGISTRY/detection-api@sha256:…
+# # before deploying; a cluster can refuse what is not signed
+# cosign verify --key cosign.pub REGISTRY/detection-api@sha256:…
 # ```
 #
 # These lines are not run here: cosign writes to a public log and asks an identity provider, and a lesson should do neither in your name. Sign digests, never tags: you saw why.

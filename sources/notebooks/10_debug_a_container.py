@@ -285,9 +285,9 @@ beside(memory_guess, " ".join(said) or "nothing")
 # %%
 out = !docker start dockerlab-lesson10-memory
 !docker wait dockerlab-lesson10-memory
-!docker events --since 10m --until 0s --filter container=dockerlab-lesson10-memory --filter event=oom --format "{action}" | sort -u
-now = int(time.time()) + 1
-diary = client.events(since=now - 60, until=now, decode=True, filters={"container": "dockerlab-lesson10-memory", "event": "oom"})
+until = int(time.time()) + 2  # an entry may come a moment later
+!docker events --since 10m --until {until} --filter container=dockerlab-lesson10-memory --filter event=oom --format "{action}" | sort -u
+diary = client.events(since=until - 60, until=until, decode=True, filters={"container": "dockerlab-lesson10-memory", "event": "oom"})
 print("the same with docker-py:", {entry["Action"] for entry in diary})
 
 # %% [markdown]

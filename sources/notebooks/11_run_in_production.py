@@ -484,8 +484,13 @@ production.requests({"release 2, naive": seen["naive"].frame(), "release 2, care
 # on the swarm
 story = !docker service inspect dockerlab-lesson11-careful_api --format "{{{{.UpdateStatus.Message}}}}"
 print(story[0].split(" of task")[0])
-states = [task["Status"]["State"] for task in client.services.get("dockerlab-lesson11-careful_api").tasks(filters={"desired-state": "running"})]
-print("replicas that should run, as docker-py lists them:", states)
+careful_api = client.services.get("dockerlab-lesson11-careful_api")
+
+def states():
+    return [task["Status"]["State"] for task in careful_api.tasks(filters={"desired-state": "running"})]
+
+container.wait_until(lambda: states() == ["running"] * 2, 30)  # the last of them may still be starting
+print("replicas that should run, as docker-py lists them:", states())
 
 # %% [markdown]
 # `failure_action: rollback` did that; its default, `pause`, leaves a half-done update for you to find. The health check decided, so it has to ask what matters: a check that only knocks at the port would have let release 3 in.
