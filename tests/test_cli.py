@@ -18,7 +18,7 @@ def labs(monkeypatch) -> types.SimpleNamespace:
     fake = types.ModuleType("dockerlab.checks.cli")
     calls: list[tuple[str, ...]] = []
     for name in ("check", "reset", "solve"):
-        setattr(fake, name, lambda lab, name=name: calls.append((name, lab)) or 0)
+        setattr(fake, name, lambda lab, name=name, **how: calls.append((name, lab)) or 0)
     fake.progress = lambda: calls.append(("progress",)) or 3
     package = types.ModuleType("dockerlab.checks")
     package.cli = fake
@@ -34,7 +34,7 @@ def test_lab_commands_hand_over_and_return_the_code(labs) -> None:
 
 
 def test_a_course_error_is_three_lines_and_code_one(labs, capsys) -> None:
-    def fail(lab):
+    def fail(lab, **how: object):
         raise CourseError("It broke.", "Something was missing.", "Bring it.")
 
     labs.module.check = fail
@@ -43,7 +43,7 @@ def test_a_course_error_is_three_lines_and_code_one(labs, capsys) -> None:
 
 
 def test_ctrl_c_is_130(labs) -> None:
-    def stop(lab):
+    def stop(lab, **how: object):
         raise KeyboardInterrupt
 
     labs.module.check = stop

@@ -127,7 +127,8 @@ def test_a_foreign_swarm_is_not_touched(there: docker.DockerClient) -> None:
 @pytest.mark.engine
 def test_none_is_begun_where_somebodys_containers_have_neighbours(there: docker.DockerClient, tiny: str) -> None:
     network = there.networks.create("somebodys")
-    first, second = (there.containers.run(tiny, "sleep 60", detach=True, network="somebodys", name=name) for name in ("web", "store"))
+    plain = {engine.COURSE_LABEL: ""}  # the image has the course's label, and a container inherits it
+    first, second = (there.containers.run(tiny, "sleep 60", detach=True, network="somebodys", name=name, labels=plain) for name in ("web", "store"))
     try:
         node = swarm.OneNode(there).borrow()
         assert not node.usable and "store, web in your network somebodys" in node.why
