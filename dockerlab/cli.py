@@ -117,10 +117,10 @@ def run(args: argparse.Namespace, rest: Sequence[str]) -> int:
             names = args.names or (bases.BASES if args.all else bases.COURSE_BASES)
             started = time.monotonic()
             states = bases.ensure_all(source=args.source, names=names)
-            if [state.source for state in states] == ["debian"] * len(bases.COURSE_BASES) and not args.names:
+            if names is bases.COURSE_BASES and all(state.source == "debian" for state in states):
                 from dockerlab import measure
 
-                measure.note("bases", bases.debian.digest(), build_seconds=time.monotonic() - started)
+                measure.note("bases", bases.debian.recipe(), build_seconds=time.monotonic() - started)
             if args.save:
                 print(f"{args.save}: {bases.save(args.save, names=names) / 1e6:.0f} MB; set bases_bundle to its place in course.local.toml")
         case "build":

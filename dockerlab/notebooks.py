@@ -6,7 +6,6 @@ import ast
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
@@ -15,6 +14,7 @@ import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
+from dockerlab.digest import digest
 from dockerlab.regions import BuildError, derive
 
 TAGS = {"solution", "nbval-ignore-output", "raises-exception"}
@@ -23,16 +23,6 @@ METADATA: dict[str, Any] = {
     "language_info": {"name": "python"},
 }
 BANNED = {"tqdm": "a progress bar never prints the same twice", "clear_output": "what it clears differs from run to run"}
-
-
-def digest(sources: Mapping[PurePath, bytes]) -> str:
-    """SHA-256 of the text of a lesson, or of all files of a lab (each with its name and length)."""
-    if len(sources) == 1:
-        return hashlib.sha256(*sources.values()).hexdigest()
-    total = hashlib.sha256()
-    for path, content in sorted(sources.items()):
-        total.update(f"{path.as_posix()}\0{len(content)}\0".encode() + content)
-    return total.hexdigest()
 
 
 def lesson(text: str, name: str, where: str) -> NotebookNode:

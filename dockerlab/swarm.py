@@ -47,11 +47,13 @@ def state(info: Mapping[str, Any]) -> str:
 
 def refusal(client: docker.DockerClient) -> str:
     """Why no swarm may be begun here and left again, as the beginning of a sentence; "" where it may. Asks the engine."""
+    from dockerlab import clean  # it needs this module
+
     if state(client.info()) == "foreign":
         return "This machine belongs to a swarm that the course did not make"
     for network in client.networks.list(filters={"type": "custom", "driver": "bridge"}):
         theirs = [each.name for each in client.containers.list(filters={"network": network.id}, ignore_removed=True)
-                  if each.labels.get(engine.COURSE_LABEL) != "1"]
+                  if not clean.is_ours(each.labels, [each.name], each.labels.get(engine.OWNER_LABEL, ""))]  # of whichever learner
         if len(theirs) > 1:
             return f"Leaving a swarm would take the names of their neighbours from {', '.join(sorted(theirs))} in your network {network.name}"
     return ""

@@ -17,7 +17,7 @@ import lanes
 import pytest
 import verdicts
 
-from dockerlab import engine
+from dockerlab import bases, container, engine
 from dockerlab.errors import CourseError
 
 
@@ -48,6 +48,14 @@ def client(request: pytest.FixtureRequest) -> docker.DockerClient:
         if request.config.getoption("--require-docker"):
             pytest.fail(str(error))
         pytest.skip(str(error))
+
+
+@pytest.fixture
+def registry(client: docker.DockerClient) -> Iterator[str]:
+    """A registry on a free port, as `127.0.0.1:port`."""
+    bases.ensure(bases.REGISTRY, client)
+    with container.running(bases.REGISTRY, port=5000, ready="/v2/", client=client) as service:
+        yield service.url.removeprefix("http://")
 
 
 @pytest.fixture(scope="session")

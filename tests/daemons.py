@@ -42,6 +42,10 @@ class Daemon:
     def url(self) -> str:
         return f"unix://{self.socket}"
 
+    def take(self, image: str, client: docker.DockerClient) -> None:
+        """Bring an image of another engine here, under its name."""
+        self.client.images.load(b"".join(client.api.get_image(image)))
+
     def stop(self) -> None:
         """Stop the engine early; the socket stays where it was and nobody answers. Containers of it end too."""
         _stop(self.process)

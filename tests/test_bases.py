@@ -311,12 +311,6 @@ class TestSources:
     """pull, mirror, bundle, debian: each brings a base, or says why not within seconds."""
 
     @pytest.fixture
-    def registry(self, client: docker.DockerClient) -> Iterator[str]:
-        bases.ensure(bases.REGISTRY, client)
-        with running(bases.REGISTRY, port=5000, ready="/v2/", client=client) as service:
-            yield service.url.removeprefix("http://")
-
-    @pytest.fixture
     def names(self, client: docker.DockerClient, tiny_image: str) -> Iterator[list[str]]:
         """Two names that stand for bases; gone from the engine afterwards, whoever put them there."""
         names = [f"dockerlab-test-base:{number}-{uuid.uuid4().hex[:6]}" for number in (1, 2)]
@@ -456,7 +450,7 @@ def black_hole() -> Iterator[str]:
 @pytest.mark.slow
 def test_the_default_set_from_nothing_takes_less_than_four_minutes(tmp_path: Path) -> None:
     """Where the set-up of this very machine had to make them all, by this code, its time counts; else they are made once more."""
-    if noted := measure.notes("bases", bases.debian.digest()):
+    if noted := measure.notes("bases", bases.debian.recipe()):
         assert noted["build_seconds"] < 240
         return
     with second_daemon(tmp_path) as daemon:

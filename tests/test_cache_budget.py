@@ -21,7 +21,7 @@ def test_old_steps_of_this_run_go_and_all_others_stay(client: docker.DockerClien
     context = tmp_path / "context"
     context.mkdir()
     with second_daemon(tmp_path, containerd=False) as daemon:
-        daemon.client.images.load(b"".join(client.api.get_image(tiny_image)))
+        daemon.take(tiny_image, client)
 
         def fill(marker: str) -> None:
             (context / "Dockerfile").write_text(f"FROM {tiny_image}\nRUN dd if=/dev/urandom of=/{marker} bs=1000000 count=20\nRUN touch /{marker}.done\n")

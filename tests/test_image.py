@@ -315,7 +315,7 @@ WORKDIR /b
                 second.client.images.load(file)
             loaded = inspect(tag, second.client)
             # Layers that were loaded lie there as they came; those that were built there are compressed.
-            second.client.images.load(b"".join(client.api.get_image(tiny_image)))
+            second.take(tiny_image, client)
             second.client.images.build(fileobj=io.BytesIO(dockerfile.encode()), tag=f"{tag}-built", rm=True, forcerm=True)
             built = inspect(f"{tag}-built", second.client)
     finally:

@@ -12,7 +12,7 @@ import pytest
 import requests
 from docker.errors import ImageNotFound
 
-from dockerlab import bases, container, image, measure
+from dockerlab import image, measure
 from dockerlab.build import Step
 
 NAME = "tiny"
@@ -138,19 +138,16 @@ def test_packages_are_added_up_by_their_folder() -> None:
 
 
 @pytest.mark.engine
-def test_the_download_is_what_a_registry_stores_but_for_the_compressor(client: docker.DockerClient) -> None:
+def test_the_download_is_what_a_registry_stores_but_for_the_compressor(client: docker.DockerClient, registry: str) -> None:
     """`docker push` packs with Go's gzip, which packs a few per cent less tightly than zlib at the same level."""
     measure.have_rung("minimal", client)
-    bases.ensure(bases.REGISTRY, client)
-    source = measure.RUNGS["minimal"].tag
-    with container.running(bases.REGISTRY, port=5000, ready="/v2/", client=client) as registry:
-        name = f"{registry.url.removeprefix('http://')}/harbour/minimal"
-        client.images.get(source).tag(name, "1")
-        try:
-            assert "error" not in client.images.push(name, tag="1").lower()
-        finally:
-            client.images.remove(f"{name}:1")
-        kinds = "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"
-        manifest = requests.get(f"{registry.url}/v2/harbour/minimal/manifests/1", headers={"Accept": kinds}, timeout=30).json()
+    source, name = measure.RUNGS["minimal"].tag, f"{registry}/harbour/minimal"
+    client.images.get(source).tag(name, "1")
+    try:
+        assert "error" not in client.images.push(name, tag="1").lower()
+    finally:
+        client.images.remove(f"{name}:1")
+    kinds = "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"
+    manifest = requests.get(f"http://{registry}/v2/harbour/minimal/manifests/1", headers={"Accept": kinds}, timeout=30).json()
     stored = sum(layer["size"] for layer in manifest["layers"])
     assert 0.93 * stored < image.inspect(source, client).download_bytes <= stored

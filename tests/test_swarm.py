@@ -49,7 +49,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 @pytest.fixture(scope="module")
 def tiny(daemon: Daemon, tiny_image: str, client: docker.DockerClient) -> str:
     """The tiny image, on the second engine."""
-    daemon.client.images.load(b"".join(client.api.get_image(tiny_image)))
+    daemon.take(tiny_image, client)
     return tiny_image
 
 
@@ -125,9 +125,9 @@ def test_a_foreign_swarm_is_not_touched(there: docker.DockerClient) -> None:
 
 
 @pytest.mark.engine
-def test_none_is_begun_where_somebodys_containers_have_neighbours(there: docker.DockerClient, tiny: str) -> None:
+@pytest.mark.parametrize("plain", [{engine.COURSE_LABEL: ""}, {engine.KIND_LABEL: "base"}], ids=["no label", "inherited from a base"])
+def test_none_is_begun_where_somebodys_containers_have_neighbours(there: docker.DockerClient, tiny: str, plain: dict[str, str]) -> None:
     network = there.networks.create("somebodys")
-    plain = {engine.COURSE_LABEL: ""}  # the image has the course's label, and a container inherits it
     first, second = (there.containers.run(tiny, "sleep 60", detach=True, network="somebodys", name=name, labels=plain) for name in ("web", "store"))
     try:
         node = swarm.OneNode(there).borrow()

@@ -35,7 +35,7 @@ def examine(env: Mapping[str, str] = QUICK, **options: object) -> tuple[int, dic
 def second(tmp_path_factory: pytest.TempPathFactory, client: docker.DockerClient, tiny_image: str) -> Iterator[Daemon]:
     """A second engine with 64 MB of disk and no bases."""
     with second_daemon(tmp_path_factory.mktemp("doctor"), containerd=False, tmpfs_size="64m") as daemon:
-        daemon.client.images.load(b"".join(client.api.get_image(tiny_image)))
+        daemon.take(tiny_image, client)
         yield daemon
 
 

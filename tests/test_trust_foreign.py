@@ -44,7 +44,7 @@ def run(daemon: Daemon, tmp_path: Path) -> Callable[..., subprocess.CompletedPro
         return subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-p", "nbval.plugin", "-p", "foreign", "-p", "no:cacheprovider", "--nbval", "--nbval-current-env",
              *options, file],
-            env={**os.environ, "DOCKER_HOST": daemon.url, "PYTHONPATH": str(HERE), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""},
+            env={**os.environ, "DOCKER_HOST": daemon.url, "PYTHONPATH": str(HERE), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
             cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
 
@@ -82,7 +82,7 @@ def test_a_prune_fails_a_run_by_several_processes(run, daemon, notebook) -> None
 
 
 def test_a_volume_left_without_a_name_fails_the_run(run, daemon, tiny_image, client) -> None:
-    daemon.client.images.load(b"".join(client.api.get_image(tiny_image)))
+    daemon.take(tiny_image, client)
     body = f"""
 from dockerlab import engine
 client = engine.connect()

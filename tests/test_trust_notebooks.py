@@ -187,7 +187,7 @@ def test_other_errors_keep_their_stack(seen) -> None:
 def test_the_engine_stops_under_a_notebook(tmp_path, tiny_image, client) -> None:
     seconds = f"19{os.getpid() % 1000:03d}"
     with second_daemon(tmp_path, containerd=False) as daemon:
-        daemon.client.images.load(b"".join(client.api.get_image(tiny_image)))
+        daemon.take(tiny_image, client)
         with kernel(tmp_path, {"DOCKER_HOST": daemon.url, "TINY": tiny_image}) as lesson:
             assert lesson.run(PREPARED) == []
             cell = lesson.begin(f'build(dockerfile("FROM TINY\\nRUN sleep {seconds}\\n"), client=client)')

@@ -16,7 +16,7 @@ def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_text(name)
     monkeypatch.setattr(verdicts, "ROOT", tmp_path)
-    monkeypatch.setattr(verdicts, "_common", lambda: verdicts.digest(path for pattern in verdicts.CODE for path in tmp_path.glob(pattern)))
+    monkeypatch.setattr(verdicts, "_common", lambda: verdicts.files(path for pattern in verdicts.CODE for path in tmp_path.glob(pattern)))
     return tmp_path
 
 

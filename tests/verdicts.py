@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -18,18 +18,21 @@ from typing import Any
 import pytest
 
 from dockerlab import bases, engine
+from dockerlab.digest import of_files
 from dockerlab.errors import CourseError
 from dockerlab.site import ROOT
 
 TEST = "test_a_submission_is_judged_by_what_it_does"
 KEPT = ROOT / "build" / "verdicts"
 SUBMISSIONS = ROOT / "tests" / "labs"
-CODE = ("dockerlab/**/*.py", "dockerlab/**/*.toml", "dockerlab/**/*.proto", "assets/*/**/*", "tests/labs/test_labs.py", "requirements.lock")
-MADE = ("figures", "__pycache__", ".pytest_cache", "node_modules")  # folders that no verdict depends on
+CODE = ("dockerlab/**/*", "assets/*/**/*", "tests/labs/test_labs.py", "requirements.lock")
+MADE = {"figures", ".pytest_cache"}  # folders that no verdict depends on
+LEFT_OUT = pytest.StashKey[int]()
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is known, of the tests that would run."""
     if not _used(config):
         return
     known = [item for item in items if (folder := submission(item)) and (key := verdict(folder)) and (KEPT / key).exists()]
@@ -37,6 +40,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = set(known)
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=known)
+        config.stash[LEFT_OUT] = len(known)
+        if hasattr(config, "workeroutput"):
+            config.workeroutput[TEST] = len(known)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Under `-n` each process collects the same tests and says how many it left out; the one that hands them out collects none."""
+    node.config.stash[LEFT_OUT] = getattr(node, "workeroutput", {}).get(TEST, 0)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -51,23 +63,13 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    if _used(config) and (count := len(_known_at_the_start())):
+    if count := config.stash.get(LEFT_OUT, 0):
         terminalreporter.write_line(f"{count} submissions of labs are as they were when they were judged rightly on this engine, and were not "
                                     "judged again. `make test AGAIN=1` judges all.")
 
 
-def pytest_sessionstart(session: pytest.Session) -> None:
-    if _used(session.config):
-        _known_at_the_start()
-
-
 def _used(config: pytest.Config) -> bool:
     return not config.option.judge_again and not os.environ.get("CI")
-
-
-@cache
-def _known_at_the_start() -> tuple[Path, ...]:
-    return tuple(folder for folder in sorted(SUBMISSIONS.glob("[0-9]*/*")) if (key := verdict(folder)) and (KEPT / key).exists())
 
 
 def submission(item: pytest.Item) -> Path | None:
@@ -86,7 +88,7 @@ def verdict(folder: Path) -> str:
     if not (common := _common()):
         return ""
     lab = (ROOT / "sources" / "labs").glob(f"{folder.parent.name}_*/**/*")
-    return hashlib.sha256(f"{common} {digest(lab)} {digest(folder.rglob('*'))}".encode()).hexdigest()[:32]
+    return hashlib.sha256(f"{common} {files(lab)} {files(folder.rglob('*'))}".encode()).hexdigest()[:32]
 
 
 @cache
@@ -98,17 +100,10 @@ def _common() -> str:
     info = client.info()
     images = [str(client.images.get(name).id) for name in sorted(bases.COURSE_BASES) if bases.present(client, name)]
     client.close()
-    code = digest(path for pattern in CODE for path in ROOT.glob(pattern))
+    code = files(path for pattern in CODE for path in ROOT.glob(pattern))
     return " ".join([code, info["ID"], info["ServerVersion"], info["Driver"], *images])
 
 
-def digest(paths: Iterable[Path]) -> str:
-    """A hash of files: their places and contents, in whatever order they come."""
-    found = hashlib.sha256()
-    for path in sorted(_files(paths)):
-        found.update(f"{path.relative_to(ROOT).as_posix()}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
-    return found.hexdigest()
-
-
-def _files(paths: Iterable[Path]) -> Iterator[Path]:
-    return (path for path in paths if path.is_file() and not set(path.relative_to(ROOT).parts) & set(MADE))
+def files(paths: Iterable[Path]) -> str:
+    """A hash of the files that a verdict depends on."""
+    return of_files((path for path in paths if not MADE & set(path.relative_to(ROOT).parts)), ROOT)

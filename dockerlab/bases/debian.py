@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import subprocess
 import tempfile
@@ -13,6 +12,7 @@ from docker.errors import APIError
 
 from dockerlab import engine
 from dockerlab.bases.recipes import Base
+from dockerlab.digest import of_files
 from dockerlab.errors import CourseError
 from dockerlab.site import Site
 
@@ -55,10 +55,10 @@ def make(base: Base, client: docker.DockerClient, site: Site) -> None:
         client.api.import_image_from_file(str(folder / "root.tar"), repository=repository, tag=tag, changes=changes)
 
 
-def digest() -> str:
+def recipe() -> str:
     """What stand-ins are made by: changes with any recipe and any line of this package."""
-    files = sorted(path for path in Path(__file__).parent.rglob("*") if path.is_file() and path.suffix != ".pyc")
-    return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()[:16]
+    folder = Path(__file__).parent
+    return of_files(folder.rglob("*"), folder)[:16]
 
 
 def _command(base: Base, hooks: dict[str, Path], root: Path) -> list[str]:
