@@ -10,6 +10,7 @@ import time
 import tomllib
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -359,14 +360,17 @@ class TestSources:
         finally:
             self.forget(client, name)
 
-    @pytest.mark.parametrize("suffix", ["tar", "tar.zst"])
-    def test_bundle_brings_all_that_were_saved(self, client: docker.DockerClient, tiny_image: str, names: list[str], tmp_path: Path, suffix: str) -> None:
+    @pytest.mark.parametrize(("suffix", "at_once"), [("tar", 1), ("tar.zst", 2)])
+    def test_bundle_brings_all_that_were_saved(
+        self, client: docker.DockerClient, tiny_image: str, names: list[str], tmp_path: Path, suffix: str, at_once: int, monkeypatch: pytest.MonkeyPatch,
+    ) -> None:  # fmt: skip
         for name in names:
             client.images.get(tiny_image).tag(*name.split(":"))
         file = tmp_path / "made" / f"bases.{suffix}"
         assert bases.save(file, client, names) == file.stat().st_size > 100_000
         assert [each.name for each in file.parent.iterdir()] == [file.name]
         self.forget(client, *names)
+        monkeypatch.setattr(bases, "ThreadPoolExecutor", lambda threads: ThreadPoolExecutor(at_once))
         states = bases.ensure_all(client, Site(bases_bundle=str(file)), "bundle", names, say=lambda line: None)
         assert [state.source for state in states] == ["bundle", "bundle"]
         with pytest.raises(BaseMissing, match="does not hold it"):

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -97,11 +97,14 @@ def _missing(name: str, failures: dict[str, Exception]) -> BaseMissing:
 def ensure_all(client: docker.DockerClient | None = None, site: Site | None = None, source: str | None = None,
                names: Iterable[str] = COURSE_BASES, say: Callable[[str], None] = print) -> list[BaseState]:
     """Make every base named present, two at a time, and say where each came from. Asks the engine."""
-    client, site = client or engine.connect(timeout=900), site or load_site()
+    client, site, names = client or engine.connect(timeout=900), site or load_site(), list(names)
+    missing = {name for name in names if not present(client, name)}
     states: list[BaseState] = []
     pool = ThreadPoolExecutor(2)
     try:
         for state in pool.map(lambda name: ensure(name, client, site, source), names):
+            if state.source == "here" and state.name in missing:  # one load of a bundle brings more than was asked for
+                state = replace(state, source="bundle")
             say(f"{state.name}: {state.source}" + (f", {state.seconds:.0f} s" if state.seconds else ""))
             states.append(state)
     finally:  # where one is missing, the rest would fail for the same reason
