@@ -72,11 +72,44 @@ def test_the_onnx_server_imports_no_heavy_library(tiny: Path) -> None:
     assert run.stdout.strip() == "[]"
 
 
+def _halve(path: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, str(HERE.parent / "halve.py"), str(path)], capture_output=True, text=True, timeout=60)
+
+
+def test_half_the_precision_is_half_the_file_and_the_same_sum(tmp_path: Path) -> None:
+    import onnxruntime
+    import tiny_model
+
+    rng = np.random.default_rng(1)
+    weights, given = (rng.normal(size=(1, 4000)).astype(np.float32) for _ in range(2))
+    path = tiny_model.write_sum(tmp_path / "sum.onnx", weights)
+    before = path.stat().st_size
+    run = _halve(path)
+    assert run.returncode == 0, run.stderr
+    assert 0.5 <= path.stat().st_size / before < 0.55
+    (answer,) = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, {"given": given})
+    assert np.abs(answer - given - weights).max() < 2e-3
+
+
+def test_weights_too_large_for_half_precision_are_refused(tmp_path: Path) -> None:
+    import tiny_model
+
+    path = tiny_model.write_sum(tmp_path / "sum.onnx", np.full((1, 4000), 1e6, np.float32))
+    before = path.read_bytes()
+    run = _halve(path)
+    assert run.returncode == 1
+    assert "too large for half precision" in run.stderr and "Traceback" not in run.stderr
+    assert path.read_bytes() == before
+
+
 @pytest.mark.needs_ultralytics
-def test_both_back_ends_agree_on_every_sample(tmp_path: Path) -> None:
+@pytest.mark.parametrize("halved", [False, True], ids=["whole", "halved"])
+def test_both_back_ends_agree_on_every_sample(tmp_path: Path, halved: bool) -> None:
     target = tmp_path / "harbour-n.onnx"
     command = [sys.executable, str(HERE.parent / "export.py"), str(WEIGHTS), str(target)]
     subprocess.run(command, check=True, capture_output=True, timeout=300)
+    if halved:
+        assert _halve(target).returncode == 0
     torch, onnx = load_detector(str(WEIGHTS), 2), load_detector(str(target), 2)
     assert (torch.backend, onnx.backend) == ("ultralytics", "onnxruntime")
     samples = sorted(IMAGES.glob("*.jpg"))

@@ -29,3 +29,17 @@ def write(path: Path, shape: tuple[int, ...] = (1, 300, 6)) -> Path:
     helper.set_model_props(model, {"names": str(NAMES)})
     onnx.save(model, path)
     return path
+
+
+def write_sum(path: Path, weights: np.ndarray) -> Path:
+    """Write a file that adds `weights` to what it is given."""
+    shape = list(weights.shape)
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["given", "weights"], ["sum"])],
+        "sum",
+        [helper.make_tensor_value_info("given", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("sum", TensorProto.FLOAT, shape)],
+        [numpy_helper.from_array(weights, "weights")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
