@@ -22,7 +22,7 @@ NBVAL = $(if $(NOTEBOOKS),--nbval --nbval-current-env --nbval-cell-timeout 1800 
 
 # Two processes keep two cores busy, since much of a test is waiting for the engine; more of them make its timings unsteady.
 WORKERS ?= 2
-# AGAIN=1 also judges the labs' submissions that were judged rightly before, by the same code on the same engine (tests/verdicts.py).
+# AGAIN=1 also judges what of the labs was judged rightly before, by the same code on the same engine (tests/verdicts.py).
 JUDGE = $(if $(AGAIN),--judge-again)
 SIDE_BY_SIDE = $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS) --dist loadscope)
 
@@ -35,7 +35,7 @@ lab: bases  ## set everything up and open JupyterLab on the first lesson
 	$(BIN)/jupyter lab $(LAB_OPTIONS)
 
 .PHONY: test
-test: bases browser lint fresh  ## set everything up and run every test: package, tools, lessons, solutions, labs (AGAIN=1: judge all submissions anew)
+test: bases browser lint fresh  ## set everything up and run every test: package, tools, lessons, solutions, labs (AGAIN=1: judge all labs anew)
 	$(BIN)/python -m pytest --require-docker $(JUDGE) $(SIDE_BY_SIDE) --durations=25 --durations-min=1 $(NBVAL) $(wildcard tests assets/detection-api/tests) $(NOTEBOOKS)
 
 .PHONY: twice

@@ -23,7 +23,7 @@ from dockerlab.errors import CourseError
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--require-docker", action="store_true", help="a missing engine fails the engine tests instead of skipping them")
-    parser.addoption("--judge-again", action="store_true", help="judge every submission of the labs, also those that were judged rightly before")
+    parser.addoption("--judge-again", action="store_true", help="judge all of every lab, also what was judged rightly before")
 
 
 def pytest_configure(config: pytest.Config) -> None:

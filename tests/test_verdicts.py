@@ -1,4 +1,4 @@
-"""What a verdict depends on: the files of the package, of the lab and of the submission; one byte more and it is judged again."""
+"""What a verdict depends on: the files of the package, of the lab and of what was judged; one byte more and it is judged again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import verdicts
 def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A course of one lab with one submission."""
     for name in ("dockerlab/checks/lab05.py", "assets/figures/ladder.png", "sources/labs/05_shrink/Dockerfile", "tests/labs/05/wrong_all/Dockerfile",
-                 "sources/labs/06_other/Dockerfile"):
+                 "sources/labs/06_other/Dockerfile", "solutions/05_shrink/lab.ipynb"):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_text(name)
     monkeypatch.setattr(verdicts, "ROOT", tmp_path)
@@ -20,9 +20,9 @@ def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def key(course: Path) -> str:
+def key(course: Path, folder: str = "tests/labs/05/wrong_all") -> str:
     verdicts.verdict.cache_clear()
-    return verdicts.verdict(course / "tests/labs/05/wrong_all")
+    return verdicts.verdict(course / folder)
 
 
 @pytest.mark.parametrize(("name", "again"), [
@@ -53,6 +53,44 @@ def test_in_ci_and_on_request_all_are_judged(pytestconfig: pytest.Config, monkey
     assert not verdicts._used(pytestconfig)
 
 
-def test_the_folder_of_a_test() -> None:
-    assert verdicts._folder(f"{verdicts.TEST}[05-wrong_one_layer]") == verdicts.SUBMISSIONS / "05/wrong_one_layer"
-    assert verdicts._folder(f"{verdicts.TEST}[05-wrong_one_layer]").is_dir()
+def test_a_starter_and_a_solution_have_verdicts_of_their_own(course: Path) -> None:
+    starter, solution = "sources/labs/05_shrink", "solutions/05_shrink"
+    before = [key(course, folder) for folder in (starter, solution)]
+    assert len({*before, key(course)}) == 3
+    (course / "solutions/05_shrink/lab.ipynb").write_text("changed")
+    assert [key(course, folder) == old for folder, old in zip((starter, solution), before, strict=True)] == [True, False]
+    (course / "sources/labs/05_shrink/Dockerfile").write_text("changed")
+    assert key(course, starter) != before[0]
+
+
+def test_what_a_test_judges() -> None:
+    labs = "tests/labs/test_labs.py::"
+    assert verdicts.subject(f"{labs}{verdicts.SUBMISSION}[05-wrong_one_layer]") == verdicts.ROOT / "tests/labs/05/wrong_one_layer"
+    assert verdicts.subject(f"{labs}{verdicts.STARTER}[05_shrink_the_image]") == verdicts.ROOT / "sources/labs/05_shrink_the_image"
+    assert verdicts.subject("solutions/05_shrink_the_image/lab.ipynb::Cell 0") == verdicts.ROOT / "solutions/05_shrink_the_image"
+    for other in (f"{labs}test_every_lab_has_checks_and_enough_submissions", "notebooks/05_ship_only_what_runs.ipynb::Cell 0", "tests/test_cli.py::test_x"):
+        assert verdicts.subject(other) is None
+
+
+def test_the_tests_that_a_verdict_knows_exist() -> None:
+    source = (verdicts.ROOT / "tests/labs/test_labs.py").read_text()
+    assert f"def {verdicts.SUBMISSION}(path" in source and f"def {verdicts.STARTER}(lab" in source
+
+
+def test_a_notebook_is_kept_when_all_its_cells_passed(course: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+    monkeypatch.setattr(verdicts, "KEPT", course / "kept")
+    monkeypatch.setattr(verdicts, "_passed", type(verdicts._passed)())
+    (course / "solutions/05_shrink/lab.ipynb").write_text('{"cells": [{"cell_type": "code"}, {"cell_type": "markdown"}, {"cell_type": "code"}]}')
+    verdicts.verdict.cache_clear()
+    verdicts.tests_of.cache_clear()
+
+    def passes(cell: int, outcome: str = "passed") -> None:
+        nodeid = f"solutions/05_shrink/lab.ipynb::Cell {cell}"
+        verdicts.pytest_runtest_logreport(pytest.TestReport(nodeid, (nodeid, 0, nodeid), {}, outcome, None, "call"))
+
+    passes(0)
+    passes(1, "failed")
+    assert not (course / "kept").exists()
+    passes(1)
+    assert [path.name for path in (course / "kept").iterdir()] == [verdicts.verdict(course / "solutions/05_shrink")]
