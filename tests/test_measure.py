@@ -151,3 +151,4 @@ def test_the_download_is_what_a_registry_stores_but_for_the_compressor(client: d
     manifest = requests.get(f"http://{registry}/v2/harbour/minimal/manifests/1", headers={"Accept": kinds}, timeout=30).json()
     stored = sum(layer["size"] for layer in manifest["layers"])
     assert 0.93 * stored < image.inspect(source, client).download_bytes <= stored
+    assert stored <= 60e6, "the smallest rung is to be fetched from a registry in 60 MB"

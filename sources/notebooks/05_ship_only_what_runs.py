@@ -403,7 +403,7 @@ print("pytest in the image:", any("/pytest/" in path for path in paths))
 # %% [markdown]
 # ## 8. The promise, beaten
 #
-# One form is left: the same stages, but the last begins from a base without shell, pip and package manager, and the packages are pruned of what a server never loads. Lesson 06 takes it apart; here is what it weighs.
+# One form is left: the same stages, but the last begins from a base without shell, pip and package manager, the packages are pruned of what a server never loads, and the weights are stored in half precision. Lesson 06 takes it apart; here is what it weighs.
 
 # %%
 measure.build_rung("minimal", context, client)

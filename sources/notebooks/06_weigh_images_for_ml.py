@@ -43,7 +43,7 @@ size_guess = guess_box("MB on disk of the naive image", default=1500)
 size_guess
 
 # %% [markdown]
-# The next rungs change one thing each. `slim` takes the slim base and installs before it copies the code; `cpu` takes PyTorch built without CUDA; `staged` puts the same packages through two stages; `multistage` (lesson 05) exports the model and serves it with ONNX Runtime; `minimal` prunes what the server never loads, on a base without a shell. The first step, from `naive` to `slim`:
+# The next rungs change one thing each. `slim` takes the slim base and installs before it copies the code; `cpu` takes PyTorch built without CUDA; `staged` puts the same packages through two stages; `multistage` (lesson 05) exports the model and serves it with ONNX Runtime; `minimal` prunes what the server never loads, stores the weights in half precision, and stands on a base without a shell. The first step, from `naive` to `slim`:
 
 # %%
 difference(context / "Dockerfile.naive", context / "Dockerfile.slim")

@@ -151,7 +151,7 @@ ward.admit("port")
 # **Guess first.** The engine answered with an error. What does `docker ps -a` say about the container?
 
 # %%
-port_guess = guess_box("In `docker ps -a` it is", options=["not there", "created", "exited"], default="not there")
+port_guess = guess_box("In docker ps -a it is", options=["not there", "created", "exited"], default="not there")
 port_guess
 
 # %%
@@ -370,7 +370,7 @@ ward.admit("architecture")
 # The image was built, and tagged, and could be pushed and pulled: nobody complained. **Guess first.** What is wrong?
 
 # %%
-format_guess = guess_box("`exec format error` means", options=["the file is damaged", "no right to execute it", "made for another processor"],
+format_guess = guess_box("exec format error means", options=["the file is damaged", "no right to execute it", "made for another processor"],
                          default="the file is damaged")
 format_guess
 

@@ -119,7 +119,7 @@ print("all promises hold:", report.passed)
 # %% [markdown]
 # ## Clean up
 #
-# Removes the images of this lab, the copy of the project, and the cached steps of today's Dockerfile, each of which holds more than a gigabyte. Your files stay, and your own cached steps.
+# Removes the images of this lab, the copy of the project, and the cached steps of today's Dockerfile, which take hundreds of megabytes each. Your files stay, and your own cached steps.
 
 # %%
 shutil.rmtree(copy, ignore_errors=True)
