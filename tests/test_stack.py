@@ -113,7 +113,8 @@ def test_the_graph_shows_folders_addresses_and_what_stands_apart() -> None:
 @pytest.mark.engine
 def test_reachability_is_tried_from_inside(client: docker.DockerClient, tmp_path: Path) -> None:
     bases.ensure(bases.SLIM, client)
-    service = "image: python:3.11-slim-bookworm, init: true, command: [python, -m, http.server, '8000']"
+    listens = "test: [CMD, bash, -c, 'exec 3<>/dev/tcp/localhost/8000'], interval: 1s, retries: 30"
+    service = f"image: python:3.11-slim-bookworm, init: true, command: [python, -m, http.server, '8000'], healthcheck: {{{listens}}}"
     services = "".join(f"  {name}: {{{service}, networks: [{networks}]}}\n" for name, networks in (("a", "x, y"), ("b", "y"), ("c", "x")))
     (tmp_path / "compose.yaml").write_text(f"services:\n{services}networks:\n  x: {{internal: true}}\n  y: {{}}\n")
     with running_stack(tmp_path, timeout=60) as stack:

@@ -425,11 +425,12 @@ with ThreadPoolExecutor(1) as pool:
     for sample in api.stats(stream=True, decode=True):
         samples.append(usage.load(sample))
         if len(samples) == 3:
-            asked = pool.submit(measure.latencies, container.published(api, 8000), 60)
+            asked = pool.submit(measure.latencies, container.published(api, 8000), 120)
         if len(samples) == 7:
             break
 samples = samples[1:]  # the first has nothing to be compared with
-print("busy, it uses at least twice the CPU of idle:", max(each.cpu_percent for each in samples) > 2 * samples[0].cpu_percent)
+idle = min(each.cpu_percent for each in samples[:2])  # the other second may hold the health check, which starts a Python
+print("busy, it uses at least twice the CPU of idle:", max(each.cpu_percent for each in samples[2:]) > 2 * idle)
 print("memory stays below its limit:", max(each.memory_bytes for each in samples) < samples[0].limit_bytes)
 
 # %% tags=["nbval-ignore-output"]
