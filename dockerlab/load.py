@@ -6,6 +6,7 @@ Only loopback addresses are taken, and every run is bounded in requests and seco
 from __future__ import annotations
 
 import http.client
+import math
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import numpy as np
 import pandas as pd
 
 from dockerlab import container
@@ -76,8 +78,8 @@ class Seen:
 
     def percentile(self, share: float) -> float:
         """Milliseconds within which `share` (0 to 1) of the good answers came; NaN where there is none."""
-        times = sorted(sample.seconds for sample in self.samples if sample.ok)
-        return 1000 * times[min(len(times) - 1, int(share * len(times)))] if times else float("nan")
+        times = [sample.seconds for sample in self.samples if sample.ok]
+        return float(1000 * np.percentile(times, 100 * share)) if times else math.nan
 
     def frame(self) -> pd.DataFrame:
         """One row a request: started, seconds, status, version, error."""

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
+import numpy as np
 import pandas as pd
 import requests
 from docker.errors import APIError, ImageNotFound
@@ -271,11 +272,6 @@ def latencies(url: str, count: int = REQUESTS) -> list[float]:
     return times
 
 
-def percentile(values: Sequence[float], share: float) -> float:
-    """The value below which `share` of the values lie (inclusive method of `statistics.quantiles`)."""
-    return statistics.quantiles(values, n=100, method="inclusive")[round(share * 100) - 1]
-
-
 Answers = dict[str, detect.Answer]
 
 
@@ -299,7 +295,8 @@ def measure_rung(name: str, client: docker.DockerClient, reference: Answers | No
         "rung": name, "title": rung.title, "tag": rung.tag, "disk_bytes": report.disk_bytes, "download_bytes": report.download_bytes,
         "build_seconds": round(seconds["build_seconds"], 1), "rebuild_seconds": round(seconds["rebuild_seconds"], 2),
         "cold_start_seconds": round(statistics.median(cold), 2),
-        "latency_p50_ms": round(percentile(times, 0.5), 1), "latency_p95_ms": round(percentile(times, 0.95), 1), "agreement": round(agreement, 3),
+        "latency_p50_ms": round(float(np.percentile(times, 50)), 1), "latency_p95_ms": round(float(np.percentile(times, 95)), 1),
+        "agreement": round(agreement, 3),
     }
     return row, answers
 

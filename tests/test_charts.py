@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import statistics
-
 import pandas as pd
-import pytest
 
 from dockerlab.charts.ladder import size_ladder
-from dockerlab.measure import percentile
 
 
 def test_the_title_is_the_finding() -> None:
@@ -17,10 +13,3 @@ def test_the_title_is_the_finding() -> None:
     assert axes.get_title(loc="left") == "small is 40 times smaller on disk than large"
     assert axes.get_xlim()[0] == 0
     assert "8,000 MB on disk" in {text.get_text() for text in axes.texts}
-
-
-@pytest.mark.parametrize("share", [0.5, 0.95])
-def test_percentile_against_the_definition(share: float) -> None:
-    values = [float(n) for n in range(1, 202)]
-    assert percentile(values, share) == pytest.approx(1 + 200 * share)
-    assert percentile(values, 0.5) == statistics.median(values)
