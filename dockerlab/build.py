@@ -249,7 +249,7 @@ class Trace:
             step = self._steps.setdefault(vertex.digest, Step(vertex.name, vertex.digest))
             before = (step.done, step.cached, step.seconds, step.started)
             step.name, step.inputs = vertex.name or step.name, tuple(vertex.inputs)
-            step.cached, step.error = step.cached or vertex.cached, vertex.error or step.error
+            step.cached = step.cached or vertex.cached
             if vertex.HasField("started"):
                 begun = vertex.started.ToNanoseconds() / 1e9
                 # A step that another build is at as well comes with the times of that build; loading the context is our own.
@@ -257,12 +257,15 @@ class Trace:
                     self._origin = begun
                 elif not any(each.name == _OWN for each in self._steps.values()):
                     self._origin = min(self._origin, begun)
-                if not step.started or not step.done:
+                if step.error and begun > step.started:  # another build was cancelled at this step: it begins anew in this one
+                    step.done, step.error, step.seconds, step.log = False, "", 0.0, ""
+                if not step.started or not (step.done or step.seconds):
                     step.started = begun
-                if vertex.HasField("completed"):
+                step.done = vertex.HasField("completed")
+                if step.done:
                     # BuildKit may report a vertex several times; the parts it ran for add up.
                     step.seconds = max(step.seconds, vertex.completed.ToNanoseconds() / 1e9 - begun)
-                    step.done = True
+                    step.error = vertex.error
             if self._on_step and before != (step.done, step.cached, step.seconds, step.started):
                 self._on_step(step)
         for log in status.logs:

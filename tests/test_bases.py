@@ -92,7 +92,7 @@ class TestRedis:
     @contextlib.contextmanager
     def redis(self, client: docker.DockerClient, **options: object) -> Iterator[Running]:
         with running(bases.REDIS, port=6379, ready=None, client=client, **options) as service:
-            assert wait_until(lambda: service.container.exec_run(["redis-cli", "ping"]).output == b"PONG\n", 10), service.logs()
+            assert wait_until(lambda: service.container.exec_run(["redis-cli", "ping"]).output == b"PONG\n", 120), service.logs()
             yield service
 
     def test_answers_from_outside_without_protected_mode(self, client: docker.DockerClient) -> None:
@@ -153,7 +153,7 @@ class TestPostgres:
         """Ready only when it answers by TCP: while it runs its first-start files it listens on its socket alone."""
         environment = options.pop("environment", {"POSTGRES_PASSWORD": "harbour"})
         with running(bases.POSTGRES, command=list(command) or None, port=5432, ready=None, environment=environment, client=client, **options) as service:
-            assert wait_until(lambda: service.container.exec_run(["pg_isready", "-h", "127.0.0.1", "-U", "postgres"]).exit_code == 0, 60), service.logs(30)
+            assert wait_until(lambda: service.container.exec_run(["pg_isready", "-h", "127.0.0.1", "-U", "postgres"]).exit_code == 0, 240), service.logs(30)
             yield service
 
     def init_files(self, folder: Path) -> dict[str, dict[str, str]]:
@@ -220,7 +220,7 @@ class TestPostgres:
         with self.postgres(client, environment={"POSTGRES_PASSWORD": "x", "POSTGRES_DB": "port"}, volumes=self.init_files(tmp_path)) as service:
             assert self.sql(service, "select string_agg(line::text, ' ') from log", "-d", "port") == "1 2 3 4"
             service.container.restart(timeout=10)
-            assert wait_until(lambda: service.container.exec_run(["pg_isready", "-h", "127.0.0.1", "-U", "postgres"]).exit_code == 0, 20)
+            assert wait_until(lambda: service.container.exec_run(["pg_isready", "-h", "127.0.0.1", "-U", "postgres"]).exit_code == 0, 240)
             assert self.sql(service, "select count(*) from log", "-d", "port") == "4"
             assert "nothing is initialised" in service.logs(40)
 

@@ -102,6 +102,30 @@ def test_times_count_from_our_own_context_not_from_a_step_that_another_build_beg
     assert {step.name: step.started for step in trace.steps()} == {"[2/9] WORKDIR /app": 0, "[internal] load remote build context": 0, "[3/3] RUN a": 1}
 
 
+def test_a_step_at_which_another_build_was_cancelled_begins_anew() -> None:
+    """The engine hands the second build the end of the first one's step, then its own start: as engine 28.5.2 does."""
+    trace = Trace()
+
+    def told(begun: float, ended: float | None, error: str, log: str = "") -> Step:
+        status = module.pb.StatusResponse()
+        vertex = status.vertexes.add(name="[2/2] RUN a", digest="a", error=error)
+        vertex.started.FromNanoseconds(int((1_800_000_000 + begun) * 1e9))
+        if ended is not None:
+            vertex.completed.FromNanoseconds(int((1_800_000_000 + ended) * 1e9))
+        if log:
+            status.logs.add(vertex="a", msg=log.encode())
+        trace.add({"id": "moby.buildkit.trace", "aux": base64.b64encode(status.SerializeToString()).decode()})
+        return trace._steps["a"]
+
+    cancelled = 'process "/bin/sh -c a" did not complete successfully: context canceled'
+    assert told(10, 15, cancelled, "old\n").done
+    assert told(10, 15, cancelled).log == "old\n"
+    running = told(16, None, cancelled, "new\n")
+    assert (running.done, running.error, running.seconds, running.log) == (False, "", 0, "new\n")
+    ended = told(16, 17, "")
+    assert (ended.done, ended.error, round(ended.seconds, 3), ended.log) == (True, "", 1, "new\n")
+
+
 def test_every_step_is_announced_when_it_starts_and_when_it_ends() -> None:
     seen: list[tuple[str, bool]] = []
     trace = Trace(lambda step: seen.append((step.name, step.done)))

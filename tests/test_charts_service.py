@@ -95,8 +95,8 @@ def test_the_recorder_sees_a_container_that_is_made_later(client, tiny_image: st
     made = client.containers.run(tiny_image, ["sh", "-c", "exit 1"], name=name, detach=True, labels=engine.labels(kind="test"),
                                  restart_policy={"Name": "on-failure", "MaximumRetryCount": 1})
     try:
-        assert wait_for_starts(made, 1, 10)
-        assert wait_until(lambda: len(health.life_times(recorder.of(name))) == 2, 10)
+        assert wait_for_starts(made, 1, 60)
+        assert wait_until(lambda: len(health.life_times(recorder.of(name))) == 2, 60)
         assert wait_for_health(made, "none", 1) == "none"
     finally:
         recorder.stop()

@@ -39,7 +39,7 @@ def _left(client: docker.DockerClient, project: str) -> list[str]:
 @pytest.mark.engine
 def test_a_stack_is_up_labelled_reachable_and_gone(client: docker.DockerClient, tiny_image: str, tmp_path: Path) -> None:
     (tmp_path / "compose.yaml").write_text(HEALTHY.format(image=tiny_image))
-    with running_stack(tmp_path, timeout=60) as stack:
+    with running_stack(tmp_path, timeout=240) as stack:
         assert [(each.service, each.state, each.health) for each in stack.services()] == [("side", "running", ""), ("web", "running", "healthy")]
         assert requests.get(stack.url("web", 8000) + "/ls", timeout=5).ok
         assert stack.execute("web", "echo", "hello") == "hello\n"
@@ -117,7 +117,7 @@ def test_reachability_is_tried_from_inside(client: docker.DockerClient, tmp_path
     service = f"image: python:3.11-slim-bookworm, init: true, command: [python, -m, http.server, '8000'], healthcheck: {{{listens}}}"
     services = "".join(f"  {name}: {{{service}, networks: [{networks}]}}\n" for name, networks in (("a", "x, y"), ("b", "y"), ("c", "x")))
     (tmp_path / "compose.yaml").write_text(f"services:\n{services}networks:\n  x: {{internal: true}}\n  y: {{}}\n")
-    with running_stack(tmp_path, timeout=60) as stack:
+    with running_stack(tmp_path, timeout=240) as stack:
         seen = stack.reachability({"a": 8000, "b": 8000, "c": 8000})
     assert seen.loc["a"].tolist() == [True] * 4
     assert seen.loc["b"].tolist() == [True, True, False, True]

@@ -191,7 +191,7 @@ def test_the_engine_stops_under_a_notebook(tmp_path, tiny_image, client) -> None
         with kernel(tmp_path, {"DOCKER_HOST": daemon.url, "TINY": tiny_image}) as lesson:
             assert lesson.run(PREPARED) == []
             cell = lesson.begin(f'build(dockerfile("FROM TINY\\nRUN sleep {seconds}\\n"), client=client)')
-            assert wait_until(lambda: sleeps(seconds), 60, 0.1)
+            assert wait_until(lambda: sleeps(seconds), 300, 0.1)
             daemon.stop()
             for what, outputs in (("during the build", lesson.outputs(cell, 60)), ("The engine stopped answering", lesson.run("client.containers.list()"))):
                 text = "\n".join(outputs[-1]["traceback"])
@@ -203,9 +203,9 @@ def test_the_stop_button_stops_the_build_on_the_engine(tmp_path, tiny_image, cli
     with kernel(tmp_path, {"TINY": tiny_image}) as lesson:
         assert lesson.run(PREPARED) == []
         cell = lesson.begin(f'build(dockerfile("FROM TINY\\nRUN sleep {seconds}\\n"), tag="{tag}", client=client)')
-        assert wait_until(lambda: sleeps(seconds), 60, 0.1)
+        assert wait_until(lambda: sleeps(seconds), 300, 0.1)
         lesson.interrupt()
         assert lesson.outputs(cell, 15)[-1]["ename"] == "KeyboardInterrupt"
-        assert wait_until(lambda: not sleeps(seconds), 15, 0.2), "the engine still builds"
+        assert wait_until(lambda: not sleeps(seconds), 60, 0.2), "the engine still builds"
         assert not client.images.list(tag)
         assert lesson.run("client.ping()")[-1]["data"]["text/plain"] == "True"  # the kernel is as good as before

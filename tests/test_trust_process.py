@@ -41,7 +41,7 @@ def left(client: docker.DockerClient, tiny_image: str, name: str) -> Iterator[su
     assert process.stdout and process.stdout.readline() == "made\n"
     yield process
     process.kill()
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     for container in client.containers.list(all=True, filters={"name": name}):
         container.remove(force=True)
     for volume in client.volumes.list(filters={"name": name}):
