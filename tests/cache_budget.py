@@ -25,7 +25,7 @@ from dockerlab.errors import CourseError
 from dockerlab.measure import cache_records
 from dockerlab.site import ROOT
 
-BUDGET = 6_000_000_000  # bytes
+BUDGET = 12_000_000_000  # bytes
 RECENT = dt.timedelta(minutes=4)
 EVERY = 30  # seconds
 STARTED = dt.datetime.now(dt.UTC)
