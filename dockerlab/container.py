@@ -88,6 +88,13 @@ def published(container: Container, port: int) -> str:
     return f"http://127.0.0.1:{bindings[0]['HostPort']}" if bindings else ""
 
 
+def address(container: Container) -> str:
+    """The address of a started container on its network, as builds and neighbours reach it; "" where it has none. Asks the engine."""
+    container.reload()
+    networks = container.attrs["NetworkSettings"]["Networks"].values()
+    return next((network["IPAddress"] for network in networks if network.get("IPAddress")), "")
+
+
 def wait_until(ready: Any, timeout: float, interval: float = 0.02) -> bool:
     """Call `ready()` until it is true or `timeout` seconds have passed; the one polling loop of the course."""
     deadline = time.monotonic() + timeout

@@ -51,6 +51,4 @@ def metered(client: docker.DockerClient, name: str | None = None) -> Iterator[Me
     name = name or f"{engine.NAME_PREFIX}meter-{uuid.uuid4().hex[:8]}"
     command = ["python", "-u", "-c", _PROXY.read_text(encoding="utf-8"), str(PORT)]
     with container.running(bases.SLIM, command=command, port=PORT, ready="/received", name=name, client=client) as service:
-        networks = service.container.attrs["NetworkSettings"]["Networks"]
-        address = next(network["IPAddress"] for network in networks.values() if network.get("IPAddress"))
-        yield Meter(client, f"http://{address}:{PORT}", service.url)
+        yield Meter(client, f"http://{container.address(service.container)}:{PORT}", service.url)

@@ -22,7 +22,7 @@ from docker.models.containers import Container
 
 from dockerlab import clean, engine
 from dockerlab.build import BuildReport, build
-from dockerlab.container import published, remove, wait_until
+from dockerlab.container import address, published, remove, wait_until
 from dockerlab.instructions import changes
 from dockerlab.site import BUILD
 
@@ -175,12 +175,6 @@ def stop_all(containers: Mapping[str, Container], goodbye: str = "", timeout: in
     with ThreadPoolExecutor(max(1, len(containers))) as pool:
         rows = list(pool.map(one, containers))
     return pd.DataFrame(rows, columns=["form", "PID 1", "seconds", "exit code", "said goodbye"]).set_index("form")
-
-
-def address(container: Container) -> str:
-    """The address of a started container on its network, as builds and neighbours reach it; "" where it has none."""
-    networks = container.attrs["NetworkSettings"]["Networks"].values()
-    return next((network["IPAddress"] for network in networks if network.get("IPAddress")), "")
 
 
 def archive(files: Mapping[str, str]) -> bytes:

@@ -1,4 +1,7 @@
-"""An internal model server as a container on a network of its own: `http://models:8000/NAME`, for as long as a `with` block lasts."""
+"""An internal model server as a container on a network of its own, for as long as a `with` block lasts.
+
+Its address there is a number: when an engine leaves a swarm, containers that run lose the names of their neighbours.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,6 @@ from docker.models.networks import Network
 from dockerlab import bases, container, engine
 from dockerlab.errors import CourseError
 
-URL = "http://models:8000"
 PORT = 8000
 _SCRIPT = Path(__file__).with_name("_model_server.py")
 
@@ -29,7 +31,7 @@ class ModelServer:
     container: Container
     network: Network
     control: str
-    url: str = URL
+    url: str
 
     def behave(self, **settings: Any) -> None:
         """Set mbit (speed, 0: no limit), busy (how many of the next requests get 503) or damage (files arrive wrong). Asks the server."""
@@ -59,12 +61,12 @@ def serving(folder: Path, client: docker.DockerClient, name: str = "dockerlab-mo
             bases.SLIM, ["python", "-u", "-c", _SCRIPT.read_text(encoding="utf-8")], name=name, detach=True, labels=marks, user="10001",
             environment={"MBIT": str(mbit)}, ports={f"{PORT}/tcp": ("127.0.0.1", None)},
             volumes={str(folder.resolve()): {"bind": "/models", "mode": "ro"}},
-            network=name, networking_config={name: client.api.create_endpoint_config(aliases=["models"])},
+            network=name,
         )
         control = container.published(server, PORT)
         if not container.wait_until(lambda: _answers(control), 20):
             raise CourseError("The model server does not answer.", server.logs(tail=2).decode(errors="replace").strip(), f"Run `docker logs {name}`.")
-        yield ModelServer(server, network, control)
+        yield ModelServer(server, network, control, f"http://{container.address(server)}:{PORT}")
     finally:
         _remove(client, name)
 

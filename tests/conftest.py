@@ -40,6 +40,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.timeout(config.option.nbval_cell_timeout + 60))
 
 
+_said: dict[Path, str] = {}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """With a cell that fails, show what the cell before it wrote, which nbval may have been told to ignore."""
+    report = yield
+    outputs = getattr(item, "test_outputs", None)  # of nbval, once the cell has run
+    if call.when == "call" and outputs is not None:
+        if report.failed and item.path in _said:
+            report.sections.append(("What the cell before wrote", _said[item.path]))
+        _said[item.path] = "\n".join(str(each.get("text") or each.get("data", {}).get("text/plain", "")) for each in outputs)
+    return report
+
+
 @pytest.fixture(scope="session")
 def client(request: pytest.FixtureRequest) -> docker.DockerClient:
     try:

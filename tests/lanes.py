@@ -4,6 +4,9 @@ A file of tests is one group, a notebook is one, each lab's submissions are one.
 the group of that lesson: two runs of one lesson at one time would take each other's containers. Each process is another learner
 (DOCKERLAB_OWNER), so that what one cleans up is not the other's. And where a test takes the engine into a swarm and out again, no container
 may look for a neighbour by name meanwhile: when an engine leaves a swarm, containers that run lose the names of their neighbours.
+
+What takes longest begins first, so that no process is left with it at the end; and what installs much, which keeps the cores busy, runs
+beside what mostly waits for a swarm.
 """
 
 from __future__ import annotations
@@ -24,6 +27,18 @@ FIRST_LESSONS = ("00_", "01_")
 SWARM_OR_NEIGHBOURS = ("08", "10", "11", "12")
 NEIGHBOUR_TESTS = ("test_stack.py", "test_instruments.py", "test_harbour.py", "test_swarm.py", "test_rollout.py", "test_capstone.py",
                    "test_clinic.py", "test_widgets.py")
+# Most of the others take a minute or two.
+LONGEST_FIRST = ("swarm and neighbours", "notebooks/06_", "lab 04", "lab 06", "lab 05", "lab 03")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: rank(group(item.nodeid)))  # stable: all else stays as it is
+
+
+def rank(name: str) -> int:
+    """The place of a group in the order in which groups are handed out."""
+    return next((place for place, start in enumerate(LONGEST_FIRST) if name.startswith(start)), len(LONGEST_FIRST))
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -23,3 +23,9 @@ import pytest
 )
 def test_what_belongs_together_stays_together(nodeid: str, group: str) -> None:
     assert lanes.group(nodeid) == group
+
+
+def test_what_takes_longest_is_handed_out_first() -> None:
+    names = ["tests/test_image.py", "lab 03", "notebooks/06_weigh_images_for_ml.ipynb", "swarm and neighbours", "notebooks/05_ship_only_what_runs.ipynb"]
+    assert sorted(names, key=lanes.rank) == ["swarm and neighbours", "notebooks/06_weigh_images_for_ml.ipynb", "lab 03",
+                                             "tests/test_image.py", "notebooks/05_ship_only_what_runs.ipynb"]

@@ -174,7 +174,8 @@ packed = guess_box("Still packed", options=options, default="COPY")
 packed
 
 # %%
-from dockerlab.experiment import address, archive
+from dockerlab.container import address
+from dockerlab.experiment import archive
 
 bench.write({"data.tar.gz": archive({"note.txt": "hello from the archive\n"})})
 bench.build("server", """\
