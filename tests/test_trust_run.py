@@ -74,7 +74,7 @@ def test_a_cell_that_hangs_is_stopped_and_a_slow_one_is_not(tmp_path) -> None:
     hangs = start(tmp_path, "import time; time.sleep(300)", "--nbval-cell-timeout=2")
     out, _ = hangs.communicate(timeout=120)
     assert hangs.returncode == 1 and "Timeout of 2 seconds exceeded" in out, out
-    assert time.monotonic() - begun < 60
+    assert time.monotonic() - begun < 240  # not the 300 s that the cell would take
 
 
 @pytest.mark.parametrize("notebook", [False, True], ids=["test", "notebook"])
