@@ -22,8 +22,10 @@ from typing import IO, Any
 import docker
 import pandas as pd
 import requests
+from docker.errors import APIError
 from docker.types import CancellableStream
 from docker.utils import build as docker_context
+from docker.utils import parse_repository_tag
 
 from dockerlab import _buildkit_pb2 as pb
 from dockerlab import engine
@@ -179,7 +181,8 @@ def build(context: Path | str, *, dockerfile: str = "Dockerfile", tag: str | Non
     marks = engine.labels(kind="image") | dict(labels or {})
     query = {"version": "2" if backend == "buildkit" else "1", "dockerfile": dockerfile, "buildargs": json.dumps(arguments),
              "labels": json.dumps(marks), "rm": "1", "forcerm": "1"}
-    query |= {key: value for key, value in (("t", tag), ("target", target), ("networkmode", network)) if value}
+    # The engine may come to the end of a build in the moment in which it is cancelled: then the name is not given.
+    query |= {key: value for key, value in (("t", None if cancel else tag), ("target", target), ("networkmode", network)) if value}
     query |= {"nocache": "1"} if no_cache else {}
     started = datetime.now(UTC)
     try:
@@ -197,6 +200,8 @@ def build(context: Path | str, *, dockerfile: str = "Dockerfile", tag: str | Non
         raise _failure(trace, folder / dockerfile)
     if not trace.image_id:
         raise _stopped("its answer ended without an image")
+    if cancel and tag:
+        _name(client, trace.image_id, tag, cancel)
     seconds = (datetime.now(UTC) - started).total_seconds()
     return BuildReport(trace.image_id, tag, trace.steps(), seconds, size)
 
@@ -214,6 +219,17 @@ def _post(client: docker.DockerClient, archive: IO[bytes], query: dict[str, str]
         for entry in _entries(cancel.watch(chunks, response) if cancel else chunks):
             trace.add(entry)
     return trace
+
+
+def _name(client: docker.DockerClient, image_id: str, tag: str, cancel: Cancel) -> None:
+    """Give the image its tag, unless the build was cancelled while it ended. Asks the engine."""
+    if cancel.requested:
+        with contextlib.suppress(APIError):
+            if not client.api.inspect_image(image_id)["RepoTags"]:  # a build from the cache may have made what is there already
+                client.api.remove_image(image_id)
+        raise _cancelled()
+    repository, version = parse_repository_tag(tag)
+    client.api.tag(image_id, repository, version)
 
 
 def _cancelled() -> BuildCancelled:

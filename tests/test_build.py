@@ -134,6 +134,27 @@ def test_another_thread_can_cancel(make: Callable[..., BuildReport], backend: st
     assert wait_until(lambda: not _runs(marker), 60)
 
 
+def test_a_build_that_is_cancelled_as_it_ends_names_no_image(client: docker.DockerClient, tiny_image: str, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text(f"FROM {tiny_image}\nRUN echo {uuid.uuid4()} > /marker\n")
+    tag = f"dockerlab-test:{uuid.uuid4().hex[:8]}"
+    cancel, seen = module.Cancel(), []
+
+    def at_the_end(step: module.Step) -> None:
+        seen.append(step.name)
+        if step.name.startswith("exporting"):
+            cancel.requested = True  # too late for the engine: its answer comes whole
+
+    with pytest.raises(module.BuildCancelled):
+        build(tmp_path, tag=tag, cancel=cancel, on_step=at_the_end, client=client)
+    assert any(name.startswith("exporting") for name in seen)
+    assert not client.images.list(tag)
+    done = build(tmp_path, tag=tag, cancel=module.Cancel(), client=client)
+    try:
+        assert client.images.get(tag).id == done.image_id
+    finally:
+        client.images.remove(tag, force=True)
+
+
 def _runs(marker: str) -> bool:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
