@@ -452,8 +452,8 @@ print("more objects with the development setting:", loose > sum(objects for *_, 
 # %%
 %%bash
 cd ../build/lesson-08
-timeout 40 docker compose watch --no-up > watch.log 2>&1 &
-reported() { timeout 20 sh -c "until grep -q '$1' watch.log; do sleep 0.1; done"; }
+timeout 150 docker compose watch --no-up > watch.log 2>&1 &
+reported() { timeout 120 sh -c "until grep -q '$1' watch.log; do sleep 0.1; done"; }
 reported 'Watch enabled'
 sed -i.old 's/VERSION = "2"/VERSION = "watched"/' harbour/main.py
 reported 'restarted' && grep -o 'Syncing service "api"' watch.log | head -1
