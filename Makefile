@@ -24,7 +24,7 @@ NBVAL = $(if $(NOTEBOOKS),--nbval --nbval-current-env --nbval-cell-timeout 1800 
 WORKERS ?= 2
 # AGAIN=1 also judges what of the labs was judged rightly before, by the same code on the same engine (tests/verdicts.py).
 JUDGE = $(if $(AGAIN),--judge-again)
-SIDE_BY_SIDE = $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS) --dist loadscope --no-loadscope-reorder)
+SIDE_BY_SIDE = $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS) --dist loadscope)
 
 .PHONY: help
 help:  ## list the targets

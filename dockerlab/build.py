@@ -25,7 +25,6 @@ import requests
 from docker.errors import APIError
 from docker.types import CancellableStream
 from docker.utils import build as docker_context
-from docker.utils import parse_repository_tag
 
 from dockerlab import _buildkit_pb2 as pb
 from dockerlab import engine
@@ -228,8 +227,7 @@ def _name(client: docker.DockerClient, image_id: str, tag: str, cancel: Cancel) 
             if not client.api.inspect_image(image_id)["RepoTags"]:  # a build from the cache may have made what is there already
                 client.api.remove_image(image_id)
         raise _cancelled()
-    repository, version = parse_repository_tag(tag)
-    client.api.tag(image_id, repository, version)
+    client.api.tag(image_id, tag)
 
 
 def _cancelled() -> BuildCancelled:

@@ -119,7 +119,6 @@ class Bench:
         with self.started(name, **options) as container:
             knock = ["python", "-c", f"import socket; socket.create_connection(('127.0.0.1', {port}), 2)"]
             wait_until(lambda: container.exec_run(knock).exit_code == 0, RUN_SECONDS)
-            container.reload()
             yield container
 
     def reach(self, name: str, port: int, **options: Any) -> dict[str, bool]:

@@ -55,6 +55,7 @@ class Lanes(LoadScopeScheduling):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lanes:
+    config.option.loadscopereorder = False  # xdist would begin with the group of the most tests
     return Lanes(config, log)
 
 

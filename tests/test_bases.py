@@ -22,7 +22,7 @@ from daemons import second_daemon
 
 from dockerlab import bases, clean, cli, engine, measure
 from dockerlab.bases import BaseMissing
-from dockerlab.container import Running, remove, running, wait_until
+from dockerlab.container import Running, address, remove, running, wait_until
 from dockerlab.site import Site, load_site
 
 pytestmark = pytest.mark.engine
@@ -186,10 +186,9 @@ class TestPostgres:
     def test_user_database_and_password_over_the_network(self, client: docker.DockerClient) -> None:
         environment = {"POSTGRES_PASSWORD": "it's $1 \"quoted\"", "POSTGRES_USER": "harbour-master", "POSTGRES_DB": "detections 2"}
         with self.postgres(client, environment=environment) as service:
-            service.container.reload()
-            address = service.container.attrs["NetworkSettings"]["Networks"]["bridge"]["IPAddress"]
+            at = address(service.container)
             query = "select current_user, rolsuper from pg_roles where rolname = current_user"
-            line = ["psql", "-h", address, "-U", "harbour-master", "-d", "detections 2", "-w", "-tAc", query]
+            line = ["psql", "-h", at, "-U", "harbour-master", "-d", "detections 2", "-w", "-tAc", query]
             code, output = service.container.exec_run(line, environment={"PGPASSWORD": environment["POSTGRES_PASSWORD"]})
             assert (code, output.decode().strip()) == (0, "harbour-master|t"), output
             code, output = service.container.exec_run(line, environment={"PGPASSWORD": "wrong"})
