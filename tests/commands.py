@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -25,6 +26,11 @@ def dockerlab(*arguments: str | Path, env: Mapping[str, str] | None = None, cwd:
     variables = {**os.environ, **({"PYTHONPATH": str(checkout)} if checkout else {}), **(env or {})}
     return subprocess.run([*before, *command, *map(str, arguments)], env=variables, cwd=cwd or checkout, timeout=timeout,
                           capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+
+
+def hears_ctrl_c() -> None:
+    """For `preexec_fn`: where a shell runs the tests with `&`, they ignore Ctrl-C, and so would every program that they start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def says(done: subprocess.CompletedProcess[str], *parts: str) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import docker
 import pytest
-from commands import COMMAND, dockerlab, says, sleeps
+from commands import COMMAND, dockerlab, hears_ctrl_c, says, sleeps
 from daemons import Daemon, second_daemon
 
 from dockerlab import bases, container, engine_errors
@@ -275,11 +275,14 @@ def test_a_context_with_a_loop_a_socket_a_pipe_and_a_dangling_link(client, write
 def test_ctrl_c_stops_the_build_on_the_engine(client, tiny_image, write, temporary) -> None:
     seconds, tag = f"18{os.getpid() % 1000:03d}", f"dockerlab-ctrl-c:{uuid.uuid4().hex[:8]}"
     command = subprocess.Popen([COMMAND, "build", write(f"FROM {tiny_image}\nRUN sleep {seconds}\n"), "-t", tag],
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert container.wait_until(lambda: sleeps(seconds), 300, 0.1)
-    threading.Event().wait(0.2)
-    command.send_signal(signal.SIGINT)
-    _, error = command.communicate(timeout=120)
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hears_ctrl_c)
+    try:
+        assert container.wait_until(lambda: sleeps(seconds), 300, 0.1)
+        threading.Event().wait(0.2)
+        command.send_signal(signal.SIGINT)
+        _, error = command.communicate(timeout=120)
+    finally:
+        command.kill()
     assert (command.returncode, error) == (130, "Stopped.\n")
     assert container.wait_until(lambda: not sleeps(seconds), 60, 0.2)
     assert not client.images.list(tag)

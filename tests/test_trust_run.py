@@ -13,6 +13,7 @@ from pathlib import Path
 import docker
 import nbformat
 import pytest
+from commands import hears_ctrl_c
 
 from dockerlab import container, engine, engine_process
 
@@ -49,7 +50,8 @@ def start(folder: Path, source: str, *options: str, notebook: bool = True) -> su
     plugins = [part for name in ("nbval.plugin", "pytest_timeout", "conftest") for part in ("-p", name)]
     command = [sys.executable, "-m", "pytest", "-q", *plugins, "-p", "no:cacheprovider", "--nbval", "--nbval-current-env", *options, file]
     env = {**os.environ, "PYTHONPATH": str(HERE), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    return subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    return subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+                            preexec_fn=hears_ctrl_c)
 
 
 def below(pid: int) -> list[int]:
