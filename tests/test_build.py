@@ -10,6 +10,7 @@ from pathlib import Path
 
 import docker
 import pytest
+from commands import sleeps
 from matplotlib.figure import Figure
 
 from dockerlab import build as module
@@ -122,22 +123,20 @@ def test_an_interrupt_stops_the_build_on_the_engine(make: Callable[..., BuildRep
 
     with pytest.raises(KeyboardInterrupt):
         make(f"FROM BASE\nRUN sleep {marker}\n", no_cache=True, on_step=interrupt)
-    assert wait_until(lambda: not _runs(marker), 60)
+    assert wait_until(lambda: not sleeps(marker), 60)
 
 
 @pytest.mark.parametrize("backend", ["buildkit", "classic"])
 def test_another_thread_can_cancel(make: Callable[..., BuildReport], backend: str) -> None:
     marker, cancel = f"42{os.getpid() % 1000:03d}", module.Cancel()
-    threading.Thread(target=lambda: wait_until(lambda: _runs(marker), 300) and cancel.request(), daemon=True).start()
+    threading.Thread(target=lambda: wait_until(lambda: sleeps(marker), 300) and cancel.request(), daemon=True).start()
     with pytest.raises(module.BuildCancelled):
         make(f"FROM BASE\nRUN sleep {marker}\n", no_cache=True, cancel=cancel, backend=backend)
-    assert wait_until(lambda: not _runs(marker), 60)
+    assert wait_until(lambda: not sleeps(marker), 60)
 
 
-def test_a_build_that_is_cancelled_as_it_ends_names_no_image(client: docker.DockerClient, tiny_image: str, tmp_path: Path) -> None:
-    (tmp_path / "Dockerfile").write_text(f"FROM {tiny_image}\nRUN echo {uuid.uuid4()} > /marker\n")
-    tag = f"dockerlab-test:{uuid.uuid4().hex[:8]}"
-    cancel, seen = module.Cancel(), []
+def test_a_build_that_is_cancelled_as_it_ends_names_no_image(make: Callable[..., BuildReport], client: docker.DockerClient, tag: str) -> None:
+    text, cancel, seen = f"FROM BASE\nRUN echo {uuid.uuid4()} > /marker\n", module.Cancel(), []
 
     def at_the_end(step: module.Step) -> None:
         seen.append(step.name)
@@ -145,24 +144,10 @@ def test_a_build_that_is_cancelled_as_it_ends_names_no_image(client: docker.Dock
             cancel.requested = True  # too late for the engine: its answer comes whole
 
     with pytest.raises(module.BuildCancelled):
-        build(tmp_path, tag=tag, cancel=cancel, on_step=at_the_end, client=client)
+        make(text, cancel=cancel, on_step=at_the_end)
     assert any(name.startswith("exporting") for name in seen)
     assert not client.images.list(tag)
-    done = build(tmp_path, tag=tag, cancel=module.Cancel(), client=client)
-    try:
-        assert client.images.get(tag).id == done.image_id
-    finally:
-        client.images.remove(tag, force=True)
-
-
-def _runs(marker: str) -> bool:
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if f"sleep\0{marker}" in (folder / "cmdline").read_text():
-                return True
-        except OSError:
-            continue
-    return False
+    assert make(text, cancel=module.Cancel()).image_id == client.images.get(tag).id
 
 
 def test_entries_may_be_split_anywhere() -> None:
