@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
 import tempfile
 import threading
 
@@ -119,17 +122,40 @@ def test_boxes_are_pixels_of_the_picture_that_was_sent(tiny, jpeg: bytes) -> Non
     assert second == {"label": "ship", "score": 0.5, "box": {"x1": 80, "y1": 8, "x2": 128, "y2": 56}}
 
 
-def test_page_needs_nothing_from_elsewhere(api: TestClient) -> None:
-    page = api.get("/")
+@pytest.mark.parametrize(("path", "shows"), [("/", "<canvas"), ("/docs", "openapi.json")])
+def test_pages_need_nothing_from_elsewhere_and_may_have_nothing(api: TestClient, path: str, shows: str) -> None:
+    page = api.get(path)
     assert page.status_code == 200
     assert page.headers["content-type"].startswith("text/html")
-    assert "<canvas" in page.text
+    assert shows in page.text
     assert "http" not in page.text
+    policy = page.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none';") and "unsafe" not in policy and "http" not in policy
+    for tag in ("script", "style"):
+        text = page.text.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0]
+        assert base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() in policy
+    assert not re.search(r"\s(on\w+|style)=", page.text)  # those would not be run
+
+
+def test_no_page_of_the_framework_asks_another_server(api: TestClient) -> None:
+    assert api.get("/redoc").status_code == 404
+    assert set(api.get("/openapi.json").json()["paths"]) == {"/detect", "/health", "/"}
+
+
+def test_two_pictures_are_422(api: TestClient, jpeg: bytes) -> None:
+    part = ("image", ("a", jpeg, "image/jpeg"))
+    refused(api.post("/detect", files=[part, part]), 422, "2 times")
+    assert api.post("/detect", files=[part, ("other", ("b", b"x", "text/plain"))]).status_code == 200
+
+
+def test_no_answer_lets_a_browser_guess_its_type(api: TestClient) -> None:
+    answers = [api.get("/health"), api.get("/"), api.get("/nothing"), api.post("/detect"), api.post("/detect", json={}), send(api, bytes(600_000))]
+    assert {answer.headers["x-content-type-options"] for answer in answers} == {"nosniff"}
 
 
 def test_openapi_declares_every_refusal_with_an_example(api: TestClient) -> None:
     operation = api.get("/openapi.json").json()["paths"]["/detect"]["post"]
-    for status in ("400", "413", "415", "422", "503"):
+    for status in ("400", "408", "413", "415", "422", "503"):
         content = operation["responses"][status]["content"]["application/json"]
         assert content["example"]["detail"]
         assert content["schema"]["$ref"].endswith("/Problem")
@@ -178,6 +204,7 @@ def test_a_failing_detector_says_nothing_about_itself(jpeg: bytes) -> None:
         answer = send(client, jpeg)
     assert answer.status_code == 500
     assert "secret" not in answer.text
+    assert answer.headers["x-content-type-options"] == "nosniff"
 
 
 def test_uploads_stay_in_memory(tiny, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,6 +56,7 @@ def test_settings_have_defaults() -> None:
     assert settings.model == "/app/model/harbour-n.onnx"
     assert settings.confidence == 0.25
     assert settings.max_image_bytes == 10_000_000
+    assert settings.max_pixels == 12_500_000
 
 
 def test_settings_from_the_environment() -> None:
