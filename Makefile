@@ -8,11 +8,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTHON ?= 3.11
-AS_ROOT = $(if $(filter 0,$(shell id -u)),,sudo -n)
 # uv from the PATH, else one of our own beside the environment
 UV = $(or $(shell command -v uv 2>/dev/null),$(CURDIR)/.venv-uv/bin/uv)
+# Its compiler is that of protobuf 6.30, the oldest that pyproject.toml allows: generated code runs on that version and later ones.
+GRPCIO_TOOLS = 1.72.1
 COMPILE = $(UV) pip compile --no-config --universal --generate-hashes --no-annotate --no-header \
-	--no-emit-index-url --no-emit-find-links --quiet --extra dev --python-version 3.11 pyproject.toml
+	--no-emit-index-url --no-emit-find-links --quiet --extra all --python-version 3.11 pyproject.toml
 # Served from the top, so that labs/ is in sight; the address that is printed (and opened, where there is a browser) shows the first lesson.
 LAB_OPTIONS = $(if $(filter 0,$(shell id -u)),--allow-root) --log-level=WARN "--ServerApp.root_dir=$(CURDIR)" \
 	--LabApp.default_url=/lab/tree/$(firstword $(wildcard notebooks/00_*.ipynb) notebooks) \
@@ -36,7 +37,7 @@ lab: bases  ## set everything up and open JupyterLab on the first lesson
 
 .PHONY: test
 test: bases browser lint fresh  ## set everything up and run every test: package, tools, lessons, solutions, labs (AGAIN=1: judge all labs anew)
-	$(BIN)/python -m pytest --require-docker $(JUDGE) $(SIDE_BY_SIDE) --durations=25 --durations-min=1 $(NBVAL) $(wildcard tests assets/detection-api/tests) $(NOTEBOOKS)
+	$(BIN)/python -m pytest --require-docker --instafail $(JUDGE) $(SIDE_BY_SIDE) --durations=25 --durations-min=1 $(NBVAL) $(wildcard tests assets/detection-api/tests) $(NOTEBOOKS)
 
 .PHONY: twice
 twice: bases  ## kill every lesson's kernel while a container runs, and run the lesson again from the top
@@ -46,17 +47,22 @@ twice: bases  ## kill every lesson's kernel while a container runs, and run the 
 labs: bases  ## judge every known submission of every lab, also several mistakes for one criterion (AGAIN=1: anew)
 	$(BIN)/python -m pytest --require-docker $(JUDGE) $(SIDE_BY_SIDE) --durations=15 -m "" tests/labs
 
+.PHONY: nightly
+nightly: twice labs  ## what takes too long for every change: all of twice and labs, then tests that load, download or wait
+	$(BIN)/python -m pytest --require-docker --durations=15 -m nightly tests
+
 .PHONY: setup
 setup: $(STAMP)  ## make the Python environment .venv from requirements.lock
 
 $(STAMP): requirements.lock pyproject.toml
 	@command -v $(UV) >/dev/null || { echo "uv is not installed: putting it in .venv-uv"; \
-		python3 -m venv .venv-uv && .venv-uv/bin/pip install --quiet uv; } \
+		python3 -m venv .venv-uv && sed -n '/^uv==/,/[^\\]$$/p' requirements.lock >.venv-uv/uv.lock \
+		&& .venv-uv/bin/pip install --quiet --require-hashes --no-deps -r .venv-uv/uv.lock; } \
 		|| { echo "uv is missing and could not be installed. Install Python 3 with its venv module (Debian: apt-get install python3-venv), or uv." >&2; exit 1; }
 	@test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) $(VENV) || $(UV) venv --quiet --python '>=3.11,<3.14' $(VENV)
 	@echo "Installing what requirements.lock names in $(VENV)"
 	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
-	@$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
 .PHONY: engine
@@ -69,8 +75,7 @@ bases: engine  ## bring the base images of the course to the engine
 
 .PHONY: browser
 browser: setup  ## find Chromium for the browser tests, or install it (Debian, Ubuntu)
-	@command -v chromium chromium-browser google-chrome >/dev/null || { echo "Chromium is not installed: installing it for the browser tests"; \
-		$(AS_ROOT) apt-get update -qq && $(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; }
+	$(BIN)/dockerlab engine --browser
 
 .PHONY: doctor
 doctor: setup  ## show every precondition, and what mends those that fail
@@ -104,6 +109,12 @@ bench: bases  ## compare `dockerlab build` with `docker buildx build` of the sam
 lock: setup  ## write requirements.lock anew from pyproject.toml
 	$(COMPILE) --upgrade --output-file requirements.lock >/dev/null
 
+.PHONY: proto
+proto: setup  ## generate dockerlab/_buildkit_pb2.py anew, by the oldest compiler whose code every allowed protobuf runs
+	$(UV) tool run --quiet --python $(PYTHON) --from grpcio-tools==$(GRPCIO_TOOLS) \
+		python -m grpc_tools.protoc --proto_path=dockerlab --python_out=$(or $(OUT),dockerlab) _buildkit.proto
+
 .PHONY: clean
-clean: setup  ## remove what the course made on the engine; other people's things stay
+clean: setup  ## remove what the course and tests that were killed made on the engine; other people's things stay
 	$(BIN)/dockerlab clean
+	$(BIN)/python tests/foreign.py

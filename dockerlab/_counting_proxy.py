@@ -1,14 +1,35 @@
 """A forward proxy that counts what it hands out; runs inside a container, with the standard library alone.
 
-GET /received on its own port answers the bytes received so far for each host.
+GET /received on its own port answers the bytes received so far for each host. It serves those only who know its password, and goes on
+by the site's own proxy where HTTP_PROXY or HTTPS_PROXY name one and NO_PROXY does not exempt the host.
 """
 
 import asyncio
+import base64
 import json
+import os
 import sys
-from urllib.parse import urlsplit
+import urllib.request
+from urllib.parse import unquote, urlsplit
 
 RECEIVED: dict[str, int] = {}
+
+
+def authorization(login: str) -> bytes:
+    """The value of a Proxy-Authorization header for user:password as it stands in a URL (RFC 7617)."""
+    return b"Basic " + base64.b64encode(unquote(login).encode())
+
+
+def allowed(headers: bytes) -> bool:
+    """Whether a request brings the password that this proxy was given."""
+    wanted = authorization(os.environ["METER_LOGIN"])
+    return any(name.strip().lower() == b"proxy-authorization" and value.strip() == wanted
+               for name, _, value in (line.partition(b":") for line in headers.split(b"\r\n")))
+
+
+def upstream(scheme: str, host: str) -> str:
+    """The site's proxy for this host, "" where there is none."""
+    return "" if urllib.request.proxy_bypass_environment(host) else urllib.request.getproxies_environment().get(scheme, "")
 
 
 async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str = "") -> None:
@@ -36,15 +57,26 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             await writer.drain()
             writer.close()
             return
-        url = urlsplit(f"//{target}" if method == "CONNECT" else target)
+        if not allowed(headers):
+            refusal = ("HTTP/1.1 407 Proxy Authentication Required", 'Proxy-Authenticate: Basic realm="meter"', "Connection: close", "", "")
+            writer.write("\r\n".join(refusal).encode())
+            await writer.drain()
+            writer.close()
+            return
+        tunnel = method == "CONNECT"
+        url = urlsplit(f"//{target}" if tunnel else target)
         host, port = url.hostname or "", url.port or 80
-        far_reader, far_writer = await asyncio.open_connection(host, port)
-        if method == "CONNECT":
+        proxy = urlsplit(upstream("https" if tunnel else "http", host))
+        far_reader, far_writer = await asyncio.open_connection(proxy.hostname or host, (proxy.port or 3128) if proxy.hostname else port)
+        login = b"Proxy-Authorization: " + authorization(proxy.netloc.rpartition("@")[0]) + b"\r\n" if proxy.username else b""
+        if not tunnel:  # one request a connection, so that the next one is seen here too
+            path = target if proxy.hostname else (url.path or "/") + (f"?{url.query}" if url.query else "")
+            kept = [each for each in headers.split(b"\r\n") if not each.lower().startswith((b"connection:", b"proxy-connection:", b"proxy-authorization:"))]
+            far_writer.write(f"{method} {path} HTTP/1.1\r\nConnection: close\r\n".encode() + login + b"\r\n".join(kept))
+        elif proxy.hostname:  # whose own answer goes back
+            far_writer.write(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n".encode() + login + b"\r\n")
+        else:
             writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        else:  # one request a connection, so that the next one is seen here too
-            path = (url.path or "/") + (f"?{url.query}" if url.query else "")
-            kept = [each for each in headers.split(b"\r\n") if not each.lower().startswith((b"connection:", b"proxy-connection:"))]
-            far_writer.write(f"{method} {path} HTTP/1.1\r\nConnection: close\r\n".encode() + b"\r\n".join(kept))
         await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer, host))
     except (OSError, ValueError, asyncio.IncompleteReadError) as error:
         print(type(error).__name__, error, file=sys.stderr, flush=True)

@@ -1,5 +1,7 @@
 """Build an image and report every step: BuildKit over the Engine API, without any command line; or the classic builder.
 
+Where .dockerignore lists the Dockerfile, the build goes by the docker command (buildx.py), since a tar cannot keep it from COPY.
+
 Protocol: `POST /build?version=2` (Docker Engine API, ImageBuild) takes the context as a tar and answers a JSON stream;
 entries with the id `moby.buildkit.trace` hold a protobuf StatusResponse (see _buildkit.proto), the last one the image.
 """
@@ -8,8 +10,11 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import io
 import json
+import os
 import re
+import stat
 import tarfile
 import tempfile
 import time
@@ -24,16 +29,18 @@ import pandas as pd
 import requests
 from docker.errors import APIError
 from docker.types import CancellableStream
-from docker.utils import build as docker_context
 
 from dockerlab import _buildkit_pb2 as pb
-from dockerlab import engine
+from dockerlab import buildx, causes, engine, naming, ownership, plan
+from dockerlab.display import printable
+from dockerlab.dockerfile import Dockerfile, parse, read, sent
 from dockerlab.errors import CourseError
+from dockerlab.ignore import BadPattern, IgnoreRules
 
 MAX_CONTEXT_BYTES = 500_000_000
 _HOUSEKEEPING = ("[internal]", "exporting to", "importing cache", "resolve image config", "docker-image://", "preparing build cache")
 
-_OWN = "[internal] load remote build context"
+_OWN = ("[internal] load remote build context", "[internal] load build definition")
 _PLACE = re.compile(r"\[\s*(?:(?P<stage>\S+)\s+)?(?P<number>\d+)/\d+\]")  # numbers below 10 are padded where there are more
 
 
@@ -58,21 +65,26 @@ class Cancel:
 
     def __init__(self) -> None:
         self.requested = False
-        self._stream: CancellableStream | None = None
+        self._end: Callable[[], None] | None = None
 
     def request(self) -> None:
         """Close the connection of the build, now or as soon as it is there; the engine then ends the build."""
         self.requested = True
-        if self._stream is not None:
+        if self._end is not None:
             with contextlib.suppress(OSError):
-                self._stream.close()
+                self._end()
+
+    def attach(self, end: Callable[[], None]) -> None:
+        """Say what ends the build: called on a request, or at once where there was one."""
+        self._end = end
+        if self.requested:
+            self.request()
 
     def watch(self, chunks: Iterator[bytes], response: requests.Response) -> Iterator[bytes]:
         """The same chunks, which end when the build is cancelled."""
-        self._stream = CancellableStream(chunks, response)
-        if self.requested:
-            self.request()
-        return self._stream
+        stream = CancellableStream(chunks, response)
+        self.attach(stream.close)
+        return stream
 
 
 @dataclass
@@ -106,6 +118,11 @@ class Step:
         """Whether it is the builder's own housekeeping rather than an instruction of the Dockerfile."""
         return self.name.startswith(_HOUSEKEEPING) or not self.name.startswith(("[", "Step"))
 
+    @property
+    def keyword(self) -> str:
+        """The instruction's first word in capitals, "" where the step is none; of a trigger that of the instruction behind ONBUILD."""
+        words = self.name.partition("] ")[2].removeprefix("ONBUILD ").split()
+        return words[0].upper() if words and not self.internal else ""
 
     def line(self) -> str:
         """`cached` or its seconds, and its name."""
@@ -114,13 +131,17 @@ class Step:
 
 @dataclass(repr=False)
 class BuildReport:
-    """What a build did. `seconds` is from sending the context until the image was there."""
+    """What a build did. `seconds` is from sending the context until the image was there.
+
+    `began` is when its first step did, in seconds since 1970 by the engine's clock; 0 where the builder gives no times.
+    """
 
     image_id: str
     tag: str | None
     steps: list[Step] = field(default_factory=list)
     seconds: float = 0.0
     context_bytes: int = 0
+    began: float = 0.0
 
     @property
     def instructions(self) -> list[Step]:
@@ -128,7 +149,7 @@ class BuildReport:
 
         In the order they started; within a stage in that of the Dockerfile, since cached steps are found in any order.
         """
-        steps = [step for step in self.steps if not step.internal and "] FROM " not in step.name]
+        steps = _once([step for step in self.steps if not step.internal and "] FROM " not in step.name])
         stages: dict[str, list[Step]] = {}
         for step in steps:
             stages.setdefault(step.stage, []).append(step)
@@ -158,6 +179,16 @@ class BuildReport:
         return f"BuildReport({self.tag}: {len(self.instructions)} steps)"
 
 
+def _once(steps: list[Step]) -> list[Step]:
+    """Each instruction once: without the download that an ADD of a URL begins with, and without the merge that ends a COPY --link."""
+    kept = {}
+    for step in steps:
+        if "] LINK " not in step.name:
+            key = step.name if step.keyword == "ADD" else step.digest or step.name
+            kept[key] = step if key not in kept else max(kept[key], step, key=lambda each: len(each.inputs))
+    return list(kept.values())
+
+
 def build(context: Path | str, *, dockerfile: str = "Dockerfile", tag: str | None = None, buildargs: Mapping[str, str] | None = None,
           target: str | None = None, no_cache: bool = False, labels: Mapping[str, str] | None = None,
           on_step: Callable[[Step], None] | None = None, backend: str = "buildkit", client: docker.DockerClient | None = None,
@@ -173,20 +204,25 @@ def build(context: Path | str, *, dockerfile: str = "Dockerfile", tag: str | Non
     client, folder = client or engine.connect(timeout=1800), Path(context)
     if not (folder / dockerfile).is_file():
         raise BuildFailed(f"There is no {dockerfile} in {folder}.", fix="Create it, or name another with `dockerfile=`.")
-    exclude = ignore_patterns(folder, dockerfile)
-    names = sorted(docker_context.exclude_paths(str(folder), exclude, dockerfile=dockerfile))
+    names, tag = _sent(folder, dockerfile), naming.own(tag) if tag else None
     size = _check_size(folder, names, max_context_bytes)
-    arguments = {key: str(value) for key, value in (buildargs or {}).items()}
-    marks = engine.labels(kind="image") | dict(labels or {})
+    # As the docker command does: proxies reach RUN, stay out of the image, and are left out of the cache key.
+    arguments = engine.proxies(engine.address_of(client)) | {key: naming.own(str(value)) for key, value in (buildargs or {}).items()}
+    marks = engine.image_labels(tag or "") | engine.for_image(labels or {})
     query = {"version": "2" if backend == "buildkit" else "1", "dockerfile": dockerfile, "buildargs": json.dumps(arguments),
              "labels": json.dumps(marks), "rm": "1", "forcerm": "1"}
     # The engine may come to the end of a build in the moment in which it is cancelled: then the name is not given.
     query |= {key: value for key, value in (("t", None if cancel else tag), ("target", target), ("networkmode", network)) if value}
     query |= {"nocache": "1"} if no_cache else {}
+    named = {"tag": engine.full_tag(tag) if tag else "", "kind": marks[engine.KIND_LABEL]}
+    ownership.note(client, **named)  # before it is there: whoever is killed meanwhile cannot note it any more
     started = datetime.now(UTC)
     try:
-        with _archive(folder, names, dockerfile) as archive:
-            trace = _post(client, archive, query, _TRACES[backend](on_step), cancel)
+        if backend == "buildkit" and dockerfile not in names and buildx.available():
+            trace = buildx.run(client, folder, dockerfile, query, Trace(on_step), cancel)
+        else:
+            with _archive(folder, names, dockerfile, backend) as archive:
+                trace = _post(client, archive, query, _TRACES[backend](on_step), cancel)
     except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
         if cancel and cancel.requested:
             raise _cancelled() from error
@@ -196,13 +232,14 @@ def build(context: Path | str, *, dockerfile: str = "Dockerfile", tag: str | Non
     if trace.error and not trace.failed() and re.search(_SHUTDOWN, trace.error):
         raise _stopped(trace.error.strip().rstrip("."))
     if trace.error:
-        raise _failure(trace, folder / dockerfile)
+        raise failure(trace, folder / dockerfile, arguments)
     if not trace.image_id:
         raise _stopped("its answer ended without an image")
     if cancel and tag:
         _name(client, trace.image_id, tag, cancel)
+    ownership.note(client, id=trace.image_id, **named)
     seconds = (datetime.now(UTC) - started).total_seconds()
-    return BuildReport(trace.image_id, tag, trace.steps(), seconds, size)
+    return BuildReport(trace.image_id, tag, trace.steps(), seconds, size, trace.began)
 
 
 def _post(client: docker.DockerClient, archive: IO[bytes], query: dict[str, str], trace: Trace, cancel: Cancel | None) -> Trace:
@@ -213,7 +250,7 @@ def _post(client: docker.DockerClient, archive: IO[bytes], query: dict[str, str]
     with response:
         if not response.ok:
             message = _message(response.content)
-            raise BuildFailed(f"The engine refused the build: {message}.", *_cause(message))
+            raise BuildFailed(f"The engine refused the build: {message}.", *causes.of(None, message))
         chunks = response.iter_content(None)
         for entry in _entries(cancel.watch(chunks, response) if cancel else chunks):
             trace.add(entry)
@@ -258,7 +295,10 @@ class Trace:
             self._decode(base64.b64decode(entry["aux"]))
 
     def _decode(self, data: bytes) -> None:
-        status = pb.StatusResponse.FromString(data)
+        self.take(pb.StatusResponse.FromString(data))
+
+    def take(self, status: pb.StatusResponse) -> None:
+        """Merge one status of a build."""
         for vertex in status.vertexes:
             step = self._steps.setdefault(vertex.digest, Step(vertex.name, vertex.digest))
             before = (step.done, step.cached, step.seconds, step.started)
@@ -267,9 +307,9 @@ class Trace:
             if vertex.HasField("started"):
                 begun = vertex.started.ToNanoseconds() / 1e9
                 # A step that another build is at as well comes with the times of that build; loading the context is our own.
-                if vertex.name == _OWN or self._origin is None:
+                if vertex.name.startswith(_OWN) or self._origin is None:
                     self._origin = begun
-                elif not any(each.name == _OWN for each in self._steps.values()):
+                elif not any(each.name.startswith(_OWN) for each in self._steps.values()):
                     self._origin = min(self._origin, begun)
                 if step.error and begun > step.started:  # another build was cancelled at this step: it begins anew in this one
                     step.done, step.error, step.seconds, step.log = False, "", 0.0, ""
@@ -277,7 +317,7 @@ class Trace:
                     step.started = begun
                 step.done = vertex.HasField("completed")
                 if step.done:
-                    # BuildKit may report a vertex several times; the parts it ran for add up.
+                    # BuildKit may report a vertex several times, each time with the same start: what counts is when it ended last.
                     step.seconds = max(step.seconds, vertex.completed.ToNanoseconds() / 1e9 - begun)
                     step.error = vertex.error
             if self._on_step and before != (step.done, step.cached, step.seconds, step.started):
@@ -286,6 +326,11 @@ class Trace:
             if log.vertex in self._steps:
                 self._steps[log.vertex].log += log.msg.decode(errors="replace")
 
+    @property
+    def began(self) -> float:
+        """When the first step started, in seconds since 1970; 0 before that, and where the builder gives no times."""
+        return self._origin or 0.0
+
     def steps(self) -> list[Step]:
         """The steps in the order they started, times counted from the first."""
         for step in self._steps.values():
@@ -293,8 +338,13 @@ class Trace:
         return sorted(self._steps.values(), key=lambda step: step.started)
 
     def failed(self) -> Step | None:
-        """The step that the build stopped at."""
-        return next((step for step in self._steps.values() if step.error and "context canceled" not in step.error), None)
+        """The step that the build stopped at: the one whose error the build ended with."""
+        failed = [step for step in self._steps.values() if step.error and "context canceled" not in step.error]
+        return next((step for step in failed if step.error in self.error), failed[0] if failed else None)
+
+    def line(self, step: Step, dockerfile: Dockerfile, buildargs: Mapping[str, str]) -> int:
+        """The line of the Dockerfile that a step stands on, 0 where it cannot be told."""
+        return plan.locate(step, plan.plan(dockerfile, buildargs), list(self._steps.values()))
 
 
 def _entries(chunks: Iterable[bytes]) -> Iterator[dict[str, Any]]:
@@ -338,6 +388,10 @@ class ClassicTrace(Trace):
         if self.error and self._steps and not self.steps()[-1].error:
             self.steps()[-1].error = self.error
 
+    def line(self, step: Step, dockerfile: Dockerfile, buildargs: Mapping[str, str]) -> int:
+        """The line of the Dockerfile that a step stands on: this builder counts all instructions of the file."""
+        return next((each.line for number, each in enumerate(dockerfile.instructions, 1) if str(number) == step.digest), 0)
+
     def _start(self, number: int, count: int, instruction: str) -> None:
         # The builder appends our labels as a last instruction that does not stand in the Dockerfile.
         if number == count:
@@ -361,64 +415,33 @@ class ClassicTrace(Trace):
 
 _TRACES: dict[str, type[Trace]] = {"buildkit": Trace, "classic": ClassicTrace}
 # What an engine that is being stopped says about a build that ran.
-_SHUTDOWN = r"context canceled|graceful.?stop|transport is closing|error reading from server|connection refused"
-
-# What a message contains, why it probably came about, and what to do.
-_CAUSES = (
-    (r"no space left on device", "The engine's disk is full.", "Free some with `dockerlab clean`, then build again."),
-    (r"pull access denied|failed to resolve source metadata|no such host.*registry|manifest unknown|lookup (registry|gcr|auth)",
-     "The base image is not on the engine and no registry answers.", "Run `dockerlab bases`, or check the name after FROM."),
-    (r"failed to compute cache key|not found: not found|: not found$|COPY failed", "A COPY names a file that is not in the context.",
-     "Check its path, and that .dockerignore does not exclude it."),
-    # Before pip's own last word, which is the same for a package that does not exist.
-    (r"Temporary failure (?:in name )?resol|Network is unreachable|NewConnectionError|Could not resolve|failed to lookup address", "The build has no network.",
-     "Connect, or set the site's package index in course.local.toml."),
-    (r"No matching distribution|Could not find a version", "pip found no such package for this Python and platform.", "Check the name and version."),
-    (r"Unable to locate package|has no installation candidate", "apt does not know that package in this release.",
-     "Check its name, and that `apt-get update` runs in the same RUN."),
-    (r"dockerfile parse error|unknown instruction|unknown flag|syntax error|^[A-Z]+ (?:must have|requires) ",
-     "The Dockerfile has a syntax error.", "Mend that line."),
-    (r"permission denied", "A file may not be read or executed by this user.", "Check USER, --chown and --chmod."),
-)
+_SHUTDOWN = r"context canceled|graceful.?stop|transport is closing|error reading from server|connection refused|Cannot connect to the Docker daemon"
 
 
-def _cause(message: str) -> tuple[str, str]:
-    for pattern, why, fix in _CAUSES:
-        if re.search(pattern, message, re.IGNORECASE):
-            return why, fix
-    return "", "Read the last lines above and mend that step."
-
-
-def _failure(trace: Trace, dockerfile: Path) -> BuildFailed:
-    step = trace.failed()
+def failure(trace: Trace, dockerfile: Path, buildargs: Mapping[str, str]) -> BuildFailed:
+    """What the step that failed says: its line in the Dockerfile, the end of its log, the engine's words, and a cause that these prove."""
+    step, text = trace.failed(), read(dockerfile)
     log = [line for line in (step.log if step else "").strip().splitlines() if line.strip()][-5:]
-    why, fix = _cause("\n".join([trace.error, *log]))
-    number, text = _line(dockerfile, trace.error, step)
-    where = f"{dockerfile.name} line {number} failed: {text}" if number else f"{dockerfile.name} failed: {trace.error.strip()}"
+    number = _line(trace, step, text, buildargs)
+    shown = text.split("\n")[number - 1].strip() if number else ""
+    where = f"{dockerfile.name} line {number} failed: {shown}" if number else f"{dockerfile.name} failed: {trace.error.strip()}"
     tail = "\n".join(f"    {line if len(line) <= 160 else line[:159] + '…'}" for line in log)
     detail = "" if not number else f"The engine says: {trace.error.strip().splitlines()[-1]}."
-    return BuildFailed(_printable(where + (f"\n{tail}" if tail else "")), _printable(" ".join(part for part in (detail, why) if part)), fix)
+    why, fix = causes.of(step, trace.error)
+    return BuildFailed(printable(where + (f"\n{tail}" if tail else "")), printable(" ".join(part for part in (detail, why) if part)), fix)
 
 
-def _printable(text: str) -> str:
-    """What a build wrote may hold anything: colours, which go, and codes that would move the reader's cursor."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    return "".join(each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}" for each in plain)
-
-
-def _line(dockerfile: Path, error: str, step: Step | None) -> tuple[int, str]:
-    """The number and text of the Dockerfile line that failed, (0, "") when it cannot be told."""
-    lines = dockerfile.read_text(encoding="utf-8", errors="replace").splitlines()
-    match = re.search(r"(?:parse error on |Dockerfile\S*:|line )(?:line )?(\d+)", error)
-    if match and 0 < int(match.group(1)) <= len(lines):
-        return int(match.group(1)), lines[int(match.group(1)) - 1].strip()
-    if step:
-        wanted = re.sub(r"\s+", "", re.sub(r"^\[[^\]]*\]\s*", "", step.name))
-        for number, line in enumerate(lines, 1):
-            squeezed = re.sub(r"\s+", "", line.rstrip("\\"))
-            if squeezed and not line.lstrip().startswith("#") and len(squeezed) > 4 and wanted.startswith(squeezed):
-                return number, line.strip()
-    return 0, ""
+def _line(trace: Trace, step: Step | None, text: str, buildargs: Mapping[str, str]) -> int:
+    """The number of the Dockerfile line that failed, 0 where it cannot be told."""
+    if step is None:
+        match = re.search(r"dockerfile parse error on line (\d+)", trace.error)
+        return int(match[1]) if match and int(match[1]) <= len(text.split("\n")) else 0
+    dockerfile = parse(text)
+    if step.name.startswith(causes.FRONTEND):
+        return next((number for number, line in enumerate(text.split("\n"), 1) if re.match(r"\s*(?:#|//)\s*syntax\s*=", line, re.IGNORECASE)), 0)
+    if image := causes.image_of(step):
+        return plan.line_of_image(image, plan.plan(dockerfile, buildargs))
+    return trace.line(step, dockerfile, buildargs)
 
 
 def _message(body: bytes) -> str:
@@ -428,44 +451,64 @@ def _message(body: bytes) -> str:
         return body.decode(errors="replace").strip()
 
 
-def ignore_patterns(folder: Path, dockerfile: str = "Dockerfile") -> list[str]:
-    """The patterns of `<dockerfile>.dockerignore`, else of `.dockerignore`."""
-    for name in (f"{dockerfile}.dockerignore", ".dockerignore"):
-        if (folder / name).is_file():
-            lines = (folder / name).read_text(encoding="utf-8").splitlines()
-            return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-    return []
+def _sent(folder: Path, dockerfile: str) -> list[str]:
+    """The paths of the context, by the rules of .dockerignore. Raises BuildFailed for a rule or a folder that cannot be read."""
+    try:
+        return list(IgnoreRules.of(folder, dockerfile).walk(folder))
+    except BadPattern as error:
+        raise BuildFailed(error.what, error.why, error.fix) from error
+    except OSError as error:
+        raise _unreadable(error) from error
 
 
-def _archive(folder: Path, names: list[str], dockerfile: str) -> IO[bytes]:
-    """The context as a tar in a temporary file, the Dockerfile first and all entries owned by root.
+def _unreadable(error: OSError) -> BuildFailed:
+    return BuildFailed(f"{error.filename or 'A file of the context'} cannot be read.", f"{error.strerror or error}.",
+                       "Give yourself the right to read it, or list it in .dockerignore.")
 
+
+def _archive(folder: Path, names: list[str], dockerfile: str, backend: str) -> IO[bytes]:
+    """The context as a tar in a temporary file, the Dockerfile first and all entries owned by root. Raises BuildFailed.
+
+    The Dockerfile goes along even where .dockerignore lists it (from there a `COPY . .` takes it, where there is no buildx to build by).
+    BuildKit needs no .dockerignore in a tar; the classic builder reads it there, and takes away itself and the Dockerfile where listed.
     GNU format, because the engine decides from the first kilobyte whether a body is a tar, and a PAX header hides that.
     """
+    needed = [dockerfile, *([".dockerignore"] if backend == "classic" and (folder / ".dockerignore").is_file() else [])]
     file = tempfile.TemporaryFile()  # noqa: SIM115 (the caller closes it)
-    with tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as archive:
-        for name in sorted(names, key=lambda name: (name != dockerfile, name)):
-            try:
-                entry = archive.gettarinfo(folder / name, arcname=name)
-            except FileNotFoundError:
-                continue  # removed while the context was read
-            if entry is None:  # a socket: nothing that a build could use
-                continue
-            entry.uid = entry.gid = 0
-            entry.uname = entry.gname = ""
-            entry.mtime = int(entry.mtime)
-            if entry.isreg():
-                with (folder / name).open("rb") as source:
-                    archive.addfile(entry, source)
-            else:
-                archive.addfile(entry)
+    try:
+        with tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as archive:
+            for name in dict.fromkeys([*needed, *names]):
+                with contextlib.suppress(FileNotFoundError):  # removed while the context was read
+                    _add(archive, folder / name, name, sent(folder / name) if name == dockerfile else None)
+    except BaseException as error:
+        file.close()
+        if isinstance(error, OSError):
+            raise _unreadable(error) from error
+        raise
     file.seek(0)
     return file
 
 
+def _add(archive: tarfile.TarFile, path: Path, name: str, content: bytes | None = None) -> None:
+    """Add a file, with `content` in place of its own."""
+    entry = archive.gettarinfo(path, arcname=name)
+    if entry is None:  # a socket: Docker sends an empty file in its place
+        entry = tarfile.TarInfo(name)
+        entry.mode, entry.mtime = stat.S_IMODE(path.lstat().st_mode), path.lstat().st_mtime
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = ""
+    entry.mtime = int(entry.mtime)
+    if entry.isreg() and entry.size:
+        entry.size = entry.size if content is None else len(content)
+        with path.open("rb") if content is None else io.BytesIO(content) as source:
+            archive.addfile(entry, source)
+    else:
+        archive.addfile(entry)
+
+
 def _check_size(folder: Path, names: list[str], limit: int) -> int:
     """The bytes that will be sent. Raises ContextTooLarge above `limit`, naming what weighs most."""
-    sizes = {name: (folder / name).stat().st_size for name in names if (folder / name).is_file() and not (folder / name).is_symlink()}
+    sizes = {name: found.st_size for name in names if (found := _status(folder / name)) and stat.S_ISREG(found.st_mode)}
     total = sum(sizes.values())
     if total > limit:
         weights: dict[str, int] = {}
@@ -477,3 +520,9 @@ def _check_size(folder: Path, names: list[str], limit: int) -> int:
         raise ContextTooLarge(f"The build context holds {total / 1e6:,.0f} MB.", f"The largest: {named}.",
                               "List what the build does not need in .dockerignore, or raise `max_context_bytes`.")
     return total
+
+
+def _status(path: Path) -> os.stat_result | None:
+    with contextlib.suppress(FileNotFoundError):
+        return path.lstat()
+    return None

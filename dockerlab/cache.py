@@ -1,42 +1,57 @@
 """Why a step of a build ran, or did not: a model of BuildKit's cache keys, set beside what the engine reported.
 
-A step is known by what goes into it: its own text, the files it copies (content, name and mode, never the time), the arguments and
-variables it sees, and the step before it. It comes from the cache when a build with the same key was ever made and is still kept.
-`keys` and `explain` are pure; `read_inputs` asks the engine for the bases, `BuildDiary` builds.
+A step is known by what goes into it: its own text, the files it copies (content, name and mode, never the time), the images and stages it
+copies from or mounts, the arguments and variables it sees, and the step before it. It comes from the cache when a build with the same key
+was ever made and is still kept. What lies elsewhere (a URL, a repository, an image that the engine does not have) the model cannot know, and
+it says so. The content of secrets, SSH agents and cache mounts is no input.
+`keys` and `explain` are pure; `read_inputs` asks the engine for the images, `BuildDiary` builds.
 """
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import docker
 import pandas as pd
 from docker.errors import APIError, ImageNotFound
-from docker.utils import build as docker_context
 
-from dockerlab.build import BuildReport, Step, build, ignore_patterns
-from dockerlab.dockerfile import Dockerfile, Instruction, Stage, expand, pairs, parse
+from dockerlab import plan, words
+from dockerlab.build import BuildReport, Step, build
+from dockerlab.dockerfile import parse, read
+from dockerlab.ignore import BadPattern, IgnoreRules, glob
+from dockerlab.plan import SCRATCH, Image, Planned, PlannedStage, join
 
-# Arguments that the builder knows undeclared; they reach RUN and are left out of the key.
-PROXIES = {name for word in ("HTTP", "HTTPS", "FTP", "NO", "ALL") for name in (f"{word}_PROXY", f"{word.lower()}_proxy")}
-_STEPS = ("RUN", "COPY", "ADD", "WORKDIR")
+# Images that read a Dockerfile by the same rules as the engine's own frontend.
+_FRONTEND = re.compile(r"(?:docker\.io/)?docker/dockerfile(?:-upstream)?(?:[:@].*)?")
+_SAME_OPTION = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly"}
+_LINKS = 40  # one that leads further is a circle
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """All that can decide about a build's cache: Dockerfile, digests of the files sent, build arguments, digests of the bases."""
+    """All that can decide about a build's cache: Dockerfile, digests of the files sent, build arguments, digests of the images.
+
+    `bases` has "" for an image that the engine did not have; `images` is what stages take over from those they begin with, `links` where the
+    symbolic links among the files lead, `platform` the engine's own, such as linux/amd64.
+    """
 
     dockerfile: str
     files: Mapping[str, str] = field(default_factory=dict)
     buildargs: Mapping[str, str] = field(default_factory=dict)
     bases: Mapping[str, str] = field(default_factory=dict)
+    images: Mapping[str, Image] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
+    platform: str = ""
+
+    def planned(self) -> list[PlannedStage]:
+        """The stages with their steps."""
+        return plan.plan(parse(self.dockerfile), self.buildargs, self.images, self.platform)
 
 
 @dataclass(frozen=True)
@@ -46,53 +61,91 @@ class Recorded:
     inputs: Inputs
     report: BuildReport
 
+    @property
+    def keys(self) -> list[Key]:
+        """The keys of its steps on the engine that built it."""
+        return keys(self.inputs, merges=any("] LINK " in step.name for step in self.report.steps))
+
+
+class Input(NamedTuple):
+    """One thing that a step depends on by itself: its kind (a word of `Verdict.cause`, or setting), its name, and of a file what is done to it."""
+
+    kind: str
+    name: str = ""
+    verb: str = ""
+
+    def __str__(self) -> str:
+        if self.kind == "file":
+            return f"{self.name}, which it {self.verb},"
+        names = {"text": "its own text", "base": "the base image", "argument": f"build argument {self.name}", "variable": f"ENV {self.name}"}
+        return names.get(self.kind) or (self.name if self.kind == "setting" else f"{self.kind} {self.name}")
+
 
 @dataclass(frozen=True)
 class Key:
-    """The cache key of one step: `parts` are what it depends on by itself, `after` is the key of the step before it."""
+    """The cache key of one step: `parts` are what it depends on by itself, `after` is the key of the step before it.
+
+    `unknown` names what the step depends on and the model cannot see. A `linked` step (COPY --link, where the engine's store can merge layers)
+    does not depend on the one before it.
+    """
 
     stage: int
     number: int
     instruction: str
-    parts: Mapping[str, str]
+    parts: Mapping[Input, str]
     after: str
+    unknown: tuple[str, ...] = ()
+    linked: bool = False
 
     @property
     def digest(self) -> str:
         """The key itself: equal for equal inputs."""
-        return _digest(json.dumps([sorted(self.parts.items()), self.after]))
+        return _digest(json.dumps([sorted(self.parts.items()), "" if self.linked else self.after]))
+
+    @property
+    def end(self) -> str:
+        """What the next step depends on."""
+        return _digest(self.digest + self.after) if self.linked else self.digest
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One step of a build: whether it ran, why, and whether the model expected that."""
+    """One step of a build: whether it ran, why, and whether the model expected that.
+
+    `cause` is the reason in a word: file, argument, variable, text, base, image, stage, earlier (step), unknown or other; "" for a step that was
+    cached. `known` is False where the model cannot tell what became of an input: then it expected nothing.
+    """
 
     instruction: str
     ran: bool
     why: str
     expected: bool
-
-    @property
-    def cause(self) -> str:
-        """The reason in a word: file, argument, text, base, earlier (step) or other; "" for a step that was cached."""
-        if not self.ran:
-            return ""
-        words = (("an earlier step", "earlier"), (", which it ", "file"), ("build argument", "argument"), ("its own text", "text"), ("base image", "base"))
-        return next((word for part, word in words if part in self.why), "other")
+    cause: str = ""
+    known: bool = True
 
     @property
     def agrees(self) -> bool:
-        """Whether model and engine say the same."""
-        return self.ran == self.expected
+        """Whether model and engine say the same, or the model makes no claim."""
+        return not self.known or self.ran == self.expected
 
 
-def keys(inputs: Inputs) -> list[Key]:
-    """The keys of all steps, stage by stage. Pure."""
-    dockerfile = parse(inputs.dockerfile)
-    found: list[_StageState] = []
-    for number, stage in enumerate(dockerfile.stages):
-        found.append(_follow(number, stage, found, dockerfile, inputs))
-    return [key for state in found for key in state.keys]
+def keys(inputs: Inputs, *, merges: bool = False) -> list[Key]:
+    """The keys of all steps, stage by stage; `merges` says whether the engine's store can merge the layers of a COPY --link. Pure."""
+    stages = inputs.planned()
+    frontend = parse(inputs.dockerfile).syntax
+    foreign = () if not frontend or _FRONTEND.fullmatch(frontend) else (f"how {frontend} reads the Dockerfile",)
+    found: list[Key] = []
+    ends: list[_End] = []
+    for stage in stages:
+        end = ends[stage.parent] if stage.parent is not None else _beginning(stage.base, inputs)
+        for step in stage.steps:
+            parts, unknown = _parts(step, stages, ends, inputs)
+            linked = merges and step.instruction.is_set("link") and not step.instruction.flag("chmod")
+            key = Key(step.stage, step.number, str(step), {**end.parts, **parts}, end.digest, (*end.unknown, *unknown, *foreign), linked)
+            found.append(key)
+            end = _End(key.end)
+        ends.append(end)
+    return found
 
 
 def explain(before: Recorded, after: Recorded, earlier: Sequence[Recorded] = ()) -> list[Verdict]:
@@ -100,24 +153,25 @@ def explain(before: Recorded, after: Recorded, earlier: Sequence[Recorded] = ())
 
     `earlier` are other builds that the engine may remember. Pure.
     """
-    old = keys(before.inputs)
-    known = {key.digest for build in earlier for key in keys(build.inputs)} | {key.digest for key in old}
-    stages = parse(after.inputs.dockerfile).stages
-    planned_keys = keys(after.inputs)
-    steps = _steps(planned_keys, after.report, stages)
+    old, planned_keys = before.keys, after.keys
+    known = {key.digest for build in earlier for key in build.keys} | {key.digest for key in old}
+    steps = plan.match(after.report.steps, after.inputs.planned())
     verdicts: list[Verdict] = []
     same: dict[str, str] = {}  # a key that only the builder can foresee -> the older key with the same result
     for planned in planned_keys:
         key = replace(planned, after=same.get(planned.after, planned.after), parts={name: same.get(value, value) for name, value in planned.parts.items()})
         twin = _twin(key, old)
         step = steps.get((key.stage, key.number))
-        if step and step.cached and twin and key.digest not in known and _differ_by_stage_only(key, twin):
-            verdicts.append(Verdict(key.instruction, False, "what it takes from another stage came out the same", False))
-            same[planned.digest] = twin.digest
+        if step and step.cached and twin and key.digest not in known and (taken := _differ_by_source_only(key, twin)):
+            why = "what it takes from another stage came out the same" if taken == "stage" else "the engine knew the files that it takes from another image"
+            verdicts.append(Verdict(key.instruction, False, why, False))
+            same[planned.end] = twin.end
             continue
-        same[planned.digest] = key.digest
+        same[planned.end] = key.end
         if step:  # else of a stage that the target does not need
             verdicts.append(_judge(key, twin, known, step, verdicts))
+            if not verdicts[-1].known:
+                same[planned.end] = _digest(f"{key.end} anew")
     return verdicts
 
 
@@ -129,9 +183,8 @@ def frame(verdicts: Iterable[Verdict]) -> pd.DataFrame:
 
 def context_files(folder: Path, dockerfile: str = "Dockerfile") -> dict[str, str]:
     """Path -> digest of every file and folder that a build of this folder sends: content, mode and link target, not the time."""
-    sent = docker_context.exclude_paths(str(folder), ignore_patterns(folder, dockerfile), dockerfile=dockerfile)
     files = {}
-    for name in sorted(sent):
+    for name in IgnoreRules.of(folder, dockerfile).walk(folder):
         path = folder / name
         if path.is_symlink():
             files[name] = _digest(f"link {path.readlink()}")
@@ -144,13 +197,16 @@ def context_files(folder: Path, dockerfile: str = "Dockerfile") -> dict[str, str
 
 def read_inputs(folder: Path, dockerfile: str = "Dockerfile", buildargs: Mapping[str, str] | None = None, *,
                 client: docker.DockerClient) -> Inputs:
-    """What a build of this folder depends on now. Asks the engine which images its bases are."""
-    text = (folder / dockerfile).read_text(encoding="utf-8")
+    """What a build of this folder depends on now. Asks the engine for the images that it begins with, copies from or mounts."""
+    files, version = context_files(folder, dockerfile), client.version()
+    links = {name: str((folder / name).readlink()) for name in files if not name.endswith("/") and (folder / name).is_symlink()}
     arguments = {key: str(value) for key, value in (buildargs or {}).items()}
-    read = parse(text)
-    variables = _global_arguments(read, arguments)
-    names = {expand(stage.base, variables) for stage in read.stages} - {stage.name for stage in read.stages}
-    return Inputs(text, context_files(folder, dockerfile), arguments, {name: _base_digest(name, client) for name in names})
+    inputs = Inputs(read(folder / dockerfile), files, arguments, links=links, platform=f"{version.get('Os', 'linux')}/{version.get('Arch', '')}")
+    while missing := plan.images_of(inputs.planned()) - set(inputs.bases):  # the triggers of a base may name further images
+        found = {name: _image(name, client) for name in missing}
+        inputs = replace(inputs, bases={**inputs.bases, **{name: digest for name, (digest, _) in found.items()}},
+                         images={**inputs.images, **{name: image for name, (_, image) in found.items()}})
+    return inputs
 
 
 class BuildDiary:
@@ -178,115 +234,177 @@ class BuildDiary:
         return explain(before, after, earlier)
 
 
-@dataclass
-class _StageState:
-    """What a stage has come to after each of its instructions."""
+class _End(NamedTuple):
+    """What a stage has come to: the key of its last step, or what its first step will depend on."""
 
-    keys: list[Key]
-    end: str
-    variables: dict[str, str] = field(default_factory=dict)
-    arguments: dict[str, str] = field(default_factory=dict)
-    settings: dict[str, str] = field(default_factory=dict)
-    folder: str = "/"
+    digest: str
+    parts: Mapping[Input, str] = {}
+    unknown: tuple[str, ...] = ()
 
-
-def _follow(number: int, stage: Stage, before: list[_StageState], dockerfile: Dockerfile, inputs: Inputs) -> _StageState:
-    outer = _global_arguments(dockerfile, inputs.buildargs)
-    base = expand(stage.base, outer)
-    parent = next((state for state, other in zip(before, dockerfile.stages, strict=False) if other.name and other.name == base.lower()), None)
-    if parent:
-        state = _StageState([], parent.end, dict(parent.variables), {}, dict(parent.settings), parent.folder)
-    else:
-        state = _StageState([], _digest(f"base {base if base == 'scratch' else inputs.bases.get(base, base)}"))
-    place = 1 if parent or base == "scratch" else 2
-    for each in stage.instructions:
-        if each.keyword in _STEPS:
-            key = Key(number, place, str(each), _parts(each, state, before, dockerfile, inputs), state.end)
-            state.keys.append(key)
-            state.end, place = key.digest, place + 1
-        _settle(each, state, outer, inputs)
-    return state
+    @property
+    def whole(self) -> str:
+        """What a step depends on that copies from this stage."""
+        return _digest(json.dumps([self.digest, sorted(self.parts.items())])) if self.parts else self.digest
 
 
-def _parts(each: Instruction, state: _StageState, before: list[_StageState], dockerfile: Dockerfile, inputs: Inputs) -> dict[str, str]:
-    """What a step depends on by itself, under names that can be printed."""
-    seen = state.arguments | state.variables
-    if each.keyword == "WORKDIR":
-        return {"its own text": _join(state.folder, expand(each.text, seen)), **{k: v for k, v in state.settings.items() if k == "USER"}}
-    if each.keyword == "RUN":
-        mounts = [sorted((key, value) for key, value in mount.items() if key not in ("ro", "readonly")) for mount in each.mounts]
-        flags = [flag for flag in each.flags if flag[0] != "mount"]
-        parts = {"its own text": json.dumps([mounts, flags, each.text, each.heredoc]), "WORKDIR": state.folder, **state.settings}
-        parts |= {f"ENV {name}": value for name, value in state.variables.items()}
-        parts |= {f"build argument {name}": value for name, value in state.arguments.items() if name not in state.variables}
-        for mount in each.mounts:
-            if mount.get("type", "bind") == "bind":
-                source = expand(mount.get("source") or mount.get("src") or ".", seen)
-                parts |= _sources(mount.get("from", ""), [source], "mounts", before, dockerfile, inputs)
-        return parts
-    words = [expand(word, seen) for word in each.words]
-    target = _join(state.folder, words[-1]) + ("/" if words[-1].endswith("/") or words[-1] == "." else "") if words else ""
-    flags = [(name, expand(value, seen)) for name, value in each.flags]
-    sources = [word if "://" in word else _join("/", word) for word in words[:-1]]
-    parts = {"its own text": json.dumps([flags, sources, target, each.heredoc])}
-    sources = [word for word in sources if "://" not in word]
-    return parts | _sources(dict(flags).get("from", ""), sources, "copies", before, dockerfile, inputs, dict(flags).get("exclude", ""))
+def _beginning(base: str, inputs: Inputs) -> _End:
+    if base == SCRATCH:
+        return _End(_digest(f"base {base}"))
+    digest = inputs.bases.get(base, base)
+    return _End("", {Input("base"): digest}, () if digest else (f"the image {base}, which the engine did not have before the build",))
 
 
-def _sources(origin: str, patterns: Sequence[str], verb: str, before: list[_StageState], dockerfile: Dockerfile, inputs: Inputs,
-             exclude: str = "") -> dict[str, str]:
+class _Sources(NamedTuple):
+    """What a step takes in besides the step before it, and what of that cannot be seen."""
+
+    parts: dict[Input, str]
+    unknown: tuple[str, ...] = ()
+
+
+def _parts(step: Planned, stages: Sequence[PlannedStage], ends: Sequence[_End], inputs: Inputs) -> _Sources:
+    """What a step depends on by itself."""
+    scope, user = step.scope, {Input("setting", "USER"): step.scope.user} if step.scope.user else {}
+    if step.instruction.keyword == "WORKDIR":
+        return _Sources({Input("text"): scope.path(step.instruction.text), **user})
+    if step.instruction.keyword == "RUN":
+        return _run(step, stages, ends, inputs, user)
+    return _copy(step, stages, ends, inputs)
+
+
+def _run(step: Planned, stages: Sequence[PlannedStage], ends: Sequence[_End], inputs: Inputs, user: Mapping[Input, str]) -> _Sources:
+    each, scope = step.instruction, step.scope
+    mounts = [{_SAME_OPTION.get(key, key): scope.expand(value) for key, value in mount.items()} for mount in each.mounts]
+    flags = sorted(flag for flag in each.flags if flag[0] != "mount")
+    bodies = [heredoc.text for heredoc in each.heredocs]
+    alone = len(bodies) == 1 and words.split(each.text) == [each.text] and not bodies[0].startswith("#!")  # then the body is what the shell runs
+    told = [sorted(item for item in mount.items() if item[0] != "readonly") for mount in mounts]
+    parts = {Input("text"): json.dumps([told, flags, "" if alone else each.json or each.text, bodies]), Input("setting", "WORKDIR"): scope.folder, **user}
+    if scope.shell and each.json is None:
+        parts[Input("setting", "SHELL")] = json.dumps(scope.shell)
+    kinds = {"ARG": "argument", "ENV": "variable"}
+    parts |= {Input(kinds[origin], name): scope.variables[name] for name, origin in scope.origins.items()}
+    unknown: tuple[str, ...] = ()
+    for mount in mounts:
+        kind = mount.get("type", "bind").lower()
+        if kind == "bind" or (kind == "cache" and mount.get("from")):
+            found = _sources(step.stage, mount.get("from", ""), [mount.get("source") or "."], "mounts", stages, ends, inputs)
+            parts, unknown = parts | found.parts, unknown + found.unknown
+    return _Sources(parts, unknown)
+
+
+def _copy(step: Planned, stages: Sequence[PlannedStage], ends: Sequence[_End], inputs: Inputs) -> _Sources:
+    each, scope = step.instruction, step.scope
+    *sources, target = [scope.expand(word) for word in each.words] or [""]
+    remote = [source for source in sources if each.keyword == "ADD" and _is_remote(source)]
+    local = [source if each.is_set("parents") else join("/", source) for source in sources if source not in remote]
+    excludes = [scope.expand(value) for value in each.flag_values("exclude")]
+    flags = sorted((name, scope.expand(value)) for name, value in each.flags if name not in ("from", "exclude"))
+    where = scope.path(target) if target else scope.folder
+    where += "/" if target.endswith("/") or target in (".", "") else ""
+    bodies = [(heredoc.name, _body(step, heredoc.text) if heredoc.expand else heredoc.text) for heredoc in each.heredocs]
+    text = json.dumps([each.keyword, flags, excludes, local, remote, where, bodies])
+    found = _sources(step.stage, each.flag("from"), local, "copies", stages, ends, inputs, excludes, parents=each.is_set("parents"))
+    unseen = tuple(f"what {source} holds" for source in remote if not each.flag("checksum") and not re.search(r"#[0-9a-f]{40}(?:$|:)", source))
+    return _Sources({Input("text"): text, **found.parts}, found.unknown + unseen)
+
+
+def _body(step: Planned, text: str) -> str:
+    try:
+        return words.expand_body(text, step.scope.variables)
+    except words.BadSubstitution:
+        return text
+
+
+def _is_remote(source: str) -> bool:
+    """Whether ADD fetches this: a URL or a repository."""
+    return re.match(r"(?:https?|git|ssh)://|git@|github\.com/", source) is not None
+
+
+def _sources(stage: int, origin: str, patterns: Sequence[str], verb: str, stages: Sequence[PlannedStage], ends: Sequence[_End], inputs: Inputs,
+             excludes: Sequence[str] = (), *, parents: bool = False) -> _Sources:
     """The files of the context that match, or the stage or image that they are taken from."""
-    if not origin:
-        names = [name for pattern in patterns for name in _matching(pattern, inputs.files) if not (exclude and fnmatch.fnmatchcase(name, exclude))]
-        return {f"{name}, which it {verb},": inputs.files[name] for name in names}
-    for number, (state, stage) in enumerate(zip(before, dockerfile.stages, strict=False)):
-        if origin.lower() in (stage.name, str(number)):
-            return {f"stage {stage.name or number}": state.end}
-    return {f"image {origin}": inputs.bases.get(origin, origin)}
+    if not patterns or origin == SCRATCH:
+        return _Sources({})
+    if origin:
+        number = plan.stage_named(origin, stages[:stage], numbers=verb == "copies")
+        if number is not None:
+            return _Sources({Input("stage", stages[number].stage.name or str(number)): ends[number].whole}, ends[number].unknown)
+        digest = inputs.bases.get(origin, origin)
+        return _Sources({Input("image", origin): digest}, () if digest else (f"the image {origin}, which the engine did not have before the build",))
+    try:
+        kept = IgnoreRules(excludes)
+        names = {name for pattern in patterns for name, below in (_parents(pattern, inputs) if parents else _matching(pattern, inputs)).items()
+                 if not (below and kept.excludes(below))}
+    except BadPattern:  # which the builder refuses as well
+        names = set()
+    return _Sources({Input("file", name, verb): inputs.files[name] for name in sorted(names)})
 
 
-def _matching(pattern: str, files: Mapping[str, str]) -> list[str]:
-    """Files that a COPY source names: all of the context, a folder with what is in it, or a pattern whose * stays within one name."""
-    wanted = PurePosixPath(_join("/", pattern)).relative_to("/").as_posix()
-    if wanted == ".":
-        return list(files)
+def _matching(pattern: str, inputs: Inputs) -> dict[str, str]:
+    """Files that a COPY source names -> their path below that source: all of the context, a folder with what is in it, or a pattern.
+
+    The `*` of a pattern stays within one name. A source that is a link, or lies behind one, means what the link leads to.
+    """
+    wanted = join("/", pattern)[1:]
+    if not wanted:
+        return {name: name.rstrip("/") for name in inputs.files}
     parts = wanted.split("/")
-    return [
-        name for name in files
-        if len(own := name.rstrip("/").split("/")) >= len(parts) and all(fnmatch.fnmatchcase(*pair) for pair in zip(own, parts, strict=False))
-    ]
+    fixed = next((at for at, part in enumerate(parts) if re.search(r"[*?[]", re.sub(r"\\.", "", part))), len(parts))
+    start = _followed("/".join(parts[:fixed]), inputs.links)
+    if fixed == len(parts):
+        return _below(start, inputs)
+    rest, found = "/".join(parts[fixed:]), {}
+    for name in _below(start, inputs):
+        own = name.rstrip("/").removeprefix(start).strip("/").split("/")
+        if len(own) == len(parts) - fixed and glob(rest, "/".join(own)):
+            found |= _below(_followed(name.rstrip("/"), inputs.links), inputs)
+    return found
 
 
-def _settle(each: Instruction, state: _StageState, outer: Mapping[str, str], inputs: Inputs) -> None:
-    """Carry over what an instruction changes for those after it."""
-    seen = state.arguments | state.variables
-    if each.keyword == "ENV":
-        state.variables |= {name: expand(value or "", seen) for name, value in pairs(each.text)}
-    elif each.keyword == "ARG":
-        for name, default in pairs(each.text):
-            value = inputs.buildargs.get(name, expand(default, seen) if default is not None else outer.get(name))
-            if value is not None and name not in PROXIES:
-                state.arguments[name] = value
-    elif each.keyword == "WORKDIR":
-        state.folder = _join(state.folder, expand(each.text, seen))
-    elif each.keyword in ("USER", "SHELL"):
-        state.settings[each.keyword] = expand(each.text, seen) if each.keyword == "USER" else each.text
+def _below(path: str, inputs: Inputs) -> dict[str, str]:
+    """A file, or a folder and what is in it -> the path below; everything for ""."""
+    names = {name: name.rstrip("/") for name in inputs.files}
+    return {name: own[len(path) :].strip("/") for name, own in names.items() if not path or own == path or own.startswith(f"{path}/")}
+
+
+def _followed(path: str, links: Mapping[str, str]) -> str:
+    """The path that is meant when every link on the way is followed; none leads out of the context."""
+    for _ in range(_LINKS):
+        parts = path.split("/")
+        link = next((at for at in range(1, len(parts) + 1) if "/".join(parts[:at]) in links), 0)
+        if not link:
+            break
+        path = join("/", "/".join([join("/" + "/".join(parts[: link - 1]), links["/".join(parts[:link])]), *parts[link:]]))[1:]
+    return path
+
+
+def _parents(pattern: str, inputs: Inputs) -> dict[str, str]:
+    """The same for COPY --parents: the pattern, whose `**` crosses folders, counts below the part before `/./`; folders above a match go along."""
+    pivot, sign, wanted = pattern.partition("/./")
+    start, wanted = (join("/", pivot)[1:], wanted) if sign else ("", pattern)
+    rules = IgnoreRules([join("/", wanted)[1:] or "**"])
+    inside = {name: below for name, below in _below(start, inputs).items() if below}
+    found = {name: below for name, below in inside.items() if rules.excludes(below)}
+    above = {f"{'/'.join(name.split('/')[:depth])}/" for name in found for depth in range(1, name.count("/") + 1)}
+    return found | {name: "" for name in above if name in inside and name not in found}
 
 
 def _judge(key: Key, twin: Key | None, known: set[str], step: Step, done: Sequence[Verdict]) -> Verdict:
     ran, expected = not step.cached, key.digest not in known
     if ran and expected:
-        first = next((each.instruction for each in done if each.ran), "")
-        chain = f"an earlier step ran: {first}" if first else "the base image changed" if not done else "the step before it is another one"
-        why = "; ".join(_reasons(key, twin)) or chain
-    elif ran:
-        why = "nothing changed: its result had left the cache, or the cache was switched off"
-    elif expected:
-        why = "the engine knew it from another build"
-    else:
-        unchanged = twin is not None and twin.digest == key.digest
-        why = "nothing that it depends on changed" if unchanged else "an earlier build had the same inputs"
-    return Verdict(key.instruction, ran, why, expected)
+        reasons, first = _reasons(key, twin), next((each.instruction for each in done if each.ran), "")
+        if not reasons:
+            reasons = [("earlier", f"an earlier step ran: {first}")] if first else [("other", "the step before it is another one")]
+        return Verdict(key.instruction, ran, "; ".join(why for _, why in reasons), expected, reasons[0][0])
+    if ran and key.unknown:
+        why = f"the model does not know: it depends on {' and on '.join(dict.fromkeys(key.unknown))}"
+        return Verdict(key.instruction, ran, why, expected, "unknown", known=False)
+    if ran:
+        return Verdict(key.instruction, ran, "nothing changed: its result had left the cache, or the cache was switched off", expected, "other")
+    if expected:
+        return Verdict(key.instruction, ran, "the engine knew it from another build", expected)
+    unchanged = twin is not None and twin.digest == key.digest
+    return Verdict(key.instruction, ran, "nothing that it depends on changed" if unchanged else "an earlier build had the same inputs", expected)
 
 
 def _twin(key: Key, old: Sequence[Key]) -> Key | None:
@@ -295,85 +413,53 @@ def _twin(key: Key, old: Sequence[Key]) -> Key | None:
     return next((each for each in (there, *old) if each and each.instruction == key.instruction), there)
 
 
-def _differ_by_stage_only(key: Key, twin: Key) -> bool:
-    names = {name for name in {*key.parts, *twin.parts} if key.parts.get(name) != twin.parts.get(name)}
-    return key.after == twin.after and bool(names) and all(name.startswith("stage ") for name in names)
+def _differ_by_source_only(key: Key, twin: Key) -> str:
+    """`stage` or `image` where two keys differ in nothing but what they copy from or mount, "" otherwise."""
+    kinds = {name.kind for name in {*key.parts, *twin.parts} if key.parts.get(name) != twin.parts.get(name)}
+    return next(iter(kinds)) if key.after == twin.after and len(kinds) == 1 and kinds <= {"stage", "image"} else ""
 
 
-def _reasons(key: Key, twin: Key | None) -> list[str]:
-    """What of the step's own inputs differs from the same step of the build before."""
+def _reasons(key: Key, twin: Key | None) -> list[tuple[str, str]]:
+    """What of the step's own inputs differs from the same step of the build before, each as a word and a sentence; what counts most comes first."""
     if twin is None:
-        return ["it is a new step"]
+        return [("other", "it is a new step")]
     if twin.instruction.split()[0] != key.instruction.split()[0]:
-        return ["its own text changed"]
-    changed: dict[str, list[str]] = {"changed": [], "is new": [], "is gone": []}
+        return [("text", "its own text changed")]
+    changed: dict[str, list[Input]] = {"changed": [], "is new": [], "is gone": []}
     for name in dict.fromkeys([*key.parts, *twin.parts]):
         if key.parts.get(name) != twin.parts.get(name):
             changed["changed" if name in key.parts and name in twin.parts else "is new" if name in key.parts else "is gone"].append(name)
-    return [f"{name} {what.replace('is', 'are') if ' more, ' in name else what}" for what, names in changed.items() for name in _few(names)]
+    base = any(name.kind == "base" for name in changed["changed"])
+    return [
+        (name.kind if name.kind != "setting" else "other", f"{name} {what.replace('is', 'are') if more else what}")
+        for what, names in changed.items() for name, more in _few(names) if not (base and name.kind == "setting")
+    ]  # fmt: skip
 
 
-def _few(names: list[str]) -> list[str]:
-    """The names without folders that only hold others of them; many files as one and a count."""
-    files = [name for name in names if ", which it " in name]
-    files = [name for name in files if not ("/, which" in name and any(other != name and other.startswith(name.split(",")[0]) for other in files))]
-    rest = [name for name in names if ", which it " not in name]
+def _few(names: list[Input]) -> list[tuple[Input, bool]]:
+    """The names without folders that only hold others of them; many files as one and a count, with True."""
+    files = [name for name in names if name.kind == "file"]
+    files = [name for name in files if not (name.name.endswith("/") and any(other != name and other.name.startswith(name.name) for other in files))]
+    rest = [(name, False) for name in names if name.kind != "file"]
     if len(files) <= 2:
-        return rest + files
-    first, verb = files[0].split(", which it ")
-    return [*rest, f"{first} and {len(files) - 1} more, which it {verb}"]
+        return [*rest, *((name, False) for name in files)]
+    return [*rest, (files[0]._replace(name=f"{files[0].name} and {len(files) - 1} more"), True)]
 
 
-def _steps(planned: Sequence[Key], report: BuildReport, stages: Sequence[Stage]) -> dict[tuple[int, int], Step]:
-    """(stage, number) -> step. A step that another build is at in the same moment bears the place that it has there: its text tells."""
-    found = {(_stage_number(step, stages), step.number): step for step in report.instructions}
-    places = {(key.stage, key.number): key for key in planned}
-    fits = {place: step for place, step in found.items() if place in places and _text(step)[:1] == places[place].instruction.split()[:1]}
-    strays = [step for place, step in found.items() if place not in fits]
-    for place, key in places.items():
-        twin = next((step for step in strays if _text(step) == key.instruction.split()), None) if place not in fits else None
-        if twin is not None:
-            fits[place] = twin
-            strays.remove(twin)
-    return found | fits
+def _image(name: str, client: docker.DockerClient) -> tuple[str, Image]:
+    """A digest of what a build takes from an image (its layers, and the settings that later steps inherit), and those settings.
 
-
-def _text(step: Step) -> list[str]:
-    return step.name.partition("] ")[2].split()
-
-
-def _stage_number(step: Step, stages: Sequence[Stage]) -> int:
-    """Which stage a step's label means: a name, `stage-1`, or nothing where there is one only."""
-    label = step.stage.lower()
-    named = next((number for number, stage in enumerate(stages) if stage.name and stage.name == label), None)
-    if named is not None:
-        return named
-    match = re.fullmatch(r"stage-(\d+)", label)
-    return int(match[1]) if match else len(stages) - 1
-
-
-def _global_arguments(dockerfile: Dockerfile, buildargs: Mapping[str, str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for each in dockerfile.arguments:
-        for name, default in pairs(each.text):
-            value = buildargs.get(name, expand(default, found) if default is not None else None)
-            found |= {name: value} if value is not None else {}
-    return found
-
-
-def _base_digest(name: str, client: docker.DockerClient) -> str:
-    """What a build takes from its base: the layers, and the settings that later steps inherit. "" where the engine has no such image."""
+    The digest is "" where the engine has no such image.
+    """
     try:
         attributes = client.images.get(name).attrs
     except (ImageNotFound, APIError):
-        return ""
-    config = attributes.get("Config") or {}
-    return _digest(json.dumps([attributes["RootFS"].get("Layers"), *(config.get(key) for key in ("Env", "WorkingDir", "User", "Shell"))]))
-
-
-def _join(folder: str, path: str) -> str:
-    return (PurePosixPath(folder) / path).as_posix()
+        return "", Image()
+    config, layers = attributes.get("Config") or {}, (attributes.get("RootFS") or {}).get("Layers")
+    digest = _digest(json.dumps([layers, *(config.get(key) for key in ("Env", "WorkingDir", "User", "Shell", "OnBuild"))]))
+    variables = dict(item.partition("=")[::2] for item in config.get("Env") or [])
+    return digest, Image(variables, config.get("WorkingDir") or "/", tuple(config.get("OnBuild") or ()), bool(layers))
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()

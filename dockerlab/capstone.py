@@ -12,11 +12,10 @@ import math
 import os
 import re
 import shutil
-import tempfile
 import time
 import uuid
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -28,20 +27,23 @@ import requests
 from docker.errors import APIError, DockerException
 from docker.models.containers import Container
 
-from dockerlab import bases, container, context, dockerfile, image, leaks, lint, measure, workspace
-from dockerlab.build import BuildReport, build
+from dockerlab import bases, container, context, dockerfile, engine_process, gate, image, intruder, leaks, lint, measure, outside, plan, workspace
+from dockerlab.build import BuildReport
 from dockerlab.checks.core import Submission
 from dockerlab.errors import CourseError
 from dockerlab.experiment import health_states
+from dockerlab.fetch import fetch
 from dockerlab.gate import OLD_TOKEN, ROUNDS, TOKEN, ask, bare, compose_files, litter, own_answers, p95_ms, samples
+from dockerlab.rights import Mount, opened
 from dockerlab.scorecard import LAB, LESSON, TITLES, Score, Scorecard, Targets, beside
-from dockerlab.stack import Stack, StackFailed, running_stack
+from dockerlab.stack import Stack, StackFailed, bounded, running_stack
 
 __all__ = [
     "LAB", "LESSON", "TOKEN", "Score", "Scorecard", "Targets", "ask", "bare", "beside", "compose_files", "judged", "latest", "measured_config", "ours",
     "own_answers", "p95_ms", "rights", "samples", "score",
 ]
-LIMITS = {"nano_cpus": 1_000_000_000, "mem_limit": "256m"}  # what the box at the gate has for this service
+GIVEN = ("app/", "model/", "requirements.txt")
+LIMITS = {"nano_cpus": 1_000_000_000, "mem_limit": "256m", "memswap_limit": "512m"}  # what the box at the gate has for this service
 CLOSE = 0.01  # how far a score may be from the application's own
 INSTALLS = re.compile(r"\b(pip3?|uv|apt-get|apt)\b.*\b(install|sync|add)\b|Successfully installed|Installed \d+ package")
 # How often health is asked while it is judged; the file's own pace may be slower.
@@ -60,7 +62,7 @@ def score(folder: Path, name: str = "", targets: Targets = LESSON, client: docke
 
 def ours(client: docker.DockerClient | None = None, targets: Targets = LAB) -> Scorecard:
     """The course's own result, measured here and now. Asks the engine."""
-    with tempfile.TemporaryDirectory(prefix="dockerlab-ours-") as scratch:
+    with engine_process.folder("ours") as scratch:
         workspace.write(Path(scratch), workspace.derived_files(workspace.find("12"))[0])
         return score(Path(scratch), "The course", targets, client)
 
@@ -96,20 +98,19 @@ class _Case:
 
 def judged(submission: Submission, targets: Targets, name: str = "", keep: str = "") -> Scorecard:
     """The scorecard of a submission; `keep` is a tag under which its image stays. Asks the engine. Raises CourseError where the image does not build."""
-    folder = litter(submission.copy())
+    folder = litter(submission.copy(also=("*",), given=GIVEN))
     for base in (bases.SLIM, bases.DISTROLESS, bases.REDIS):
         bases.ensure(base, submission.client)
     seconds = _from_nothing(submission, folder)
     # No label of this check: an image made of the same files has the same id then, and what it holds is known already.
-    case = _Case(submission, targets, folder, build(folder, tag=submission.tag("image"), client=submission.client))
+    case = _Case(submission, targets, folder, submission.build("image", folder, labelled=False))
     if keep:
         submission.client.images.get(case.tag).tag(keep)
     _build(case, seconds)
     _start(case)  # alone on the machine
-    edited = submission.tag("edited")
-    with ThreadPoolExecutor(4) as pool:
-        others = [pool.submit(_size, case), pool.submit(_rebuild, case, edited), pool.submit(_sick, case), pool.submit(_lint, case)]
-        stack = pool.submit(_stack, case, lambda: wait_for(others), others[2])
+    pool = submission.pool(5)
+    others = [pool.submit(measured, case) for measured in (_size, _rebuild, _sick, _lint)]
+    stack = pool.submit(_stack, case, lambda: wait_for(others), others[2])
     for future in (*others, stack):
         future.result()
     card = Scorecard(name or submission.folder.name, tuple(case.scores[key] for key in TITLES))
@@ -126,12 +127,17 @@ def latest(folder: Path) -> Scorecard | None:
 
 
 def _from_nothing(submission: Submission, folder: Path) -> float:
-    """Seconds of a build without a cache: what was noted of a build from the same files and bases, else measured now."""
+    """Seconds of a build without a cache: of one from the same files and bases in this process, else measured now.
+
+    No file keeps it, since whoever is judged could write there.
+    """
     recipe = _recipe(folder, submission.client)
-    if "build_seconds" not in measure.notes("capstone", recipe):
-        report = build(folder, tag=submission.tag("fresh"), no_cache=True, client=submission.client)
-        measure.note("capstone", recipe, build_seconds=report.seconds)
-    return measure.notes("capstone", recipe)["build_seconds"]
+    if recipe not in _FRESH:
+        _FRESH[recipe] = submission.build("fresh", folder, labelled=False, no_cache=True).seconds
+    return _FRESH[recipe]
+
+
+_FRESH: dict[str, float] = {}
 
 
 def _recipe(folder: Path, client: docker.DockerClient) -> str:
@@ -139,9 +145,9 @@ def _recipe(folder: Path, client: docker.DockerClient) -> str:
     sent = context.contents(folder)
     names = [name for name in sorted(sent[sent["sent"]]["path"]) if not name.startswith("app/") and not name.endswith(".ipynb")]
     parts = [(folder / name).read_bytes() for name in (*names, "Dockerfile")]
-    for stage in dockerfile.parse(parts[-1].decode(errors="replace")).stages:
+    for name in sorted(plan.images_of(plan.plan(dockerfile.parse(dockerfile.read(folder / "Dockerfile"))))):
         with suppress(APIError):
-            parts.append(str(client.images.get(stage.base).id).encode())
+            parts.append(str(client.images.get(name).id).encode())
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
 
@@ -155,11 +161,12 @@ def _start(case: _Case) -> None:
     """`docker run` to the first answer, read-only and without rights; then the answers to all samples. The best of some starts counts."""
     best, answers, target = math.inf, {}, case.targets.start_seconds
     options: dict[str, Any] = measure.LOCKED_DOWN | LIMITS | {"environment": {"API_TOKEN": TOKEN}}
+    pictures = gate.draw(case.submission.scratch())
     try:
         for number in range(ROUNDS):
             started = time.monotonic()
-            with container.running(case.tag, name=case.submission.name(f"start{number}"), client=case.client, timeout=45, **options) as service:
-                answers = _ask_all(service.url, started)
+            with case.submission.running(f"start{number}", case.tag, timeout=45, **options) as service:
+                answers = _ask_all(service.url, started, pictures)
                 best = min(best, answers.pop("seconds"))
             if best <= target:
                 break
@@ -169,15 +176,15 @@ def _start(case: _Case) -> None:
         case.unmeasured("agreement", "it gave no answers")
         return
     case.put("start", best, target, best <= target, "read-only, without capabilities, on one CPU")
-    wanted = own_answers()
+    wanted = own_answers(pictures[0].parent)
     other = [name for name, scores in wanted.items() if any(abs(answers.get(name, {}).get(label, 9) - value) > CLOSE for label, value in scores.items())]
     case.count("agreement", [f"{name.removesuffix('.png')} is answered otherwise" for name in other], f"the same scores for {len(wanted)} pictures")
 
 
-def _ask_all(url: str, started: float) -> dict[str, Any]:
-    """The scores of every sample, and under `seconds` when the first came."""
+def _ask_all(url: str, started: float, pictures: Sequence[Path]) -> dict[str, Any]:
+    """The scores of every picture, and under `seconds` when the first came."""
     found: dict[str, Any] = {}
-    for path in samples():
+    for path in pictures:
         found[path.name] = ask(url, path.read_bytes(), TOKEN)["scores"]
         found.setdefault("seconds", time.monotonic() - started)
     return found
@@ -209,17 +216,15 @@ def _image_leaks(case: _Case) -> None:
 _SEARCHED: dict[str, list[str]] = {}  # by image id, which is made of the content
 
 
-def _rebuild(case: _Case, tag: str) -> None:
+def _rebuild(case: _Case) -> None:
     """Edit a line of the code, build again: what ran, how long it took, and how much of the image is new."""
-    with tempfile.TemporaryDirectory(prefix="dockerlab-edit-") as scratch:
-        folder = Path(shutil.copytree(case.folder, Path(scratch) / "edited"))
-        measure.edit_one_line(folder, uuid.uuid4().hex)
-        report = build(folder, tag=tag, client=case.client)
-    before, after = (case.client.images.get(each.image_id).attrs["RootFS"]["Layers"] for each in (case.report, report))
-    layers = image.inspect(tag, case.client).layers
+    folder = Path(shutil.copytree(case.folder, case.submission.scratch() / "edited", symlinks=True))
+    measure.edit_one_line(folder, uuid.uuid4().hex)
+    report = case.submission.build("edited", folder, labelled=False)
     # Where several results of one step are in the cache, the builder may take another one this time: only what ran is new.
     ran = {_words(name.partition("] ")[2]) for name in report.ran}
-    new = sum(layer.disk_bytes for digest, layer in zip(after, layers, strict=True) if digest not in before and _words(layer.instruction) in ran)
+    layers = image.new_layers(case.report.image_id, report.image_id, case.client)
+    new = sum(layer.disk_bytes for layer in layers if _words(layer.instruction) in ran)
     again = [step.name for step in report.instructions if not step.cached and "] RUN " in step.name and INSTALLS.search(f"{step.name}\n{step.log}")]
     said = f"{len(report.ran)} of {len(report.instructions)} steps ran, {image.mb(new)} of the image are new" + (f"; `{again[0][:60]}` again" if again else "")
     ok = not again and new <= case.targets.new_bytes and report.seconds <= case.targets.rebuild_seconds
@@ -260,7 +265,7 @@ def _sick(case: _Case) -> list[str]:
         return ["there is no health check"]
     options: dict[str, Any] = {"environment": {"API_TOKEN": TOKEN, "MODEL_PATH": "/nowhere.onnx"}, "healthcheck": {"test": test} | QUICK, "ready": None}
     try:
-        with container.running(case.tag, name=case.submission.name("sick"), client=case.client, **options) as service:
+        with case.submission.running("sick", case.tag, **options) as service:
             container.wait_until(lambda: _status(f"{service.url}/health") == 503, 20, 0.1)
             states = health_states(service.container, "unhealthy", 8)
             time.sleep(1)  # a check that only knocks at the port turns green by now
@@ -272,7 +277,7 @@ def _sick(case: _Case) -> list[str]:
 
 def _status(url: str) -> int:
     try:
-        return requests.get(url, timeout=3).status_code
+        return fetch(url, 3).status_code
     except requests.RequestException:
         return 0
 
@@ -308,6 +313,7 @@ def measured_config(config: dict[str, Any], tag: str, checked: bool) -> dict[str
     for name in ("build", "deploy", "cpus", "mem_limit", "mem_reservation", "memswap_limit"):
         api.pop(name, None)
     api |= {"image": tag, "cpus": 1.0, "mem_limit": "256m", "ports": [{"target": 8000, "host_ip": "127.0.0.1", "protocol": "tcp", "mode": "ingress"}]}
+    bounded(config, config)
     return config
 
 
@@ -319,12 +325,12 @@ def _stack(case: _Case, quiet: Callable[[], object], sick: Future[list[str]]) ->
         file.write_text(json.dumps(config), encoding="utf-8")
         with running_stack(case.folder, files=(file.name,), project=case.submission.name("stack"), timeout=60) as stack:
             quiet()
-            box = next(each for each in case.client.containers.list(filters={"label": f"com.docker.compose.project={stack.project}"})
-                       if each.labels.get("com.docker.compose.service") == "api")
+            boxes = case.client.containers.list(filters={"label": f"com.docker.compose.project={stack.project}"})
+            box = next(each for each in boxes if each.labels.get("com.docker.compose.service") == "api")
             box.reload()
             case.count("health", sick.result(), "healthy in the stack, unhealthy without a model")
             _latency(case, stack.url("api", 8000), box)
-            case.count("user", rights(box.attrs, box.top(ps_args="-eo pid,uid,args")["Processes"]), "an unprivileged user, read-only, no capabilities")
+            case.count("user", _rights(case, box, boxes), "an unprivileged user, read-only, no capabilities")
             _secrets(case, stack.url("api", 8000), box)
     except (CourseError, DockerException, requests.RequestException, StopIteration) as error:
         why = " ".join(str(error).split())
@@ -356,15 +362,30 @@ def _token(box: Container, url: str) -> str:
     raise StackFailed("The service takes none of the tokens that it was given.", fix="API_TOKEN_FILE names the file of the secret.")
 
 
-def rights(attrs: Mapping[str, Any], processes: list[list[str]]) -> list[str]:
-    """What a container may do that a service need not: from `docker inspect` and `docker top` (pid, uid, command). Pure."""
+def _rights(case: _Case, box: Container, boxes: Iterable[Container]) -> list[str]:
+    """What the service may do that it need not, and what its neighbours open to whoever gets into them."""
+    users, socket = outside.look(case.client, box, labels=case.submission.labels()).users, intruder.engine_socket()
+    faults = rights(box.attrs, users, outside.mounts(case.client, box.attrs), socket)
+    for other in boxes:
+        if other.id != box.id:
+            found = opened(other.attrs, outside.mounts(case.client, other.attrs), socket)
+            faults += [f"{other.labels.get('com.docker.compose.service')}: {found[key]}" for key in ("engine", "host") if key in found]
+    return faults
+
+
+def rights(attrs: Mapping[str, Any], users: Iterable[int], mounts: Sequence[Mount] = (), socket: str = "/var/run/docker.sock") -> list[str]:
+    """What a container may do that a service need not: from `docker inspect`, the users of its processes, and its mounts. Pure."""
     host = attrs["HostConfig"]
-    faults = ["it runs as root"] if any(row[1] in ("0", "root") for row in processes) else []
+    faults = ["it runs as root"] if 0 in users else []
     faults += ["its file system can be written"] if not host.get("ReadonlyRootfs") else []
     dropped = {name.upper().removeprefix("CAP_") for name in host.get("CapDrop") or []}
     faults += ["it keeps capabilities"] if "ALL" not in dropped or host.get("CapAdd") or host.get("Privileged") else []
     options = {option.replace("=", ":").removesuffix(":true") for option in host.get("SecurityOpt") or []}
-    return faults + (["it may gain privileges"] if "no-new-privileges" not in options else [])
+    faults += ["it may gain privileges"] if "no-new-privileges" not in options else []
+    faults += ["no profile of AppArmor or SELinux holds it"] if options & {"apparmor:unconfined", "label:disable"} else []
+    found = opened(attrs, mounts, socket)
+    faults += [found[key] for key in ("engine", "host", "kernel") if key in found]
+    return faults + [f"it may write to {each.source} of the host" for each in mounts if each.kind == "bind" and each.writable]
 
 
 def _secrets(case: _Case, url: str, box: Container) -> None:

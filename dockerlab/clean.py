@@ -1,24 +1,22 @@
-"""Remove what the course made on the engine, and nothing else.
-
-A thing is the course's when it carries the label `dockerlab.course=1`. One trap: what anybody builds or runs from a stand-in
-base inherits that base's labels. Such a thing says `dockerlab.kind=base`, but has neither the name of a base nor our prefix:
-it stays.
-"""
+"""Remove what the course made on the engine, and nothing else: `ownership` says what that is."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import shutil
+import sys
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import docker
-from docker.errors import APIError, ImageNotFound, NotFound
-from docker.models.images import Image
+import requests
+from docker.errors import APIError, DockerException, NotFound
+from docker.models.containers import Container
 
-from dockerlab import engine, swarm
-from dockerlab.bases import BASES
-
-FILTER = {"label": f"{engine.COURSE_LABEL}=1"}
+from dockerlab import engine, engine_process, naming, ownership, swarm
+from dockerlab.bases import give_back
+from dockerlab.ownership import OwnImage
 
 
 @dataclass(frozen=True)
@@ -42,86 +40,171 @@ class CleanReport:
 
 
 def remove_labelled(client: docker.DockerClient, label: str) -> CleanReport:
-    """Remove every container, network, volume and image with `label` (`key=value`), whoever made it; bases stay. Asks the engine.
+    """Remove this learner's containers, networks, volumes and images with `label` (`key=value`); bases stay. Asks the engine.
 
     For the objects of one lesson, which carry a label of their own: before it begins again, and when it ends.
     """
-    found, kept = {"label": label}, []
-    containers = client.containers.list(all=True, filters=found, ignore_removed=True)
-    counts = {"containers": sum(_removed(each.name, kept, each.remove, force=True, v=True) for each in containers)}
-    counts["networks"] = sum(_removed(each.name, kept, each.remove) for each in client.networks.list(filters=found))
-    counts["volumes"] = sum(_removed(each.name, kept, each.remove) for each in client.volumes.list(filters=found))
-    counts["images"] = gone = _remove_images(client, found, kept)
-    while gone and not kept:  # with containerd's store the classic builder's last steps come to light when their image goes
-        gone = _remove_images(client, found, kept)
-    return CleanReport(**counts, kept=tuple(kept))
+    return _remove_all(client, labelled(client, label), lambda: ownership.images(client, label), [])
 
 
-def _remove_images(client: docker.DockerClient, found: Mapping[str, str], kept: list[str]) -> int:
-    images = [each for each in listed(client, found) if not is_base(each.labels, each.tags)]
-    return sum(_removed(", ".join(each.tags) or each.id, kept, client.images.remove, each.id, force=True) for each in images)
+def labelled(client: docker.DockerClient, label: str) -> Own:
+    """This learner's containers, networks, volumes and images with `label` (`key=value`), without the bases. Asks the engine."""
+    return Own(ownership.containers(client, label), ownership.networks(client, label), ownership.volumes(client, label),
+               ownership.images(client, label))
 
 
-def listed(client: docker.DockerClient, filters: Mapping[str, str]) -> list[Image]:
-    """The images that match, without those that somebody removes meanwhile, over which `client.images.list` stumbles. Asks the engine."""
-    found = []
-    for entry in client.api.images(filters=dict(filters)):
-        with suppress(ImageNotFound):
-            found.append(client.images.get(entry["Id"]))
-    return found
+def remove_named(client: docker.DockerClient, prefix: str) -> CleanReport:
+    """Remove this learner's containers, networks, volumes and images whose names begin with `prefix`; bases stay. Asks the engine."""
+    return _remove(client, named(client, prefix))
 
 
-def is_ours(labels: Mapping[str, str] | None, names: Iterable[str], mine: str) -> bool:
-    """Whether a thing with these labels and names was made by the course for the learner `mine`; bases are not counted."""
-    labels, names = labels or {}, list(names)
-    if labels.get(engine.COURSE_LABEL) != "1" or labels.get(engine.OWNER_LABEL, mine) != mine:
-        return False
-    named = any(name.startswith(engine.NAME_PREFIX) for name in names)
-    return not is_base(labels, names) and (named or labels.get(engine.KIND_LABEL) != "base")
+def named(client: docker.DockerClient, prefix: str) -> Own:
+    """This learner's containers, networks, volumes and images whose names begin with `prefix`; of an image, those tags. Asks the engine."""
+    prefix = naming.own(prefix)
+    images = [replace(each, ours=tuple(tag for tag in each.ours if tag.startswith(prefix))) for each in ownership.images(client)]
+    things = (ownership.containers(client), ownership.networks(client), ownership.volumes(client))
+    return Own(*([each for each in kind if each.name.startswith(prefix)] for kind in things), [each for each in images if each.ours])
 
 
-def is_base(labels: Mapping[str, str] | None, tags: Iterable[str]) -> bool:
-    """Whether an image is a stand-in that the course made under a public name."""
-    return (labels or {}).get(engine.KIND_LABEL) == "base" and any(tag in BASES for tag in tags)
+def remove_dangling(client: docker.DockerClient) -> CleanReport:
+    """Remove the images that the course built for this learner and that have lost their tags since. Asks the engine."""
+    return _remove(client, Own(images=[each for each in ownership.images(client) if each.dangling]))
+
+
+@dataclass
+class Own:
+    """Things of this learner that are on the engine."""
+
+    containers: list[Container] = field(default_factory=list)
+    networks: list[Any] = field(default_factory=list)
+    volumes: list[Any] = field(default_factory=list)
+    images: list[OwnImage] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        """How many things there are."""
+        return len(self.containers) + len(self.networks) + len(self.volumes) + len(self.images)
+
+    def __str__(self) -> str:
+        """What there is in words, such as `2 containers, 1 volume`; "" for nothing."""
+        counts = ((self.containers, "container"), (self.networks, "network"), (self.volumes, "volume"), (self.images, "image"))
+        return ", ".join(f"{len(things)} {noun}{'' if len(things) == 1 else 's'}" for things, noun in counts if things)
+
+
+def left_by_the_dead(client: docker.DockerClient) -> Own:
+    """What processes of this learner left that have died: a killed kernel, check or test. Asks the engine."""
+
+    def dead(labels: dict[str, str] | None) -> bool:
+        return not engine_process.alive((labels or {}).get(engine.PROCESS_LABEL, ""))
+
+    return Own([each for each in ownership.containers(client, engine.PROCESS_LABEL) if dead(each.labels)],
+               [each for each in ownership.networks(client, engine.PROCESS_LABEL) if dead(each.attrs["Labels"])],
+               [each for each in ownership.volumes(client, engine.PROCESS_LABEL) if dead(each.attrs["Labels"])],
+               [each for each in ownership.images(client) if each.temporary and not engine_process.alive(each.temporary)])
+
+
+def begin(client: docker.DockerClient, label: str = "") -> None:
+    """The first step of a lesson: `sweep`, then remove what an earlier run of it left with `label`. Asks the engine.
+
+    In a notebook, `docker` marks from then on what it makes.
+    """
+    sweep(client)
+    if label:
+        remove_labelled(client, label)
+    if "IPython" in sys.modules and sys.modules["IPython"].get_ipython():
+        ownership.mark_commands(client)
+
+
+def sweep(client: docker.DockerClient) -> list[str]:
+    """Remove what processes of this learner left that have died, the swarm and its services first; returns the names. Asks the engine.
+
+    The first step of every lesson and of every command that uses the engine. Never in the way of what comes next: an error of the engine
+    leaves the rest for `dockerlab clean`. What names no process stays, and so does what a process made that cannot be seen from here.
+    """
+    gone: list[str] = []
+    with suppress(DockerException, requests.RequestException):
+        gone += ["the swarm"] * swarm.sweep(client)
+        _remove(client, left_by_the_dead(client), gone)
+    for path in engine_process.dead_folders():
+        shutil.rmtree(path, ignore_errors=True)
+        gone += [] if path.exists() else [str(path)]
+    return gone
 
 
 def clean(client: docker.DockerClient, everything: bool = False) -> CleanReport:
-    """Remove this learner's containers, networks, volumes and images; with `everything` the bases too. Asks the engine.
+    """Remove this learner's containers, networks, volumes and images, and leave a swarm of theirs. Asks the engine.
 
-    The build cache carries no labels and is everybody's, so it stays.
+    With `everything` the bases too that this learner made or brought, unless somebody's container or image uses them. The build cache
+    carries no labels and is everybody's, so it stays. The last learner of an engine takes what serves them all; the plain names are given back.
     """
-    swarm.sweep(client)  # its services would start their containers again
-    mine, kept, before = engine.owner(), [], _layers(client)
-    counts = {"containers": 0, "networks": 0, "volumes": 0, "images": 0}
-    for container in client.containers.list(all=True, filters=FILTER, ignore_removed=True):
-        if is_ours(container.labels, [container.name], mine):
-            counts["containers"] += _removed(container.name, kept, container.remove, force=True, v=True)
-    for network in client.networks.list(filters=FILTER):
-        if is_ours(network.attrs.get("Labels"), [network.name], mine):
-            counts["networks"] += _removed(network.name, kept, network.remove)
-    sizes, volumes_freed = _volume_sizes(client), 0
-    for volume in client.volumes.list(filters=FILTER):
-        if is_ours(volume.attrs.get("Labels"), [volume.name], mine):
-            gone = _removed(volume.name, kept, volume.remove)
-            counts["volumes"] += gone
-            volumes_freed += sizes.get(volume.name, 0) if gone else 0
-    counts["images"] = _clean_images(client, everything, mine, kept)
-    return CleanReport(**counts, kept=tuple(kept), freed_bytes=max(0, before - _layers(client)) + volumes_freed)
+    swarm.leave(client)  # its services would start their containers again
+    before = _layers(client)
+    sizes = _volume_sizes(client)
+    gone: list[str] = []
+    volumes = [each for each in ownership.volumes(client) if each.name != swarm.LOCK or not swarm.in_use(client)]
+    own = Own([*_but_servers(ownership.containers(client)), *_servers(client)], ownership.networks(client), volumes, ownership.images(client))
+    report = _remove_all(client, own, lambda: ownership.images(client), gone)
+    count, kept = report.images, list(report.kept)
+    if everything:
+        give_back(client)
+        count += sum(_image_removed(client, each, kept) for each in ownership.bases(client))
+    naming.give_back(client)
+    for path in engine_process.dead_folders():
+        shutil.rmtree(path, ignore_errors=True)
+    freed = max(0, before - _layers(client)) + sum(sizes.get(name, 0) for name in gone)
+    return replace(report, images=count, kept=tuple(kept), freed_bytes=freed)
 
 
-def _clean_images(client: docker.DockerClient, everything: bool, mine: str, kept: list[str]) -> int:
-    """Remove images, tag by tag, so that a foreign tag on one of our images keeps its image."""
-    count = 0
-    for image in listed(client, FILTER):
-        base = everything and is_base(image.labels, image.tags) and (image.labels or {}).get(engine.OWNER_LABEL, mine) == mine
-        if not base and not is_ours(image.labels, image.tags, mine):
-            continue
-        tags = [tag for tag in image.tags if tag.startswith(engine.NAME_PREFIX) or tag in BASES] or (
-            [] if image.tags else [image.id]
-        )
-        gone = [_removed(tag, kept, client.images.remove, tag, noprune=False) for tag in tags]
-        count += bool(gone) and all(gone) and len(tags) == max(1, len(image.tags))
-    return count
+def _but_servers(containers: list[Container]) -> list[Container]:
+    return [each for each in containers if each.labels.get(engine.KIND_LABEL) != "index"]
+
+
+def _servers(client: docker.DockerClient) -> list[Container]:
+    """The containers that serve every learner (`index`), whoever started them; none while another learner has things here. Asks the engine."""
+    others = {owner for owner, name in naming.things(client)
+              if name.startswith(engine.NAME_PREFIX) and name not in naming.ONE_TO_AN_ENGINE} - {engine.owner()}
+    found = [] if others else client.containers.list(all=True, filters={"label": f"{engine.KIND_LABEL}=index"}, ignore_removed=True)
+    return [each for each in found if ownership.made_by_the_course(client, each)]
+
+
+def _remove_all(client: docker.DockerClient, own: Own, images: Callable[[], list[OwnImage]], gone: list[str]) -> CleanReport:
+    """`_remove`, and then again as long as steps of the classic builder come to light when their image goes."""
+    report, seen = _remove(client, own, gone), {each.id for each in own.images}
+    while more := [each for each in images() if each.id not in seen] if report.images else []:
+        seen |= {each.id for each in more}
+        again = _remove(client, Own(images=more), gone)
+        report = replace(report, images=report.images + again.images, kept=(*report.kept, *again.kept))
+    return report
+
+
+def _remove(client: docker.DockerClient, own: Own, gone: list[str] | None = None) -> CleanReport:
+    """Remove these things, containers first; their names are added to `gone`."""
+    kept: list[str] = []
+    gone = [] if gone is None else gone
+
+    def removed(name: str, remove: Callable[..., object], **options: Any) -> bool:
+        done = _removed(name, kept, remove, **options)
+        gone.extend([name] * done)
+        return done
+
+    for each in own.containers:
+        ownership.note_registry(client, each)
+    images = [*own.images]
+    return CleanReport(
+        containers=sum(removed(each.name, each.remove, force=True, v=True) for each in own.containers),
+        networks=sum(removed(each.name, each.remove) for each in own.networks),
+        volumes=sum(removed(each.name, each.remove) for each in own.volumes),
+        images=sum(_image_removed(client, each, kept, gone) for each in images),
+        kept=tuple(kept),
+    )
+
+
+def _image_removed(client: docker.DockerClient, image: OwnImage, kept: list[str], gone: list[str] | None = None) -> bool:
+    """Whether an image is gone as a whole, once its tags of ours are."""
+    refused = ownership.remove_image(client, image)
+    kept += [f"{name} ({reason})" for name, reason in refused]
+    if gone is not None and not refused:
+        gone.extend(image.ours or (image.id,))
+    return not refused and set(image.ours) == set(image.tags)
 
 
 def _removed(name: str, kept: list[str], remove, *args, **options) -> bool:  # noqa: ANN001, ANN002, ANN003

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dockerlab import __version__
-from dockerlab.errors import CourseError
+from dockerlab.errors import CourseError, redact
 
 if TYPE_CHECKING:
     from dockerlab.build import Step
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 # Subcommands that read their own arguments.
 OWN_ARGUMENTS = ("doctor", "ladder")
+NO_ENGINE = ("reset", "solve", "hint", "progress", "doctor")  # doctor reads --remote itself
+# They use the engine: what a killed process left there ends first. `doctor` says what there is.
+SWEEP_FIRST = ("bases", "build", "check", "inspect", "ladder")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -28,12 +33,13 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"dockerlab {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
-    commands.add_parser("doctor", help="show every precondition and what mends it (--json)", add_help=False)
+    commands.add_parser("doctor", help="show every precondition and what mends it (--json, --build)", add_help=False)
 
     engine = commands.add_parser("engine", help="find the Docker Engine, or install and start one (Debian, Ubuntu)")
-    engine.add_argument("--remove", action="store_true", help="undo what this command installed")
+    engine.add_argument("--remove", action="store_true", help="undo what this command installed, and nothing else")
+    engine.add_argument("--browser", action="store_true", help="find Chromium for the browser tests, or install it, instead of the engine")
     engine.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
-    engine.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    engine.add_argument("-y", "--yes", action="store_true", help="do not ask; needed where there is no terminal and CI is not true")
 
     bases = commands.add_parser("bases", help="bring the base images of the course to the engine")
     bases.add_argument("names", nargs="*", metavar="IMAGE", help="default: those that most lessons need")
@@ -69,6 +75,9 @@ def parser() -> argparse.ArgumentParser:
 
     clean = commands.add_parser("clean", help="remove what the course made on the engine, and nothing else")
     clean.add_argument("--all", action="store_true", help="the base images too")
+    for name, command in commands.choices.items():
+        if name not in NO_ENGINE:
+            command.add_argument("--remote", action="store_true", help="use the engine that is chosen even where it is on another machine")
     return top
 
 
@@ -77,6 +86,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args, rest = parser().parse_known_args(argv)
     if rest and args.command not in OWN_ARGUMENTS:
         parser().error(f"unrecognized arguments: {' '.join(rest)}")
+    if getattr(args, "remote", False):
+        os.environ["DOCKERLAB_REMOTE"] = "1"  # for the commands that this one starts, too
     try:
         return run(args, rest)
     except KeyboardInterrupt:
@@ -94,6 +105,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(args: argparse.Namespace, rest: Sequence[str]) -> int:
     """Hand over to the module that does the work."""
+    if args.command in SWEEP_FIRST:
+        _sweep()
     match args.command:
         case "doctor":
             from dockerlab import doctor
@@ -106,11 +119,12 @@ def run(args: argparse.Namespace, rest: Sequence[str]) -> int:
         case "engine":
             from dockerlab import engine_install
 
-            yes = True if args.yes else None
             if args.remove:
-                engine_install.remove(yes)
+                engine_install.remove(args.yes)
+            elif args.browser:
+                engine_install.install_browser(args.yes, dry_run=args.dry_run)
             else:
-                engine_install.install(yes, dry_run=args.dry_run)
+                engine_install.install(args.yes, dry_run=args.dry_run)
         case "bases":
             from dockerlab import bases
 
@@ -122,7 +136,8 @@ def run(args: argparse.Namespace, rest: Sequence[str]) -> int:
 
                 measure.note("bases", bases.debian.recipe(), build_seconds=time.monotonic() - started)
             if args.save:
-                print(f"{args.save}: {bases.save(args.save, names=names) / 1e6:.0f} MB; set bases_bundle to its place in course.local.toml")
+                print(f"{args.save}: {bases.save(args.save, names=names) / 1e6:.0f} MB; set bases_bundle to its place in course.local.toml, "
+                      f"and bases_bundle_sha256 to {_sha256(args.save)}")
         case "build":
             return _build(args)
         case "inspect":
@@ -131,8 +146,12 @@ def run(args: argparse.Namespace, rest: Sequence[str]) -> int:
             print(_image_text(image.inspect(args.image)))
         case "clean":
             from dockerlab import clean, engine
+            from dockerlab.checks import core
 
-            print(clean.clean(engine.connect(), everything=args.all))
+            client = engine.connect()
+            report = clean.clean(client, everything=args.all)
+            core.sweep(client)  # what learners' programs started in checks that were killed carries no mark
+            print(report)
         case "check":
             from dockerlab.checks import cli as labs
 
@@ -150,6 +169,21 @@ def run(args: argparse.Namespace, rest: Sequence[str]) -> int:
 
             return getattr(labs, args.command)(args.lab)
     return 0
+
+
+def _sweep() -> None:
+    """Remove what killed processes left; where no engine answers, the command itself says so."""
+    from dockerlab import clean, engine
+
+    with suppress(CourseError):
+        clean.sweep(engine.connect(timeout=30))
+
+
+def _sha256(file: Path) -> str:
+    import hashlib
+
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _build(args: argparse.Namespace) -> int:
@@ -173,7 +207,7 @@ def _step_printer() -> Callable[[Step], None]:
     def say(step: Step) -> None:
         if (step.done or step.cached) and not (step.internal or step.error or step.digest in printed):
             printed.add(step.digest)
-            print(step.line(), flush=True)
+            print(redact(step.line()), flush=True)
 
     return say
 

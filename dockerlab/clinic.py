@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ import pandas as pd
 from docker.errors import NotFound
 from docker.models.containers import Container
 
-from dockerlab import clean, engine, foreign, setups
+from dockerlab import clean, engine, foreign, ownership, setups
 from dockerlab.build import build
 from dockerlab.checks.report import Text
 from dockerlab.container import remove, wait_until
@@ -101,8 +101,13 @@ class Ward:
 
     @property
     def options(self) -> str:
-        """The labels as options of `docker run`, `docker build` and `docker volume create`."""
-        return " ".join(f"--label {key}={value}" for key, value in self.labels.items())
+        """The labels as options of `docker run` and `docker volume create`."""
+        return engine.options(self.labels)
+
+    @property
+    def image_options(self) -> str:
+        """The labels as options of `docker build`."""
+        return engine.options(engine.image_labels(clinic=engine.owner()))
 
     def container(self, what: str) -> Container:
         """A container of this ward. Asks the engine."""
@@ -118,11 +123,13 @@ class Ward:
             build(folder, tag=self.bench.tag(key), labels={"dockerlab.clinic": engine.owner()}, client=self.client)
             return self.bench.tag(key)
         built = foreign.other(self.architecture)
+        options = ownership.build_options(self.client, self.bench.tag(key), self.labels | {engine.KIND_LABEL: "image"})
         (folder / "hello").write_bytes(foreign.program(built, f"hello from {built}\n"))
-        done = subprocess.run(["docker", "build", "-q", "--platform", f"linux/{built}", "-t", self.bench.tag(key), *self.options.split(), str(folder)],
-                              capture_output=True, text=True, timeout=120)
+        done = subprocess.run(["docker", "build", "-q", "--platform", f"linux/{built}", *options, str(folder)],
+                              capture_output=True, text=True, timeout=120, env=engine.environment())
         if done.returncode:
             raise CourseError("The image of the wrong architecture was not built.", done.stderr.strip()[-300:])
+        ownership.note_built(self.client, self.bench.tag(key))
         return self.bench.tag(key)
 
     def admit(self, key: str) -> Patient:
@@ -239,10 +246,8 @@ class Ward:
 
     def left(self) -> int:
         """How many containers, networks, volumes and images of this ward are on the engine. Asks the engine."""
-        mine = {"label": f"dockerlab.clinic={engine.owner()}"}
-        kinds: tuple[Callable[..., list[object]], ...] = (self.client.networks.list, self.client.volumes.list)
-        found = [*self.client.containers.list(all=True, filters=mine), *clean.listed(self.client, mine)]
-        return len(found) + sum(len(kind(filters=mine)) for kind in kinds)
+        kinds = (ownership.containers, ownership.networks, ownership.volumes, ownership.images)
+        return sum(len(kind(self.client, f"dockerlab.clinic={engine.owner()}")) for kind in kinds)
 
     def clear(self) -> None:
         """Remove everything of this ward and its bench. Asks the engine."""
@@ -252,7 +257,7 @@ class Ward:
 
 def docker(*words: str) -> str:
     """What a `docker` command prints, errors too. Asks the engine."""
-    done = subprocess.run(["docker", *words], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+    done = subprocess.run(["docker", *words], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, env=engine.environment())
     return done.stdout + done.stderr
 
 

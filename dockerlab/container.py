@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import socket
 import time
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from threading import Thread
 from typing import Any
 
 import docker
 import requests
 from docker.errors import APIError, ImageNotFound, NotFound
 from docker.models.containers import Container
+from docker.utils.socket import frames_iter
 
 from dockerlab import engine, engine_errors
 from dockerlab.errors import CourseError
+from dockerlab.fetch import fetch
 
 
 class ContainerFailed(CourseError):
     """A container did not start, did not become ready, or ended before it should."""
+
+
+class NoEnd(ContainerFailed):
+    """A program inside a container did not end in time, or wrote more than anybody reads."""
 
 
 @dataclass
@@ -52,7 +60,7 @@ def running(image: str, *, command: list[str] | str | None = None, port: int = 8
     started = time.monotonic()
     try:
         container = client.containers.create(
-            image, command, name=name, labels=engine.labels(kind="container"), environment=dict(environment or {}),
+            image, command, name=name, labels=engine.labels(kind="container") | dict(options.pop("labels", {})), environment=dict(environment or {}),
             **({"ports": {f"{port}/tcp": ("127.0.0.1", None)}} if port else {}) | options,
         )
     except ImageNotFound as error:
@@ -68,6 +76,37 @@ def running(image: str, *, command: list[str] | str | None = None, port: int = 8
         yield Running(container, url, time.monotonic() - started)
     finally:
         remove(container)
+
+
+def execute(container: Container, command: Sequence[str], seconds: float = 20, limit: int = 1_000_000) -> tuple[int, bytes]:
+    """Run a program in a running container: its exit code and what it wrote, both streams. Asks the engine.
+
+    Raises NoEnd after `seconds` or more than `limit` bytes; the engine knows no way to end such a program, so it runs on until its container
+    ends. Raises APIError as `exec_run` does, which has neither bound.
+    """
+    api, kept = container.client.api, bytearray()
+    number = api.exec_create(container.id, list(command))["Id"]
+    stream = api.exec_start(number, socket=True)
+
+    def read() -> None:
+        for _, piece in frames_iter(stream, tty=False):
+            kept.extend(piece)
+            if len(kept) > limit:
+                return
+
+    reader = Thread(target=read, daemon=True)
+    reader.start()
+    reader.join(seconds)
+    late = reader.is_alive()
+    with suppress(OSError, AttributeError):  # not every kind of connection has these
+        stream._sock.shutdown(socket.SHUT_RDWR)  # wakes the reader
+        reader.join(1)
+        stream._response.close()
+        stream._sock.close()
+    if late or len(kept) > limit:
+        why = f"did not end within {seconds:g} s" if late else f"wrote more than {limit / 1e6:g} MB"
+        raise NoEnd(f"`{' '.join(' '.join(command).split())[:80]}` {why} in the container.", fix="Run it there by `docker exec` and see what it does.")
+    return api.exec_inspect(number)["ExitCode"], bytes(kept)
 
 
 def remove(container: Container) -> None:
@@ -112,7 +151,7 @@ def _wait(container: Container, port: int, ready: str | None, deadline: float) -
     def answers() -> bool:
         nonlocal checked
         try:
-            if ready is None or session.get(url + ready, timeout=2).ok:
+            if ready is None or fetch(url + ready, 2, session=session).status_code == 200:
                 return True
         except requests.RequestException:
             pass

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
-from docker.utils import build as docker_context
 
-from dockerlab.build import ignore_patterns
+from dockerlab.ignore import IgnoreRules
 
 
 def contents(folder: Path, dockerfile: str = "Dockerfile") -> pd.DataFrame:
-    """One row a file below `folder`: path, bytes, and whether a build with this Dockerfile sends it."""
-    sent = docker_context.exclude_paths(str(folder), ignore_patterns(folder, dockerfile), dockerfile=dockerfile)
+    """One row a file below `folder`: path, bytes, and whether a build with this Dockerfile sends it. Raises ignore.BadPattern."""
+    sent = set(IgnoreRules.of(folder, dockerfile).walk(folder))
     found = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     rows = [(name, path.stat().st_size, name in sent) for path in found for name in (path.relative_to(folder).as_posix(),)]
     return pd.DataFrame(rows, columns=["path", "bytes", "sent"])

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 
 from dockerlab.errors import CourseError
+from dockerlab.fetch import TooLarge, fetch
 from dockerlab.site import ROOT
 
 REFERENCE = ROOT / "assets" / "model" / "reference.json"
@@ -90,7 +91,7 @@ def detect(url: str, image_path: str | Path, confidence: float = 0.25, timeout: 
     try:
         # The name travels in a header; a plain one avoids trouble with letters outside ASCII.
         files = {"image": (f"picture{path.suffix.lower() if path.suffix.isascii() else ''}", data, kind)}
-        reply = requests.post(address, files=files, params={"confidence": confidence}, timeout=timeout)
+        reply = fetch(address, timeout, method="POST", files=files, params={"confidence": confidence})
     except requests.Timeout as error:
         raise DetectionFailed(
             f"{address} did not answer within {timeout:g} seconds.",
@@ -103,6 +104,8 @@ def detect(url: str, image_path: str | Path, confidence: float = 0.25, timeout: 
             "The container is not running, or its port is not published.",
             "Start it, and check the port with `docker ps`.",
         ) from error
+    except TooLarge as error:
+        raise DetectionFailed(error.what, "Another program listens on this port.", "Check the address.") from error
     except requests.RequestException as error:
         raise DetectionFailed(f"{url!r} is not an address.", f"{error}.", "Write it like http://localhost:8000.") from error
     if reply.status_code != 200:

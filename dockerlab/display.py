@@ -34,6 +34,12 @@ def with_code(text: str) -> str:
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
+def printable(text: str) -> str:
+    """What a program wrote may hold anything: colours, which go, and codes that would move the reader's cursor. Pure."""
+    plain = re.sub(r"\x1b\[[0-9;]*m|\r(?=\n)", "", text)
+    return "".join(each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}" for each in plain)
+
+
 def _plain(html: str) -> str:
     """Each dollar in an element of its own: a notebook reads what stands between two of them as a formula."""
     return html.replace("$", "<span>$</span>")

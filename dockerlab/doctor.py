@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import shutil
@@ -11,6 +10,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Literal
 
 import docker
 import requests
-from docker.errors import DockerException, ImageNotFound
+from docker.errors import DockerException
 
-from dockerlab import bases, engine, engine_errors, engine_install
+from dockerlab import bases, clean, engine, engine_errors, engine_install, engine_process, swarm
 from dockerlab.checks.report import state_file
-from dockerlab.errors import CourseError
+from dockerlab.errors import CourseError, redact
 from dockerlab.site import BUILD, LOCAL_FILE, ROOT, Site, load_site
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ MIN_API = (1, 44)
 GB = 1_000_000_000
 DISK_GB = (15, 5)
 MEMORY_GB = (4, 2)
-PRIVATE = ("package index", "certificate", "folders")
+PRIVATE = ("endpoint", "mounts", "temporary mounts", "package index", "certificate", "folders")
 # What the parts of Docker are called in Docker's own repository, in Ubuntu and in Debian, and their oldest version that works.
 PACKAGES = {
     "docker": (("docker-ce-cli", "docker-cli", "docker.io"), 0),
@@ -41,17 +41,24 @@ PACKAGES = {
     "compose": (("docker-compose-plugin", "docker-compose-v2", "docker-compose"), 2),
 }
 _OTHER_ENGINE = "`docker context ls`, and choose one with `docker context use NAME` or DOCKER_HOST"
+_DISK_THERE = "Look there: `docker system df`, and `df -h` in a shell of that machine."
+# Names in SecurityOptions -> what they mean.
+OTHER_RIGHTS = {"rootless": "a user's own (rootless)", "userns": "root's, with user namespaces (userns-remap)", "selinux": "root's, with SELinux"}
 MARKS = {"ok": "✓ ok", "warning": "! warning", "failed": "✗ failed"}
 
 
 @dataclass(frozen=True)
 class Check:
-    """One precondition; `fix` is the command or sentence that mends it, empty where it is ok."""
+    """One precondition; `fix` is the command or sentence that mends it, empty where it is ok. Passwords are hidden."""
 
     name: str
     status: Status
     found: str
     fix: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("found", "fix"):
+            object.__setattr__(self, name, redact(getattr(self, name)))
 
 
 def checks(site: Site | CourseError, client: docker.DockerClient | None, problem: CourseError | None = None) -> list[Check]:
@@ -60,11 +67,12 @@ def checks(site: Site | CourseError, client: docker.DockerClient | None, problem
     `site` may be the error that its settings could not be read with: the rest is then examined with the defaults.
     """
     found, valid = _engine_checks(client, problem), site if isinstance(site, Site) else Site()
-    return [*found, *_bases(client), settings(site), package_index(valid), certificate(valid), model_file(), folders()]
+    here = (settings(site), package_index(valid), certificate(valid), model_file(), folders())
+    return [*found, *_leftovers(client), *_mounts(client), *_bases(client, valid), *here]
 
 
 def _engine_checks(client: docker.DockerClient | None, problem: CourseError | None) -> list[Check]:
-    names = ("API version", "image store", "builder", "cgroup version", "docker command", "buildx", "compose", "disk free", "memory")
+    names = ("API version", "image store", "rights", "builder", "cgroup version", "docker command", "buildx", "compose", "disk free", "memory")
     facts = None
     if client is not None:
         try:
@@ -75,18 +83,28 @@ def _engine_checks(client: docker.DockerClient | None, problem: CourseError | No
         fix = problem.fix if problem else "Run `make engine`."
         unknown = [Check(name, "warning", "not known without an engine", fix) for name in names if name != "disk free"]
         return [Check("engine", "failed", problem.what if problem else "none answers", fix), *unknown, disk_free(Path.home())]
+    place = endpoint(engine.address_of(client))
     return [
         Check("engine", "ok", f"{facts.name} {facts.version} on {facts.operating_system}"),
+        place,
         api_version(facts.api_version),
         image_store(facts.image_store),
+        rights(facts.security_options),
         builder(reaches_buildkit(client), engine.builder_in_use()),
         cgroup(facts.cgroup_version),
         docker_command(facts.engine_id, *engine.command_reaches()),
         plugin("buildx", facts.buildx, "some cells of the lessons need it"),
         plugin("compose", facts.compose, "the lesson on stacks needs it"),
-        disk_free(Path(facts.root_dir or "/")),
+        disk_free(Path(facts.root_dir or "/")) if place.status == "ok" else Check("disk free", "warning", "not known: another machine's", _DISK_THERE),
         memory(facts.memory_bytes),
     ]
+
+
+def endpoint(url: str) -> Check:
+    """Where the engine listens; a warning where that is another machine, which the course then fills, prunes and stops things on."""
+    if engine.is_local(url):
+        return Check("endpoint", "ok", f"{url}, on this machine")
+    return Check("endpoint", "warning", f"{url}, on another machine", "If you did not mean that one: unset DOCKERLAB_REMOTE, and `docker context use default`.")
 
 
 def api_version(version: str) -> Check:
@@ -111,19 +129,59 @@ def image_store(store: str) -> Check:
     )
 
 
+def rights(options: Sequence[str]) -> Check:
+    """Whose rights the engine has, by the `SecurityOptions` of its `/info`: the lessons show the ids of a rootful engine without user namespaces."""
+    names = {option.partition("name=")[2].partition(",")[0] for option in options}
+    if not (other := [words for name, words in OTHER_RIGHTS.items() if name in names]):
+        return Check("rights", "ok", "root's, without user namespaces")
+    fix = "The course was not tried so: users, /proc and host mounts differ from what lessons 01, 07 and 09 show."
+    return Check("rights", "warning", " and ".join(other), fix)
+
+
+def _mounts(client: docker.DockerClient | None) -> list[Check]:
+    """Whether a container reads a file that this machine mounts into it: from the course's folder, and from that for temporary files."""
+    if client is None:
+        return [Check("mounts", "warning", "not known without an engine", "Run `make engine`.")]
+    if not engine.is_local(engine.address_of(client)):
+        return [Check("mounts", "warning", "not tried: another machine's", "Cells that mount a folder of this machine need an engine on it.")]
+    if not bases.present(client, bases.SLIM):
+        return [Check("mounts", "warning", f"not known before {bases.SLIM} is here", "Run `make bases`.")]
+    return [mounted(client, "mounts", BUILD), mounted(client, "temporary mounts", Path(tempfile.gettempdir()))]
+
+
+def mounted(client: docker.DockerClient, name: str, parent: Path) -> Check:
+    """One of `_mounts`: a word in a new folder below `parent`, as a container reads it. Asks the engine."""
+    word, found = uuid.uuid4().hex, ""
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="dockerlab-doctor-", dir=parent) as folder:
+            Path(folder).chmod(0o755)
+            (Path(folder) / "word").write_text(word, encoding="utf-8")
+            found = client.containers.run(bases.SLIM, ["cat", "/probe/word"], remove=True, network_mode="none", labels=engine.labels(kind="doctor"),
+                                          volumes={folder: {"bind": "/probe", "mode": "ro"}}).decode()
+    except OSError as error:
+        return Check(name, "failed", f"{parent} cannot be written: {error.strerror}", "Give yourself the right to write there.")
+    except (DockerException, requests.RequestException) as error:
+        found = str(error)
+    if found == word:
+        return Check(name, "ok", f"containers read what lies in {parent}")
+    move = "set TMPDIR to a folder below your home" if name.startswith("temporary") else "move the course below your home"
+    return Check(name, "failed", f"containers do not read what lies in {parent}",
+                 f"A VM (Colima, Docker Desktop), Docker from snap or SELinux keeps it from them: share that folder there, or {move}.")
+
+
 def reaches_buildkit(client: docker.DockerClient) -> str:
     """What keeps the engine from building with BuildKit, "" where it does. Builds an image without any file there, and removes it."""
     from dockerlab.build import BuildReport, build  # pandas, which the command line does not need for the rest
 
     def tried() -> BuildReport:
-        with tempfile.TemporaryDirectory(prefix="dockerlab-doctor-") as folder:
+        with engine_process.folder("doctor") as folder:
             (Path(folder) / "Dockerfile").write_text("FROM scratch\n", encoding="utf-8")
-            return build(folder, labels=engine.labels(kind="doctor"), client=client)
+            return build(folder, tag=f"{engine.NAME_PREFIX}doctor:{uuid.uuid4().hex[:10]}", labels={engine.KIND_LABEL: "doctor"}, client=client)
 
     try:
         report = tried()
-        with contextlib.suppress(ImageNotFound):  # another doctor may have made the same one
-            client.images.remove(report.image_id)
+        client.images.remove(report.tag)
     except CourseError as error:
         return error.what
     except (DockerException, requests.RequestException) as error:
@@ -210,15 +268,35 @@ def _enough(name: str, gigabytes: float, limits: tuple[int, int], fix: str, wher
     return Check(name, status, f"{gigabytes:.0f} GB{where}", "" if status == "ok" else f"At least {warn} GB is wanted. {fix}")
 
 
-def _bases(client: docker.DockerClient | None) -> list[Check]:
+def _leftovers(client: docker.DockerClient | None) -> list[Check]:
+    """What this learner's processes left on the engine and in the folder for temporary files when they were killed."""
+    if client is None:
+        return [Check("leftovers", "warning", "not known without an engine", "Run `make engine`.")]
+    try:
+        things, left_swarm = str(clean.left_by_the_dead(client)), swarm.left_behind(client)
+    except (DockerException, requests.RequestException) as error:
+        return [Check("leftovers", "warning", str(error), "Run `make engine`.")]
+    folders = len(engine_process.dead_folders())
+    found = [things, "a swarm and its services" * left_swarm, f"{folders} temporary folder{'' if folders == 1 else 's'}" * bool(folders)]
+    if any(found):
+        return [Check("leftovers", "warning", f"of processes that were killed: {', '.join(filter(None, found))}", "Run `dockerlab clean`.")]
+    return [Check("leftovers", "ok", "none")]
+
+
+def _bases(client: docker.DockerClient | None, site: Site) -> list[Check]:
     if client is None:
         return [Check("bases", "warning", "not known without an engine", "Run `make engine`, then `dockerlab bases`.")]
     try:
         missing = [name for name in bases.COURSE_BASES if not bases.present(client, name)]
+        stale = [name for name in bases.COURSE_BASES if name not in missing and not bases.suits(client, name, site)]
+    except CourseError as error:
+        return [Check("bases", "warning", error.what, error.fix)]
     except (DockerException, requests.RequestException) as error:
         return [Check("bases", "warning", str(error), "Run `make engine`.")]
     if missing:
         return [Check("bases", "warning", f"missing: {', '.join(missing)}", "Run `dockerlab bases`.")]
+    if stale:
+        return [Check("bases", "warning", f"without the settings that this site has now: {', '.join(stale)}", "Run `dockerlab bases`.")]
     return [Check("bases", "ok", f"{len(bases.COURSE_BASES)} present")]
 
 
@@ -324,10 +402,14 @@ def frame(results: Sequence[Check]) -> pd.DataFrame:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """`dockerlab doctor [--json]`; 1 where a check failed."""
+    """`dockerlab doctor [--json] [--build] [--remote]`; 1 where a check failed."""
     parser = argparse.ArgumentParser(prog="dockerlab doctor", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print the checks as JSON")
+    parser.add_argument("--build", action="store_true", help="also prove the settings of this site by small real builds (takes minutes)")
+    parser.add_argument("--remote", action="store_true", help="use the engine that is chosen even where it is on another machine")
     args = parser.parse_args(argv)
+    if args.remote:  # for the commands that this one starts, too
+        os.environ[engine.REMOTE] = "1"
     client, problem = None, None
     try:
         client = engine.connect(timeout=30)
@@ -338,5 +420,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CourseError as error:
         site = error
     results = checks(site, client, problem)
+    if args.build and client is not None and isinstance(site, Site):
+        from dockerlab import doctor_build
+
+        results += doctor_build.checks(site, client)
     print(json.dumps([asdict(check) for check in results], indent=1) if args.json else table(results))
     return int(any(check.status == "failed" for check in results))

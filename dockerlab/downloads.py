@@ -6,8 +6,9 @@ history, and are left out of the cache key. So a counted build has the same cach
 
 from __future__ import annotations
 
+import secrets
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,13 @@ class Meter:
         """Bytes received so far, by host."""
         return {host: int(count) for host, count in requests.get(f"{self._answers}/received", timeout=10).json().items()}
 
-    def build(self, context: Path | str, **options: Any) -> tuple[BuildReport, int]:
-        """`dockerlab.build.build` with the same keywords; the report, and the bytes that its RUN steps received. Asks the engine."""
+    def build(self, context: Path | str, builder: Callable[..., BuildReport] | None = None, **options: Any) -> tuple[BuildReport, int]:
+        """`dockerlab.build.build`, or `builder`, with the same keywords; the report, and the bytes that its RUN steps received. Asks the engine."""
         before = sum(self.received().values())
         proxies = {name: self._proxy for word in ("http", "https") for name in (f"{word}_proxy", f"{word.upper()}_PROXY")}
+        proxies |= {"no_proxy": "", "NO_PROXY": ""}  # the meter itself leaves the site's proxy out where the site says so
         arguments = dict(options.pop("buildargs", None) or {}) | proxies
-        report = build(context, buildargs=arguments, **{"client": self._client, **options})
+        report = builder(context, buildargs=arguments, **options) if builder else build(context, buildargs=arguments, **{"client": self._client, **options})
         return report, sum(self.received().values()) - before
 
 
@@ -45,10 +47,13 @@ class Meter:
 def metered(client: docker.DockerClient, name: str | None = None) -> Iterator[Meter]:
     """Run the counting proxy beside the builds for as long as the block lasts. Asks the engine.
 
-    It is a container on the default bridge, where the engine puts RUN steps too.
+    It is a container on the default bridge, where the engine puts RUN steps too; a password, new each time, keeps other containers from
+    using it. It goes on by the site's own proxy where builds need one.
     """
     bases.ensure(bases.SLIM, client)
     name = name or f"{engine.NAME_PREFIX}meter-{uuid.uuid4().hex[:8]}"
     command = ["python", "-u", "-c", _PROXY.read_text(encoding="utf-8"), str(PORT)]
-    with container.running(bases.SLIM, command=command, port=PORT, ready="/received", name=name, client=client) as service:
-        yield Meter(client, f"http://{container.address(service.container)}:{PORT}", service.url)
+    login = f"meter:{secrets.token_hex(16)}"
+    environment = engine.proxies(engine.address_of(client)) | {"METER_LOGIN": login}
+    with container.running(bases.SLIM, command=command, port=PORT, ready="/received", name=name, environment=environment, client=client) as service:
+        yield Meter(client, f"http://{login}@{container.address(service.container)}:{PORT}", service.url)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import getpass
-import hashlib
-import json
 import os
 import re
 import shutil
 import subprocess
+import sys
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import docker
@@ -19,143 +18,148 @@ import requests
 from docker.errors import DockerException
 
 from dockerlab import engine_errors, engine_process
-from dockerlab.errors import CourseError
+from dockerlab.endpoint import Endpoint, EngineUnavailable, RemoteEngine, address_of, client_of, endpoints, environment, hand_on_proxies, is_local, proxies
+from dockerlab.errors import CourseError, redact
+
+__all__ = [
+    "COURSE_LABEL", "KIND_LABEL", "LASTING_KINDS", "NAME_PREFIX", "OWNER_LABEL", "PROCESS_LABEL", "Builder", "Endpoint", "EngineFacts", "EngineUnavailable",
+    "RemoteEngine", "address_of", "builder_in_use", "command_reaches", "connect", "endpoints", "environment", "facts", "image_store", "is_local", "labels",
+    "owner", "parse_builder", "plugin_version", "proxies",
+]  # fmt: skip
 
 COURSE_LABEL = "dockerlab.course"
 OWNER_LABEL = "dockerlab.owner"
 KIND_LABEL = "dockerlab.kind"
 PROCESS_LABEL = engine_process.LABEL
+OBJECT_LABEL = "dockerlab.object"  # on containers, networks and volumes, never on an image: what is inherited does not carry it
+TAG_LABEL = "dockerlab.tag"  # on images: the tag that the course built this very image as
+WORKER_LABEL = "dockerlab.worker"
+OBJECT_LABELS = (OBJECT_LABEL, PROCESS_LABEL, WORKER_LABEL)
+IMAGE_KINDS = ("image", "base")
 # What is made to be used after the process that made it has ended.
-LASTING_KINDS = ("image", "base", "index")
+LASTING_KINDS = (*IMAGE_KINDS, "index")
+TEMPORARY_KINDS = ("check", "doctor", "test")  # of images that nobody needs but the process that built them
 NAME_PREFIX = "dockerlab-"
-PROBE_SECONDS = 30
-
-
-class EngineUnavailable(CourseError):
-    """No Docker Engine answers."""
 
 
 def owner() -> str:
     """The learner's name as it stands in labels: DOCKERLAB_OWNER, else the login name, made safe for names."""
-    name = os.environ.get("DOCKERLAB_OWNER") or getpass.getuser()
+    return _safe(os.environ.get("DOCKERLAB_OWNER") or getpass.getuser())
+
+
+def shares_a_login() -> bool:
+    """Whether the learner has another name than the login, whose folders others use too then."""
+    return owner() != _safe(getpass.getuser())
+
+
+def _safe(name: str) -> str:
     return re.sub(r"[^a-z0-9_.-]+", "-", name.lower()).strip("-.") or "learner"
 
 
+def worker() -> str:
+    """Which of several processes of this learner this is, such as `gw1` of a run of the tests (DOCKERLAB_WORKER); "" where there is one."""
+    return os.environ.get("DOCKERLAB_WORKER", "")
+
+
 def labels(**extra: str) -> dict[str, str]:
-    """The labels of everything that the course makes: `dockerlab.course=1` and the learner's name.
+    """The labels of a container, network, volume or service that the course makes; with the kind of an image, those of an image.
 
-    A kind is always set, because a container inherits that of its image. What is not of a lasting kind also names this process:
-    when that has died, a notebook's killed kernel for instance, the next `connect` removes what it left. A container that shall
-    outlive its notebook says `labels(process="")`.
+    `dockerlab.object` is random and says that the thing itself was made by the course: a container inherits the labels of its image, so
+    that all others prove nothing. What is not of a lasting kind also names this process: when that has died, a notebook's killed kernel for
+    instance, the next `clean.sweep` removes what it left. What shall outlive its notebook says `labels(process="")`: only a clean-up removes it.
     """
+    if extra.get("kind") in IMAGE_KINDS:
+        return image_labels(**extra)
+    own = {OBJECT_LABEL: uuid.uuid4().hex} | ({WORKER_LABEL: worker()} if worker() else {})
     process = {} if extra.get("kind") in LASTING_KINDS else {PROCESS_LABEL: engine_process.mark()}
-    return {COURSE_LABEL: "1", OWNER_LABEL: owner(), KIND_LABEL: "lesson", **process, **{f"dockerlab.{key}": value for key, value in extra.items()}}
+    return image_labels(**{"kind": "lesson"} | extra) | own | process | {key: value for key, value in _named(extra).items() if key in OBJECT_LABELS}
 
 
-@dataclass(frozen=True)
-class Endpoint:
-    """One place where an engine may listen; `explicit` when the reader named it, so that no other is tried."""
-
-    name: str
-    url: str
-    explicit: bool = False
-    tls_folder: Path | None = None
+def image_labels(tag: str = "", **extra: str) -> dict[str, str]:
+    """The labels of an image that the course builds as `tag`. They are inherited by whatever is made from it, so they name no process."""
+    marks = {COURSE_LABEL: "1", OWNER_LABEL: owner(), KIND_LABEL: "image"} | _named(extra) | ({TAG_LABEL: full_tag(tag)} if tag else {})
+    return for_image(marks)
 
 
-def endpoints(environ: Mapping[str, str] = os.environ, home: Path | None = None) -> list[Endpoint]:
-    """Where to look, in the order of the `docker` command line, then where other engines put their sockets.
-
-    Raises EngineUnavailable when the reader's docker context is broken.
-    """
-    home = home or Path.home()
-    if environ.get("DOCKER_HOST"):
-        certificates = environ.get("DOCKER_CERT_PATH") if environ.get("DOCKER_TLS_VERIFY") else None
-        return [Endpoint("DOCKER_HOST", environ["DOCKER_HOST"], True, Path(certificates) if certificates else None)]
-    config = Path(environ.get("DOCKER_CONFIG") or home / ".docker")
-    context = environ.get("DOCKER_CONTEXT") or _current_context(config)
-    if context not in ("", "default"):
-        return [_context_endpoint(config, context)]
-    runtime = environ.get("XDG_RUNTIME_DIR") or (f"/run/user/{os.getuid()}" if hasattr(os, "getuid") else "")
-    sockets = [
-        ("Docker", Path("/var/run/docker.sock")),
-        ("rootless Docker", Path(runtime) / "docker.sock"),
-        ("Colima", home / ".colima/default/docker.sock"),
-        ("OrbStack", home / ".orbstack/run/docker.sock"),
-        ("Docker Desktop", home / ".docker/run/docker.sock"),
-        ("Docker Desktop", home / ".docker/desktop/docker.sock"),
-        ("Podman", Path(runtime) / "podman/podman.sock"),
-        ("Podman", Path("/run/podman/podman.sock")),
-    ]
-    found = [Endpoint(name, f"unix://{path}") for name, path in sockets if _is_socket(path)]
-    return [*found, Endpoint("Docker Desktop", "npipe:////./pipe/docker_engine")] if os.name == "nt" else found
+def for_image(marks: Mapping[str, str]) -> dict[str, str]:
+    """The labels of `marks` that may stand on an image."""
+    return {key: value for key, value in marks.items() if key not in OBJECT_LABELS}
 
 
-def _is_socket(path: Path) -> bool:
-    try:
-        return path.is_socket()
-    except OSError:
-        return False
+def full_tag(tag: str) -> str:
+    """A tag as the engine lists it: `dockerlab-api` is `dockerlab-api:latest`."""
+    return tag if ":" in tag.rpartition("/")[2] else f"{tag}:latest"
 
 
-def _current_context(config: Path) -> str:
-    try:
-        return json.loads((config / "config.json").read_text(encoding="utf-8")).get("currentContext", "")
-    except (OSError, ValueError):
-        return ""
+def options(marks: Mapping[str, str]) -> str:
+    """Labels as options of the `docker` command."""
+    return " ".join(f"--label {key}={value}" for key, value in marks.items())
 
 
-def _context_endpoint(config: Path, name: str) -> Endpoint:
-    """Read one docker context from its metadata, stored under the SHA-256 of its name."""
-    digest = hashlib.sha256(name.encode()).hexdigest()
-    try:
-        meta = json.loads((config / "contexts/meta" / digest / "meta.json").read_text(encoding="utf-8"))
-        host = meta["Endpoints"]["docker"]["Host"]
-    except (OSError, ValueError, KeyError) as error:
-        raise EngineUnavailable(
-            f"The docker context {name} is chosen but cannot be read.",
-            f"{type(error).__name__}: {error}.",
-            "Run `docker context use default`.",
-        ) from error
-    certificates = config / "contexts/tls" / digest / "docker"
-    return Endpoint(f"docker context {name}", host, True, certificates if certificates.is_dir() else None)
+def mine(*more: str) -> dict[str, list[str]]:
+    """The filter of the engine's lists for what carries this learner's labels, and `more` (`key=value`); inherited ones count there."""
+    own = owned_images()["label"] + ([f"{WORKER_LABEL}={worker()}"] if worker() else [])
+    return {"label": [*own, *more]}
 
 
-def _open(endpoint: Endpoint, timeout: float) -> docker.DockerClient:
-    tls: Any = False
-    if endpoint.tls_folder:
-        ca, certificate, key = (str(endpoint.tls_folder / f"{part}.pem") for part in ("ca", "cert", "key"))
-        pair = (certificate, key) if Path(certificate).exists() else None
-        tls = docker.tls.TLSConfig(client_cert=pair, ca_cert=ca if Path(ca).exists() else None, verify=True)
-    client = docker.DockerClient(
-        base_url=endpoint.url, timeout=min(timeout, PROBE_SECONDS), tls=tls, use_ssh_client=endpoint.url.startswith("ssh:")
-    )
-    try:
-        client.ping()
-    except BaseException:
-        client.close()
-        raise
-    client.api.timeout = timeout
-    return client
+def owned_images() -> dict[str, list[str]]:
+    """The filter of the engine's lists for images that carry this learner's labels; they carry none of a worker. Inherited ones count."""
+    return {"label": [f"{COURSE_LABEL}=1", f"{OWNER_LABEL}={owner()}"]}
+
+
+def _named(extra: Mapping[str, str]) -> dict[str, str]:
+    return {f"dockerlab.{key}": value for key, value in extra.items()}
+
+
+REMOTE = "DOCKERLAB_REMOTE"  # set where the course may use an engine that is not on this machine
+
+_HARM = "The course builds, starts, stops and removes things on the engine that it uses"
 
 
 def connect(timeout: float = 120) -> docker.DockerClient:
     """Connect to the engine that the `docker` command line would use, else to the first socket that answers.
 
-    Looks at DOCKER_HOST, the current docker context, the default socket, then the sockets of rootless Docker, Colima, OrbStack,
-    Docker Desktop and Podman. `timeout` is in seconds, per request. Also removes what a process of this learner left when it was
-    killed, and makes a notebook show docker-py's errors without their stack. Raises EngineUnavailable where none answers.
+    Looks at DOCKER_HOST, the current docker context, the default socket, then the sockets of other products (`endpoint.endpoints`).
+    `timeout` is in seconds, per request. Removes nothing: that is `clean.sweep`. Makes a notebook show docker-py's errors without their
+    stack, and its cells use this learner's names (`naming`); hands this process's proxies on to the `docker` commands that it starts. Raises
+    EngineUnavailable where none answers, RemoteEngine where the one that is chosen is on another machine and nobody allowed that.
     """
+    from dockerlab import naming, ownership  # they need this module
+
     engine_errors.speak_plainly()
     failures: list[tuple[Endpoint, Exception]] = []
-    for endpoint in endpoints():
+    for place in endpoints():
+        allow(place)
         try:
-            client = _open(endpoint, timeout)
+            client = client_of(place, timeout)
+        except CourseError:
+            raise
         except (DockerException, requests.RequestException, OSError, ValueError) as error:
-            failures.append((endpoint, error))
+            failures.append((place, error))
         else:
-            engine_process.sweep(client)
-            return client
+            hand_on_proxies(place.url)
+            mine = ownership.Client(client.api)
+            naming.follow(mine)
+            return mine
     raise _unavailable(failures)
+
+
+def allow(place: Endpoint) -> None:
+    """Let an engine of this machine pass; one of another machine only after `--remote`, DOCKERLAB_REMOTE=1 or a yes on a terminal.
+
+    The course fills, prunes and stops things on the engine that it uses, and that must not be somebody's production.
+    """
+    if place.local or os.environ.get(REMOTE, "").lower() not in ("", "0", "false", "no"):
+        return
+    what = f"The engine that is chosen, {redact(place.url)} ({place.name}), is not on this machine."
+    if sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty():
+        print(f"{what}\n{_HARM}. Use this one? [y/N] ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() in ("y", "yes"):
+            os.environ[REMOTE] = "1"  # for what this process starts, too
+            return
+    local = "`docker context use default`, and unset DOCKER_CONTEXT" if place.context else f"unset {place.name}"
+    raise RemoteEngine(what, f"{_HARM}, so it does not take another machine's unasked.",
+                       f"Choose an engine of this machine ({local}) or, if you mean that one, add --remote to the command or set {REMOTE}=1.")
 
 
 def _unavailable(failures: list[tuple[Endpoint, Exception]]) -> EngineUnavailable:
@@ -200,6 +204,7 @@ class EngineFacts:
     buildx: str | None
     compose: str | None
     engine_id: str = ""
+    security_options: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """One line for a terminal."""
@@ -222,6 +227,7 @@ def facts(client: docker.DockerClient) -> EngineFacts:
         buildx=plugin_version("buildx"),
         compose=plugin_version("compose"),
         engine_id=info.get("ID", ""),
+        security_options=tuple(info.get("SecurityOptions") or ()),
     )
 
 
@@ -245,7 +251,7 @@ def plugin_version(plugin: str) -> str | None:
         return None
     try:
         done = subprocess.run(
-            ["docker", plugin, "version"], capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL
+            ["docker", plugin, "version"], capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL  # speaks to no engine
         )
     except (OSError, subprocess.SubprocessError):
         return None
@@ -269,7 +275,7 @@ def builder_in_use() -> Builder | None:
     try:
         done = subprocess.run(["docker", "buildx", "inspect"], capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL, check=False)
     except (OSError, subprocess.SubprocessError) as error:
-        return Builder("", "", str(error))
+        return Builder("", "", redact(str(error)))
     return parse_builder(done.stdout, done.stderr)
 
 

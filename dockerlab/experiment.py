@@ -20,9 +20,10 @@ import requests
 from docker.errors import APIError, ImageNotFound
 from docker.models.containers import Container
 
-from dockerlab import clean, engine
+from dockerlab import clean, engine, naming, ownership
 from dockerlab.build import BuildReport, build
 from dockerlab.container import address, published, remove, wait_until
+from dockerlab.fetch import fetch
 from dockerlab.instructions import changes
 from dockerlab.site import BUILD
 
@@ -33,13 +34,15 @@ RUN_SECONDS = 60
 class Bench:
     """The workbench of one lesson: build/lesson-NN, the repository dockerlab-lessonNN, and containers of the same prefix.
 
-    Making one removes what an earlier run of the lesson left behind.
+    Making one removes what processes that have died left on the engine, and what an earlier run of the lesson did. In a notebook, `docker`
+    then marks what it makes.
     """
 
     def __init__(self, lesson: str, client: docker.DockerClient, folder: Path | None = None) -> None:
-        self.client, self.repository = client, f"{engine.NAME_PREFIX}lesson{lesson}"
+        self.client, self.repository = client, naming.own(f"{engine.NAME_PREFIX}lesson{lesson}")
         self._made: set[str] = set()
         self.folder = folder or BUILD / f"lesson-{lesson}"
+        clean.begin(client)
         self.clear()
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
@@ -50,8 +53,13 @@ class Bench:
 
     @property
     def labels(self) -> str:
-        """The course's labels as options of `docker build` and `docker run`, so that what they make can be cleaned up."""
-        return " ".join(f"--label {key}={value}" for key, value in engine.labels().items())
+        """The course's labels as options of `docker run`, so that what it makes can be cleaned up."""
+        return engine.options(engine.labels())
+
+    @property
+    def image_labels(self) -> str:
+        """The course's labels as options of `docker build`: whatever is made from an image inherits them, so they name no process."""
+        return engine.options(engine.image_labels())
 
     def write(self, files: Mapping[str, str | bytes]) -> None:
         """Write files into the folder, readable by all whatever this machine's umask is."""
@@ -132,21 +140,16 @@ class Bench:
 
     def left(self) -> tuple[list[Container], list[str]]:
         """The containers and the tags of this bench that are on the engine. Asks the engine."""
-        containers = self.client.containers.list(all=True, filters={"label": f"{engine.OWNER_LABEL}={engine.owner()}"}, ignore_removed=True)
-        images = clean.listed(self.client, {"label": f"{engine.COURSE_LABEL}=1"})
-        return ([each for each in containers if (each.name or "").startswith(f"{self.repository}-")],
-                [tag for each in images for tag in each.tags if tag.startswith(f"{self.repository}:")])
+        return ([each for each in ownership.containers(self.client) if (each.name or "").startswith(f"{self.repository}-")],
+                [tag for each in ownership.images(self.client) for tag in each.ours if tag.startswith(f"{self.repository}:")])
 
     def clear(self) -> str:
         """Remove this bench's containers and images; says how many. Asks the engine."""
         containers, tags = self.left()
         for container in containers:
             remove(container)
-        for tag in tags:
-            with suppress(ImageNotFound):
-                self.client.images.remove(tag, force=True)
-        for image in self._made:  # what was built again under the same tag has lost it
-            with suppress(ImageNotFound, APIError):
+        for image in (*tags, *self._made):  # what was built again under the same tag has lost it
+            with suppress(ImageNotFound, APIError):  # somebody uses it
                 self.client.images.remove(image)
         return f"removed {len(containers)} containers and {len(tags)} image tags"
 
@@ -212,7 +215,7 @@ def free_port() -> int:
 def answers(url: str, timeout: float = 2) -> bool:
     """Whether anything answers HTTP at `url` within `timeout` seconds."""
     try:
-        requests.get(url, timeout=timeout)
+        fetch(url, timeout)
     except requests.RequestException:
         return False
     return True

@@ -6,6 +6,8 @@ import functools
 import json
 import math
 import os
+import random
+import secrets
 import shutil
 import statistics
 import subprocess
@@ -20,13 +22,15 @@ import requests
 
 from dockerlab import engine, engine_errors, workspace
 from dockerlab.errors import CourseError
+from dockerlab.fetch import fetch
 from dockerlab.site import ROOT
-from dockerlab.stack import Stack, labelled
+from dockerlab.stack import Stack, with_labels
 
 BARE = ROOT / "assets/capstone"
-TOKEN, OLD_TOKEN = "a-token-that-nobody-has-seen-5d1c", "gate-7-cameras-only"  # of the check, and of the bare repository
+TOKEN = f"a-token-that-nobody-has-seen-{secrets.token_hex(8)}"  # of the checks of this process
+OLD_TOKEN = "gate-7-cameras-only"  # of the bare repository
 SECRET_FILES = (".env", "secrets/api_token.txt")
-# What lies about in a working folder: the same bytes every time, so that a build which takes them in can be cached.
+# What lies about in a working folder: the same bytes every time in one process, so that a build which takes them in can be cached.
 LITTER = {
     ".env": f"API_TOKEN={TOKEN}\n".encode(),
     "secrets/api_token.txt": f"{TOKEN}\n".encode(),
@@ -35,13 +39,23 @@ LITTER = {
     "app/__pycache__/main.cpython-39.pyc": bytes(40_000),
 }
 ROUNDS = 4
-# Runs in the bare repository, outside any container: what the application itself says about each sample.
+# Runs in the bare repository, outside any container: what the application itself says about each picture of a folder.
 OWN_ANSWERS = """
-import json, pathlib
+import json, pathlib, sys
 from app.classifier import Classifier
 model = Classifier(pathlib.Path('model/walls.onnx'), 1)
-print(json.dumps({path.name: model.scores(path.read_bytes()) for path in sorted(pathlib.Path('samples').glob('*.png'))}))
+print(json.dumps({path.name: model.scores(path.read_bytes()) for path in sorted(pathlib.Path(sys.argv[1]).glob('*.png'))}))
 """
+# Runs there too: draws walls from seeds, as the pictures of the repository were drawn.
+DRAW = """
+import pathlib, sys
+sys.path.insert(0, 'train')
+import walls
+for seed in sys.argv[2:]:
+    picture, kind = walls.draw(int(seed))
+    picture.save(pathlib.Path(sys.argv[1]) / f'{walls.LABELS[kind]}-{seed}.png')
+"""
+SEEDS = (2_000_000, 2**40)  # that neither training nor the samples use
 
 
 def bare(folder: Path) -> Path:
@@ -68,7 +82,7 @@ def samples() -> list[Path]:
 def compose_files(folder: Path, project: str, **labels: str) -> str:
     """COMPOSE_FILE for a folder: its compose.yaml, and a file beside it that puts the course's labels on all of it. Runs compose."""
     config = Stack(folder, project, ("compose.yaml",), dict(os.environ)).config()
-    (folder / "labels.json").write_text(json.dumps(labelled(config, engine.labels(**labels))), encoding="utf-8")
+    (folder / "labels.json").write_text(json.dumps(with_labels(config, engine.labels(**labels))), encoding="utf-8")
     return os.pathsep.join(str(folder / name) for name in ("compose.yaml", "labels.json"))
 
 
@@ -78,19 +92,31 @@ def litter(folder: Path) -> Path:
     return readable(folder)
 
 
+def draw(folder: Path, count: int = 6) -> list[Path]:
+    """Draw pictures into a folder that nobody has seen, of each condition in turn. Runs the repository's own program."""
+    first = random.SystemRandom().randrange(*SEEDS)
+    _run_bare(DRAW, str(folder), *(str(first + number) for number in range(count)))
+    return sorted(folder.glob("*.png"))
+
+
 @functools.cache
-def own_answers() -> dict[str, dict[str, float]]:
-    """What the bare application answers outside any container, by sample. Runs it."""
-    done = subprocess.run([sys.executable, "-c", OWN_ANSWERS], cwd=BARE, capture_output=True, text=True, timeout=120, check=False)
+def own_answers(folder: Path = BARE / "samples") -> dict[str, dict[str, float]]:
+    """What the bare application answers outside any container, by picture of a folder. Runs it."""
+    return json.loads(_run_bare(OWN_ANSWERS, str(folder)))
+
+
+def _run_bare(program: str, *arguments: str) -> str:
+    """What a program prints that runs in the bare repository."""
+    done = subprocess.run([sys.executable, "-c", program, *arguments], cwd=BARE, capture_output=True, text=True, timeout=120, check=False)
     if done.returncode:
         raise CourseError("The application does not run on this machine.", f"{done.stderr.strip().splitlines()[-1]}.", "Run `make setup`.")
-    return json.loads(done.stdout)
+    return done.stdout
 
 
 def ask(url: str, picture: bytes, token: str, session: requests.Session | None = None) -> dict[str, Any]:
-    """One answer of POST /inspect. Raises requests.HTTPError for anything but 200."""
-    reply = (session or requests).post(f"{url}/inspect", files={"image": ("wall.png", picture, "image/png")},
-                                       headers={"Authorization": f"Bearer {token}"}, timeout=30)
+    """One answer of POST /inspect. Raises requests.HTTPError for anything but 200, and as fetch.fetch."""
+    reply = fetch(f"{url}/inspect", 30, method="POST", session=session, files={"image": ("wall.png", picture, "image/png")},
+                  headers={"Authorization": f"Bearer {token}"})
     reply.raise_for_status()
     return reply.json()
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import requests
 
-from dockerlab import engine, engine_errors, measure
+from dockerlab import engine, engine_errors, measure, naming
 from dockerlab.site import ROOT
-from dockerlab.stack import Stack, labelled
+from dockerlab.stack import Stack, with_labels
 
 PROJECT = "dockerlab-lesson08"
 LABELS = "labels.json"
@@ -28,19 +28,22 @@ def stage(folder: Path) -> Stack:
     with engine_errors.plainly():
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(ROOT / "assets/stack", folder, ignore=shutil.ignore_patterns("__pycache__", "tests"))
+        for path in (*folder.glob("*.yaml"), folder / "Dockerfile"):  # compose and the docker command read these as they are
+            path.write_text(naming.own(path.read_text(encoding="utf-8")), encoding="utf-8")
         password = folder / "db_password.txt"
         password.write_text(secrets.token_hex(12), encoding="utf-8")
         password.chmod(0o644)  # a secret from a file keeps the file's mode, and the API is another user
-    bare = Stack(folder.resolve(), PROJECT, ("compose.yaml",), dict(os.environ), ("*",))
-    (folder / LABELS).write_text(json.dumps(labelled(bare.config(), engine.labels(lesson="08"))), encoding="utf-8")
-    return Stack(folder.resolve(), PROJECT, ("compose.yaml", LABELS), os.environ, ("*",))
+    project = naming.own(PROJECT)
+    bare = Stack(folder.resolve(), project, ("compose.yaml",), dict(os.environ), ("*",))
+    (folder / LABELS).write_text(json.dumps(with_labels(bare.config(), engine.labels(lesson="08"))), encoding="utf-8")
+    return Stack(folder.resolve(), project, ("compose.yaml", LABELS), os.environ, ("*",))
 
 
 def label_file(folder: Path, service: str) -> Path:
     """A compose file beside others that puts the course's labels on one service and its image; returns its path."""
-    labels = engine.labels(lesson="08")
-    path = folder / LABELS
-    path.write_text(json.dumps({"services": {service: {"labels": labels, "build": {"labels": labels}}}}), encoding="utf-8")
+    path, config = folder / LABELS, Stack(folder.resolve(), naming.own(PROJECT), ("compose.yaml",), dict(os.environ), ("*",)).config()
+    own = config | {"services": {service: config["services"][service]}, "networks": {}, "volumes": {}}
+    path.write_text(json.dumps(with_labels(own, engine.labels(lesson="08"))), encoding="utf-8")
     return path
 
 

@@ -11,14 +11,10 @@ image is read in full once.
 
 from __future__ import annotations
 
-import gzip
-import io
-import json
 import os
 import posixpath
 import re
-import tarfile
-import zlib
+import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
@@ -29,21 +25,15 @@ from typing import IO, Any
 import docker
 import pandas as pd
 import requests
-import zstandard
 from docker.errors import APIError, ImageNotFound
 
-from dockerlab import engine, layer_cache
+from dockerlab import engine, layer_cache, savedtar
 from dockerlab.compression import Gzipped
-from dockerlab.errors import CourseError
+from dockerlab.savedtar import ImageUnreadable
 
-_BLOCK = 1 << 20
 _KEPT = 8
-_LONGEST_DOCUMENT = 32 << 20
 _REMEMBERED: dict[tuple[str, str], ImageReport] = {}
-
-
-class ImageUnreadable(CourseError):
-    """The image is not there, or its tar is damaged."""
+_remembering = threading.Lock()
 
 
 def mb(size: float) -> str:
@@ -53,7 +43,10 @@ def mb(size: float) -> str:
 
 @dataclass
 class Layer:
-    """One layer: the instruction that made it, its files, and what it deletes. Sizes in bytes."""
+    """One layer: the instruction that made it, its files, and what it deletes. Sizes in bytes.
+
+    `links` maps the second and later names of a file to its first; the size stands beside the first.
+    """
 
     instruction: str = ""
     disk_bytes: int = 0
@@ -61,6 +54,7 @@ class Layer:
     files: dict[str, int] = field(default_factory=dict)
     deleted: list[str] = field(default_factory=list)
     emptied: list[str] = field(default_factory=list)
+    links: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -109,12 +103,12 @@ class ImageReport:
     @property
     def architecture(self) -> str:
         """The processor that the image is made for, as in `amd64`."""
-        return self.config.get("architecture", "")
+        return self.config.get("architecture") or ""
 
     @property
     def user(self) -> str:
         """The user that the main process runs as; root where the image names none."""
-        return self.config.get("config", {}).get("User") or "root"
+        return (self.config.get("config") or {}).get("User") or "root"
 
     def paths(self) -> list[str]:
         """Every file that a container of this image sees."""
@@ -170,12 +164,12 @@ class ImageReport:
             own_folders = {parent for path in layer.files for parent in _parents(path)}
             # A file where a folder was hides all below it, and a folder where a file was hides that file.
             gone = _hides(layer, seen, {path for path in layer.files if path in folders}) + [path for path in own_folders if path in seen]
-            for path in gone:
+            changed = [path for path in layer.files if path in seen]
+            for path in dict.fromkeys([*gone, *changed]):
                 if path in seen:
                     size, wrote = seen.pop(path)
-                    hidden.append(Hidden(path, "replaced" if path in layer.files else "deleted", size, wrote, number))
-            changed = [path for path in layer.files if path in seen]
-            hidden += [Hidden(path, "replaced", *seen[path], number) for path in changed]
+                    if not self._passed_on(path, size, wrote, seen):
+                        hidden.append(Hidden(path, "replaced" if path in layer.files else "deleted", size, wrote, number))
             rewritten = {*changed, *(path for path in gone if path in layer.files)}
             changes.append(Changes(
                 tuple(path for path in layer.files if path not in rewritten),
@@ -185,6 +179,16 @@ class ImageReport:
             seen |= {path: (size, number) for path, size in layer.files.items()}
             folders |= own_folders
         return changes, hidden, seen
+
+    def _passed_on(self, path: str, size: int, wrote: int, seen: dict[str, tuple[int, int]]) -> bool:
+        """Whether the content stays in sight under another name of the same file, which then weighs what it weighs."""
+        links = self.layers[wrote].links
+        first = links.get(path, path)
+        other = next((name for name in (first, *(name for name, target in links.items() if target == first)) if seen.get(name, (0, -1))[1] == wrote), None)
+        if other is None or other == path:
+            return False
+        seen[other] = (size + seen[other][0], wrote)
+        return True
 
     def __repr__(self) -> str:
         return f"ImageReport({self.reference}: {len(self.layers)} layers)"
@@ -212,25 +216,35 @@ def inspect(image: str, client: docker.DockerClient | None = None) -> ImageRepor
     try:
         found = client.images.get(image)
         key = (client.api.base_url, str(found.id))
-        if key not in _REMEMBERED:
+        with _remembering:
+            report = _REMEMBERED.get(key)
+        if report is None:
             report = _recalled(str(found.id))
-            if report is None:
-                # By id: a bare name would save every tag of it.
-                stream = client.api.get_image(found.id, chunk_size=_BLOCK)
-                try:
-                    report = _inspect(io.BufferedReader(_Chunks(stream), _BLOCK), image, str(found.id))
-                finally:
-                    stream.close()
-            while len(_REMEMBERED) >= _KEPT:
-                del _REMEMBERED[next(iter(_REMEMBERED))]
-            _REMEMBERED[key] = report
+            if not (found.attrs.get("RootFS") or {}).get("Layers"):
+                report = _report(image, [], savedtar.bare(found))
+            elif report is None:
+                with savedtar.exported(str(found.id), client) as stream:
+                    report = _inspect(stream, image, str(found.id))
+            with _remembering:
+                _REMEMBERED.pop(key, None)
+                while len(_REMEMBERED) >= _KEPT:
+                    del _REMEMBERED[next(iter(_REMEMBERED))]
+                _REMEMBERED[key] = report
     except ImageNotFound as error:
         raise ImageUnreadable(f"There is no image {image} on the engine.", fix="Build or pull it first; `docker images` lists what is here.") from error
     except APIError as error:
         raise ImageUnreadable(f"The engine does not hand out {image!r}.", f"{error.explanation or error}.", "Check the name.") from error
     except requests.RequestException as error:
         raise ImageUnreadable(f"The engine stopped answering while {image} was read.", f"{type(error).__name__}.", "Run `dockerlab doctor`.") from error
-    return replace(_REMEMBERED[key], reference=image)
+    return replace(report, reference=image)
+
+
+def new_layers(before: str, after: str, client: docker.DockerClient) -> list[Layer]:
+    """The layers of the image `after` that the image `before` lacks; of those that both have nothing is read. Asks the engine."""
+    old, new = (list(client.images.get(each).attrs["RootFS"].get("Layers") or []) for each in (before, after))
+    if set(new) <= set(old):
+        return []
+    return [layer for digest, layer in zip(new, inspect(after, client).layers, strict=True) if digest not in old]
 
 
 def _recalled(image_id: str) -> ImageReport | None:
@@ -245,35 +259,38 @@ def _recalled(image_id: str) -> ImageReport | None:
 def inspect_tar(source: Path | str | IO[bytes], reference: str = "") -> ImageReport:
     """Read a `docker save` tar, from a path or an open stream; no engine is needed. Raises ImageUnreadable.
 
-    Both forms are read: the OCI layout (Docker 25 and later), and the older one with a folder for each layer.
+    `reference` names the image, and chooses it where the tar holds several. Both forms are read: the OCI layout (Docker 25 and later),
+    and the older one with a folder for each layer.
     """
     if isinstance(source, (str, Path)):
         try:
             with Path(source).open("rb") as file:
-                return inspect_tar(file, reference or Path(source).name)
+                return _inspect(file, reference, title=Path(source).name)
         except OSError as error:
             raise ImageUnreadable(f"{source} cannot be opened.", f"{error.strerror or error}.", "Save it again with `docker save -o FILE IMAGE`.") from error
     return _inspect(source, reference)
 
 
-def _inspect(source: IO[bytes], reference: str, image_id: str = "") -> ImageReport:
+def _inspect(source: IO[bytes], reference: str, image_id: str = "", title: str = "") -> ImageReport:
     """Read a tar; with `image_id` it comes from the engine, whose blobs bear the digests of their content and can be remembered."""
-    name = reference or "The tar"
+    name = title or reference or "The tar"
     try:
         contents = _read(source, remember=bool(image_id))
     except requests.RequestException:
         raise
-    except (tarfile.TarError, ValueError, EOFError, OSError, zlib.error, zstandard.ZstdError) as error:
-        raise ImageUnreadable(f"{name} is no image that `docker save` wrote.", f"{error}.", "Save it again with `docker save`.") from error
-    layers, config = contents.parts(name)
+    except savedtar.DAMAGE as error:
+        raise savedtar.damaged(name, error) from error
+    found = savedtar.chosen(contents.index.images(name), reference, name)
+    layers = [contents.layer(path, name) for path in found.layers]
     if image_id:
-        layer_cache.remember("image", image_id, {"config": config, "layers": layers})
-    return _report(reference or contents.tag(), [contents.layer(path) for path in layers], config)
+        layer_cache.remember("image", image_id, {"config": found.config, "layers": found.layers})
+    return _report(reference or title or (found.names or ("image",))[0], layers, found.config)
 
 
 def _report(reference: str, layers: list[Layer], config: dict[str, Any]) -> ImageReport:
     """Layers, oldest first, each with the instruction that made it."""
-    history = [_pretty(item.get("created_by", "")) for item in config.get("history") or [] if not item.get("empty_layer")]
+    steps = [item or {} for item in config.get("history") or []]
+    history = [_pretty(item.get("created_by") or "") for item in steps if not item.get("empty_layer")]
     history += ["(not recorded)"] * (len(layers) - len(history))
     # A copy each: one blob may be several layers of an image.
     return ImageReport(reference, [replace(layer, instruction=text) for layer, text in zip(layers, history, strict=False)], config)
@@ -281,129 +298,65 @@ def _report(reference: str, layers: list[Layer], config: dict[str, Any]) -> Imag
 
 @dataclass
 class _Contents:
-    """What a saved tar holds, in whatever order it came."""
+    """What a saved tar holds, in whatever order it came; `broken` tells of members that look like layers and cannot be read."""
 
+    index: savedtar.Index = field(default_factory=savedtar.Index)
     layers: dict[str, Layer] = field(default_factory=dict)
-    documents: dict[str, Any] = field(default_factory=dict)
-    links: dict[str, str] = field(default_factory=dict)
+    broken: dict[str, BaseException] = field(default_factory=dict)
 
-    def parts(self, name: str) -> tuple[list[str], dict[str, Any]]:
-        """The paths of the layers, oldest first, and the image's configuration. Raises ImageUnreadable where one is missing."""
-        manifest = self.documents.get("manifest.json")
-        if not manifest:
-            raise ImageUnreadable(f"{name} holds no manifest.json.", fix="Save it again with `docker save -o FILE IMAGE`.")
-        paths = manifest[0].get("Layers") or []
-        config = self.documents.get(manifest[0].get("Config"))
-        missing = [path for path in paths if self.links.get(path, path) not in self.layers]
-        if config is None or missing:
-            raise ImageUnreadable(f"{name} lacks {missing[0] if missing else 'its configuration'}.", "The tar is cut short or of several parts.",
-                                  "Save it again with `docker save -o FILE IMAGE`.")
-        return paths, config
-
-    def tag(self) -> str:
-        """The first name of the image."""
-        return (self.documents["manifest.json"][0].get("RepoTags") or ["image"])[0]
-
-    def layer(self, path: str) -> Layer:
-        """The layer at a path of the manifest."""
-        return self.layers[self.links.get(path, path)]
+    def layer(self, path: str, name: str) -> Layer:
+        """The layer that the manifest names so. Raises ImageUnreadable."""
+        if path in self.broken:
+            raise savedtar.damaged(name, self.broken[path])
+        if path not in self.layers:
+            raise savedtar.lacking(name, path)
+        return self.layers[path]
 
 
 def _read(source: IO[bytes], remember: bool) -> _Contents:
-    """Read every member as it streams past: a layer by its first bytes, a document if it is JSON, a link to another layer.
-
-    With `remember`, a layer whose digest was read before is passed over.
-    """
+    """Read every member as it streams past; with `remember`, a layer whose digest was read before is passed over."""
     contents = _Contents()
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 2)) as pool, tarfile.open(fileobj=source, mode="r|", bufsize=_BLOCK) as archive:
-        for entry in archive:
-            if entry.issym():
-                contents.links[entry.name] = posixpath.normpath(posixpath.join(posixpath.dirname(entry.name), entry.linkname))
-            elif entry.islnk():
-                contents.links[entry.name] = entry.linkname
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 2)) as pool:
+        for archive, entry in savedtar.entries(source):
             content = archive.extractfile(entry) if entry.isreg() else None
-            if content is None:
+            head = content.read(savedtar.HEAD) if content else b""
+            form = savedtar.packing(head)
+            if content is None or not form:
+                contents.index.take(entry, head, content)
                 continue
-            head = content.read(512)
-            if _is_layer(head):
-                known = layer_cache.recall("layer", entry.name) if remember else None
-                contents.layers[entry.name] = layer = Layer(**known) if known else _read_layer(_Joined(head, content), pool)
-                if remember and not known:
-                    layer_cache.remember("layer", entry.name, asdict(layer))
-            elif head[:1] in (b"{", b"[") and entry.size < _LONGEST_DOCUMENT:
-                contents.documents[entry.name] = json.loads(head + content.read())
+            known = layer_cache.recall("layer", entry.name) if remember else None
+            try:
+                layer = Layer(**known) if known else _read_layer(savedtar.Joined(head, content), form, pool)
+            except requests.RequestException:
+                raise
+            except savedtar.DAMAGE as error:  # it matters only where the manifest names it
+                contents.broken[entry.name] = error
+                continue
+            contents.layers[entry.name] = layer
+            if remember and not known:
+                layer_cache.remember("layer", entry.name, asdict(layer))
     return contents
 
 
-def _is_layer(head: bytes) -> bool:
-    """gzip, zstd, a tar's header, or the zeros of an empty tar."""
-    return head.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd")) or head[257:262] == b"ustar" or (len(head) == 512 and not any(head))
-
-
-def _read_layer(raw: IO[bytes], pool: ThreadPoolExecutor) -> Layer:
-    """One layer's tar, plain, gzip or zstd: its files and both sizes."""
-    plain = Gzipped(decompressed(raw, raw.head), pool)
+def _read_layer(raw: IO[bytes], form: str, pool: ThreadPoolExecutor) -> Layer:
+    """One layer's tar: its files and both sizes."""
+    plain = Gzipped(savedtar.unpacked(raw, form), pool)
     layer = Layer()
-    with tarfile.open(fileobj=plain, mode="r|", bufsize=_BLOCK) as archive:
-        for entry in archive:
-            path = entry.name.removeprefix("./").strip("/")
-            folder, _, name = path.rpartition("/")
-            if name == ".wh..wh..opq":
-                layer.emptied.append(folder)
-            elif name.startswith(".wh."):
-                layer.deleted.append(f"{folder}/{name[4:]}".lstrip("/"))
-            elif not entry.isdir():
-                layer.files[path] = entry.size if entry.isreg() else 0
-    while plain.read(_BLOCK):
-        pass
+    for _, entry in savedtar.entries(plain, ended=form == "zstd"):  # whose reader does not tell the end of the data from their being cut
+        path = posixpath.normpath(f"/{entry.name}").lstrip("/")
+        folder, _, name = path.rpartition("/")
+        layer.links.pop(path, None)
+        if name == ".wh..wh..opq":
+            layer.emptied.append(folder)
+        elif name.startswith(".wh."):
+            layer.deleted.append(f"{folder}/{name[4:]}".lstrip("/"))
+        elif not entry.isdir():
+            layer.files[path] = entry.size if entry.isreg() else 0
+            if entry.islnk():
+                target = posixpath.normpath(f"/{entry.linkname}").lstrip("/")
+                layer.links[path] = layer.links.get(target, target)
     layer.disk_bytes, layer.download_bytes = sum(layer.files.values()), plain.compressed_bytes()
     return layer
-
-
-def decompressed(raw: IO[bytes], head: bytes) -> IO[bytes]:
-    """A layer as engines store it, plain, gzip or zstd, as a plain tar; `head` is how it begins."""
-    if head.startswith(b"\x1f\x8b"):
-        return gzip.GzipFile(fileobj=raw)
-    if head.startswith(b"\x28\xb5\x2f\xfd"):
-        return zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
-    return raw
-
-
-class _Joined(io.RawIOBase):
-    """The first bytes, already read, and the rest."""
-
-    def __init__(self, head: bytes, rest: IO[bytes]) -> None:
-        self.head, self._rest, self._buffer = head, rest, head
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        if size < 0:
-            data, self._buffer = self._buffer + self._rest.read(), b""
-            return data
-        data, self._buffer = self._buffer[:size], self._buffer[size:]
-        return data + self._rest.read(size - len(data)) if len(data) < size else data
-
-
-class _Chunks(io.RawIOBase):
-    """A file over an iterator of chunks."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks, self._rest = chunks, b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._rest:
-            try:
-                self._rest = next(self._chunks)
-            except StopIteration:
-                return 0
-        count = min(len(buffer), len(self._rest))
-        buffer[:count], self._rest = self._rest[:count], self._rest[count:]
-        return count
 
 
 def _pretty(created_by: str) -> str:

@@ -1,19 +1,18 @@
 """A package index for builds where a site hands out torch wheels as files instead of through an index.
 
 A container serves the site's folder of wheels as a simple repository API (PEP 503) and sends every other project
-on to the site's own index. It listens on the engine's bridge gateway only, where builds can reach it.
+on to the site's own index. It listens on the engine's bridge gateway only, where builds can reach it. One serves every learner of an engine.
 """
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import docker
 import requests
-from docker.errors import NotFound
+from docker.errors import APIError, NotFound
 
-from dockerlab import bases, engine
+from dockerlab import bases, container, engine
 from dockerlab.errors import CourseError
 from dockerlab.site import Site, load_site
 
@@ -42,17 +41,25 @@ def torch_index(client: docker.DockerClient | None = None, site: Site | None = N
     except NotFound:
         pass
     bases.ensure(bases.SLIM, client, site)
-    client.containers.run(
-        bases.SLIM, ["python", "-u", "-c", _SERVER.read_text(encoding="utf-8")], name=NAME, detach=True, labels=engine.labels(kind="index"),
-        environment={"NEXT_INDEX": site.index_url}, ports={f"{PORT}/tcp": (gateway, PORT)},
-        volumes={site.find_links: {"bind": "/wheels", "mode": "ro"}}, restart_policy={"Name": "unless-stopped"},
-    )
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        try:
-            if requests.get(f"{url}/torch/", timeout=2).ok:
-                return url
-        except requests.RequestException:
-            time.sleep(0.2)
+    try:
+        client.containers.run(
+            bases.SLIM, ["python", "-u", "-c", _SERVER.read_text(encoding="utf-8")], name=NAME, detach=True, labels=engine.labels(kind="index"),
+            environment={"NEXT_INDEX": site.index_url}, ports={f"{PORT}/tcp": (gateway, PORT)},
+            volumes={site.find_links: {"bind": "/wheels", "mode": "ro"}}, restart_policy={"Name": "unless-stopped"},
+        )
+    except APIError as error:
+        if error.status_code != 409:  # another learner starts it at this moment
+            raise
+    if container.wait_until(lambda: _answers(f"{url}/torch/"), 20, interval=0.2):
+        return url
     raise CourseError("The container that serves the site's torch wheels does not answer.", fix=f"Run `docker logs {NAME}`.")
 
+
+def _answers(url: str) -> bool:
+    """Whether a GET is answered with success; the machine's own server needs no proxy."""
+    with requests.Session() as session:
+        session.trust_env = False
+        try:
+            return session.get(url, timeout=2).ok
+        except requests.RequestException:
+            return False

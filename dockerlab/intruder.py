@@ -17,7 +17,7 @@ import pandas as pd
 from docker.errors import APIError
 from docker.models.containers import Container
 
-from dockerlab import container, engine
+from dockerlab import container, engine, foreign, outside, rights
 from dockerlab.display import words_left
 from dockerlab.errors import CourseError
 
@@ -25,6 +25,7 @@ PROBE = Path(__file__).with_name("_intruder_probe.py")
 # What an intruder does who finds the engine's socket: arguments are an image, a folder of the host, and labels in JSON.
 TAKEOVER = Path(__file__).with_name("_intruder_takeover.py")
 AT_ONCE = 3
+SECONDS = 60  # of all attempts together, which take one or two
 # The attempts, in the order in which they are shown: what an intruder gets if it works.
 ATTEMPTS = {
     "kernel": "use kernel calls that servers do not need",
@@ -41,8 +42,8 @@ ATTEMPTS = {
     "shell": "work in a shell",
     "memory": "run a program from memory",
 }
-# Nothing in a run line prevents it: who takes over a server runs code with its rights.
-ALWAYS = "memory"
+# What a helper cannot try in the place of the container: its own filter, its own count of processes, and what nothing prevents.
+NOT_FROM_OUTSIDE = ("kernel", "processes", "memory")
 _INTERPRETERS = ("python3", "python", "/usr/bin/python3", "/usr/bin/python3.11", "/usr/local/bin/python3", "/opt/venv/bin/python")
 
 
@@ -104,17 +105,45 @@ def probe(service: Container) -> Scorecard:
     last = "it has no Python"
     for interpreter in _INTERPRETERS:
         try:
-            code, output = service.exec_run([interpreter, "-I", "-c", PROBE.read_text(encoding="utf-8")])
+            code, output = container.execute(service, [interpreter, "-I", "-c", PROBE.read_text(encoding="utf-8")], SECONDS)
         except APIError as error:
             last = str(error.explanation)
             continue
+        except container.NoEnd as error:
+            raise NoProbe("The attempts could not be made in this container.", error.what, error.fix) from error
         text = output.decode(errors="replace").strip()
         if code == 0:
-            return read(json.loads(text.splitlines()[-1]))
+            try:
+                return read(json.loads(text.splitlines()[-1]))
+            except (ValueError, LookupError, TypeError) as error:
+                raise NoProbe("The attempts could not be made in this container.", f"Its {interpreter} is no Python: it says {text[-80:]!r}.") from error
         if code not in (126, 127):
             last = text.splitlines()[-1] if text else f"exit code {code}"
             break
     raise NoProbe("The attempts could not be made in this container.", f"{last}.", "Look whether it runs: `docker ps -a`, `docker logs CONTAINER`.")
+
+
+def judged(service: Container, client: docker.DockerClient, labels: Mapping[str, str] | None = None) -> Scorecard:
+    """What works for an intruder, without believing the image: an attempt works if one of three finds so. Asks the engine.
+
+    The probe inside, where the image has an interpreter that answers; the same probe from a helper that has its own interpreter and takes
+    the rights of the container's first process; and what `docker inspect` and the kernel say of the container. Raises NoProbe, CourseError.
+    """
+    service.reload()
+    architecture = {"aarch64": "arm64"}.get(client.info()["Architecture"], "amd64")
+    seen = outside.look(client, service, PROBE.read_text(encoding="utf-8"), foreign.program(architecture, ""), NOT_FROM_OUTSIDE, labels)
+    inside = {each.key: (each.worked, each.seen) for each in probe(service).attempts}
+    facts = {key: (True, said) for key, said in rights.opened(service.attrs, outside.mounts(client, service.attrs), engine_socket()).items()}
+    facts |= _of_processes(seen)
+    return read({key: next((each[key] for each in (facts, seen.attempts, inside) if key in each and each[key][0]), inside[key]) for key in ATTEMPTS})
+
+
+def _of_processes(seen: outside.Seen) -> dict[str, tuple[bool, str]]:
+    """What the users and capabilities of a container's processes let an intruder do."""
+    held = {name for process in seen.processes for name in process.capabilities}
+    facts = {"root": (True, "a process of it is root")} if 0 in seen.users else {}
+    facts |= {key: (True, f"a process of it has the capability {name}") for key, name in (("chown", "CHOWN"), ("raw", "NET_RAW")) if name in held}
+    return facts
 
 
 def engine_socket() -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 MOST_ENTRIES = 2000
-_VERSION = "2"  # of what an entry means: another way to measure needs another number
+_VERSION = "3"  # of what an entry means: another way to measure needs another number
 
 
 def folder() -> Path:

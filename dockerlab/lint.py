@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from dockerlab.display import with_code
+from dockerlab.endpoint import environment
 from dockerlab.errors import CourseError
 
 LEVELS = ("error", "warning", "info", "style")
@@ -46,7 +47,7 @@ def hadolint(dockerfile: Path) -> list[Finding]:
 def build_check(context: Path, dockerfile: str = "Dockerfile") -> list[Finding]:
     """Run BuildKit's checks by `docker buildx build --call=check`; builds nothing. Asks the engine. Raises LintFailed."""
     command = ["docker", "buildx", "build", "--call=check,format=json", "-f", str(context / dockerfile), str(context)]
-    return parse_check(_output(command, ok=(0, 1)))
+    return parse_check(_output(command, ok=(0, 1), env=environment()))
 
 
 def tool(name: str) -> str:
@@ -68,7 +69,7 @@ def parse_check(text: str) -> list[Finding]:
     if error := document.get("buildError"):
         raise LintFailed("The Dockerfile cannot be read.", f"{error.get('message', error)}.", "Mend that line.")
     return sorted(
-        Finding(_first_line(item), item["ruleName"], "warning", _sentence(item.get("detail") or item["description"]), "check")
+        Finding(_first_line(item), item["ruleName"], "warning", _sentence(item.get("detail") or item.get("description") or ""), "check")
         for item in document.get("warnings") or []
     )
 
@@ -83,7 +84,7 @@ class Annotated:
     """A Dockerfile with line numbers and, beside each line, what linters say about it; as text and as HTML."""
 
     def __init__(self, text: str, findings: Iterable[Finding]) -> None:
-        self.lines = text.splitlines()
+        self.lines = [line.rstrip("\r") for line in text.removesuffix("\n").split("\n")] if text else []  # as linters count: a form feed ends no line
         self.findings = sorted(findings)
 
     def of(self, number: int) -> list[Finding]:
@@ -115,9 +116,9 @@ class Annotated:
         return f"<p><b>{escape(self._title())}</b></p><table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
 
-def _output(command: list[str], ok: tuple[int, ...]) -> str:
+def _output(command: list[str], ok: tuple[int, ...], env: dict[str, str] | None = None) -> str:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, stdin=subprocess.DEVNULL)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, stdin=subprocess.DEVNULL, env=env)
     except (OSError, subprocess.SubprocessError) as error:
         raise LintFailed(f"{Path(command[0]).name} did not run.", f"{error}.", "Run `dockerlab doctor`.") from error
     if done.returncode not in ok or not done.stdout.strip():

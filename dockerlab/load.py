@@ -24,6 +24,7 @@ from dockerlab.errors import CourseError
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MOST_REQUESTS = 20_000
 MOST_SECONDS = 120
+MOST_BYTES = 10_000_000  # of one answer
 BOUNDARY = "dockerlab-load"
 
 
@@ -56,6 +57,7 @@ class Request:
     body: bytes = b""
     content_type: str = ""
     upload_seconds: float = 0.0
+    authorization: str = ""
 
 
 @dataclass
@@ -174,12 +176,24 @@ def _once(connection: http.client.HTTPConnection, request: Request, began: float
         else:
             connection.request(request.method, request.path, request.body or None, _headers(request))
         answer = connection.getresponse()
-        answer.read()
+        _drain(answer, started + (connection.timeout or MOST_SECONDS))
         status, version, error = answer.status, answer.headers.get("x-version", ""), ""
     except (OSError, http.client.HTTPException) as problem:
         connection.close()
         status, version, error = 0, "", type(problem).__name__
     return Sample(started - began, time.monotonic() - started, status, version, error)
+
+
+def _drain(answer: http.client.HTTPResponse, deadline: float) -> None:
+    """Read an answer to its end. Raises TimeoutError where that does not come by then or after too many bytes, IncompleteRead where it comes early."""
+    read = 0
+    while piece := answer.read1(1 << 16):
+        read += len(piece)
+        if read > MOST_BYTES or time.monotonic() > deadline:
+            raise TimeoutError
+    if answer.length:
+        raise http.client.IncompleteRead(b"", answer.length)
+    answer.close()  # `read1` leaves it open, and so the connection busy
 
 
 def _trickle(connection: http.client.HTTPConnection, request: Request, pieces: int = 20) -> None:
@@ -195,7 +209,8 @@ def _trickle(connection: http.client.HTTPConnection, request: Request, pieces: i
 
 
 def _headers(request: Request) -> dict[str, str]:
-    return {"Content-Type": request.content_type} if request.content_type else {}
+    headers = {"Content-Type": request.content_type, "Authorization": request.authorization}
+    return {name: value for name, value in headers.items() if value}
 
 
 def _together(functions: Sequence[object]) -> None:

@@ -18,7 +18,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from dockerlab import rollout
-from dockerlab.errors import CourseError
+from dockerlab.errors import CourseError, of_extra
 from dockerlab.manifests import PLATFORMS
 
 SCHEMAS = Path(__file__).with_name("schemas")
@@ -37,7 +37,8 @@ def checked_by(platform: str) -> str:
 
 
 def _kubernetes(text: str) -> Iterator[str]:
-    import kubernetes_validate
+    with of_extra("production", "kubernetes-validate"):
+        import kubernetes_validate
 
     for document in yaml.safe_load_all(text):
         try:
@@ -47,8 +48,9 @@ def _kubernetes(text: str) -> Iterator[str]:
 
 
 def _cloudformation(text: str) -> Iterator[str]:
-    from cfnlint.api import lint
-    from cfnlint.config import ManualArgs
+    with of_extra("production", "cfn-lint"):
+        from cfnlint.api import lint
+        from cfnlint.config import ManualArgs
 
     for match in lint(text, config=ManualArgs(regions=["eu-central-1"])):
         yield f"{match.rule.id}: {match.message}"

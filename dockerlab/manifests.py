@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -56,24 +57,54 @@ def write(deployment: Deployment, platform: str) -> str:
 
 
 class _Plain(yaml.SafeDumper):
-    """Writes what occurs twice twice, as people do."""
+    """Writes what occurs twice twice, as people do, and in quotes what another reader of YAML would take for a number or a truth value."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
+
+
+# PyYAML writes these plain, since to it they are texts; Go's readers (Kubernetes, Compose) take them for something else.
+_ELSEWHERE = re.compile(r"[yYnN]|[-+]?(0o[0-7_]+|0b[01_]+|0x[0-9a-fA-F_]+|(\.[0-9][0-9_]*|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?)")
+
+
+def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="'" if _ELSEWHERE.fullmatch(text) else None)
+
+
+_Plain.add_representer(str, _represent)
 
 
 def _yaml(*documents: Any) -> str:
     return "---\n".join(yaml.dump(document, Dumper=_Plain, sort_keys=False, width=110) for document in documents)
 
 
-def _pairs(deployment: Deployment) -> list[dict[str, str]]:
-    return [{"name": name, "value": value} for name, value in deployment.environment.items()]
+def _pairs(deployment: Deployment, dollar: str = "$") -> list[dict[str, str]]:
+    return [{"name": name, "value": value.replace("$", dollar)} for name, value in deployment.environment.items()]
+
+
+def _toml(text: str) -> str:
+    """A basic string of TOML: JSON's escapes, but no surrogates, and DEL escaped too."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _toml_key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)
+
+
+def _uninterpolated(value: Any) -> Any:
+    """The same, for a file in which Compose puts variables in: "$$" is a "$" that stays."""
+    if isinstance(value, dict):
+        return {name: _uninterpolated(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_uninterpolated(each) for each in value]
+    return value.replace("$", "$$") if isinstance(value, str) else value
 
 
 def _swarm(d: Deployment) -> str:
     service = {
         "image": d.image,
-        "environment": dict(d.environment),
+        # Swarm takes what stands in double braces for a template of its own (`docker service create`, "Create services using templates").
+        "environment": {name: value.replace("{{", '{{"{{"}}') for name, value in d.environment.items()},
         "ports": [{"target": d.port, "published": 80}],
         "stop_grace_period": f"{d.grace_seconds}s",
         "healthcheck": {"test": ["CMD", "python", "-m", "app.healthcheck"], "interval": "5s", "timeout": "5s", "retries": 3,
@@ -85,7 +116,7 @@ def _swarm(d: Deployment) -> str:
             "resources": {"limits": {"cpus": str(d.cpus), "memory": f"{d.memory_mb}M"}},
         },
     }
-    return _yaml({"services": {d.name: service}})
+    return _yaml(_uninterpolated({"services": {d.name: service}}))
 
 
 def _kubernetes(d: Deployment) -> str:
@@ -98,7 +129,7 @@ def _kubernetes(d: Deployment) -> str:
         "name": d.name,
         "image": d.image,
         "ports": [{"name": "http", "containerPort": d.port}],
-        "env": _pairs(d),
+        "env": _pairs(d, "$$"),  # else $(NAME) is replaced, and "$$" loses one
         "startupProbe": probe(periodSeconds=1, failureThreshold=d.start_seconds),
         "readinessProbe": probe(periodSeconds=5),
         "livenessProbe": probe(periodSeconds=10, timeoutSeconds=5),
@@ -221,15 +252,15 @@ def _railway(d: Deployment) -> str:
 
 
 def _fly(d: Deployment) -> str:
-    quoted = "".join(f"  {name} = {json.dumps(value)}\n" for name, value in d.environment.items())
+    quoted = "".join(f"  {_toml_key(name)} = {_toml(value)}\n" for name, value in d.environment.items())
     return f"""\
-app = {json.dumps(d.name)}
+app = {_toml(d.name)}
 primary_region = "fra"
 kill_signal = "SIGTERM"
 kill_timeout = "{d.grace_seconds}s"
 
 [build]
-  image = {json.dumps(d.image)}
+  image = {_toml(d.image)}
 
 [deploy]
   strategy = "bluegreen"
@@ -245,7 +276,7 @@ kill_timeout = "{d.grace_seconds}s"
 
   [[http_service.checks]]
     method = "GET"
-    path = {json.dumps(d.health)}
+    path = {_toml(d.health)}
     interval = "5s"
     timeout = "5s"
     grace_period = "{d.start_seconds}s"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
+import re
 import shutil
 import statistics
 import tempfile
@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,9 @@ import numpy as np
 import pandas as pd
 import requests
 from docker.errors import APIError, ImageNotFound
+from filelock import FileLock
 
-from dockerlab import bases, container, detect, engine, engine_errors, image, index
+from dockerlab import bases, container, detect, engine, engine_errors, image, index, naming
 from dockerlab.build import BuildReport, build
 from dockerlab.site import BUILD, ROOT
 
@@ -54,7 +56,7 @@ class Rung:
     @property
     def tag(self) -> str:
         """The tag of its image."""
-        return f"dockerlab-api:{self.name}"
+        return naming.own(f"dockerlab-api:{self.name}")
 
 
 LOCKED_DOWN = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges"]}
@@ -137,14 +139,14 @@ def notes(name: str, recipe: str) -> dict[str, float]:
 
 
 def note(name: str, recipe: str, **seconds: float) -> None:
-    """Add to what is noted of a rung."""
-    data = _all_notes()
-    data[f"{name} {recipe}"] = data.get(f"{name} {recipe}", {}) | {key: round(value, 2) for key, value in seconds.items()}
+    """Add to what is noted of a rung; lessons and tests that run at the same time lose nothing of each other's."""
     BUILD.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=".rungs-", dir=BUILD)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(data, file, indent=1, sort_keys=True)
-    Path(temporary).replace(BUILD / "rungs.json")
+    with FileLock(BUILD / ".rungs.lock"):
+        data = _all_notes()
+        data[f"{name} {recipe}"] = data.get(f"{name} {recipe}", {}) | {key: round(value, 2) for key, value in seconds.items()}
+        temporary = BUILD / ".rungs.new"
+        temporary.write_text(json.dumps(data, indent=1, sort_keys=True), encoding="utf-8")
+        temporary.replace(BUILD / "rungs.json")
 
 
 def _all_notes() -> dict[str, dict[str, float]]:
@@ -201,24 +203,41 @@ def _rebuild(name: str, context: Path, client: docker.DockerClient) -> float:
     before = {record["ID"] for record in cache_records(client)}
     edited = build_rung(name, context, client, tag=f"dockerlab-ladder:{name}-edited")
     _remove(edited.tag, client)
-    _forget(edited, before, client)
+    forget(edited, before, client)
     return edited.seconds
 
 
 def cache_records(client: docker.DockerClient) -> list[dict[str, Any]]:
     """What the build cache holds, as `docker buildx du` lists it; without the sizes of images and volumes, which take long. Asks the engine."""
-    api = client.api  # its df() cannot ask for a part
-    return api._result(api._get(api._url("/system/df"), params={"type": "build-cache"}), True).get("BuildCache") or []
+    api = client.api  # a session of requests; its df() cannot ask for a part
+    answer = api.get(f"{api.base_url}/v{api.api_version}/system/df", params={"type": "build-cache"}, timeout=api.timeout)
+    answer.raise_for_status()
+    return answer.json().get("BuildCache") or []
 
 
-def _forget(report: BuildReport, before: set[str], client: docker.DockerClient) -> None:
-    """Free the cache of a build that nobody will make again; after an edit of `naive` it holds 5 GB. Older records stay."""
-    commands = [step.partition("] ")[2].removeprefix("RUN ") for step in report.ran]
-    new = [record["ID"] for record in cache_records(client)
-           if record["ID"] not in before and any(command in record.get("Description", "") for command in commands)]
+def forget(report: BuildReport, before: set[str], client: docker.DockerClient) -> None:
+    """Free what the RUN steps of a build left in the cache; after an edit of `naive` that is 5 GB. Asks the engine.
+
+    `before` are the ids of `cache_records` from before it: these stay. So do steps of others with the same command, which were not made while
+    ours ran: a record names neither its build nor its Dockerfile.
+    """
+    ran = [(step, _RUN.match(step.name)) for step in report.instructions if not step.cached]
+    made = [(command["command"], report.began + step.started, step.seconds) for step, command in ran if command]
+    new = [record["ID"] for record in cache_records(client) if record["ID"] not in before and any(
+        record.get("Description", "").endswith(f" {command}") and -1 <= _seconds(record["CreatedAt"]) - started <= seconds + 1
+        for command, started, seconds in made)]
     for record in reversed(new):
         with suppress(APIError):
             client.api.prune_builds(filters={"id": [record]}, all=True)
+
+
+# The command of a RUN step, without its flags.
+_RUN = re.compile(r"\[[^]]+\] RUN (?:--\S+ )*(?P<command>.+)", re.DOTALL)
+
+
+def _seconds(stamp: str) -> float:
+    """A time of the engine as seconds since 1970."""
+    return datetime.fromisoformat(stamp).timestamp()
 
 
 def _image_id(tag: str, client: docker.DockerClient) -> str | None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 import docker
 from docker.errors import ImageNotFound, NotFound
 
-from dockerlab import engine
+from dockerlab import engine, naming
 from dockerlab.errors import CourseError
 
 METADATA = 14
@@ -27,6 +27,7 @@ class NotAModel(CourseError):
 
 def from_image(client: docker.DockerClient, tag: str = "dockerlab-api:multistage", path: str = PATH) -> bytes:
     """One file of an image, as `docker cp` would fetch it from a container that never runs. Asks the engine."""
+    tag = naming.own(tag)
     try:
         container = client.containers.create(tag, ["none"], labels=engine.labels(kind="container"))
     except ImageNotFound as error:

@@ -17,7 +17,7 @@ from docker.errors import APIError
 from docker.models.containers import Container
 from docker.models.networks import Network
 
-from dockerlab import bases, container, engine
+from dockerlab import bases, container, engine, naming
 from dockerlab.errors import CourseError
 
 PORT = 8000
@@ -53,6 +53,7 @@ def serving(folder: Path, client: docker.DockerClient, name: str = "dockerlab-mo
     Leftovers under that name are removed first. Raises CourseError when the server does not answer in 20 s.
     """
     bases.ensure(bases.SLIM, client)
+    name = naming.own(name)
     _remove(client, name)
     marks = dict(labels or engine.labels(kind="network"))
     network = client.networks.create(name, labels=marks)

@@ -5,11 +5,11 @@ Release 3 is bad: it names a model that nobody put into the image. Its server ru
 
 from __future__ import annotations
 
-import os
+import fnmatch
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from pathlib import Path
 import docker
 from docker.errors import APIError, ImageNotFound
 
-from dockerlab import clean, container, load, measure, swarm
+from dockerlab import container, engine, load, measure, naming, ownership, swarm
 from dockerlab.bases import DEBIAN, SLIM, ensure
 from dockerlab.build import build
 from dockerlab.errors import CourseError
@@ -25,9 +25,16 @@ from dockerlab.site import ROOT
 
 CONTEXT = ROOT / "assets" / "production"
 BASE = "dockerlab-api:multistage"
-DOOR = "dockerlab-production:door"
+_DOOR = "dockerlab-production:door"
 SERVICE = "api"
 RELEASES: Mapping[str, Mapping[str, str]] = {"v1": {"VERSION": "1"}, "v2": {"VERSION": "2"}, "v3": {"VERSION": "3", "MODEL": "harbour-m.onnx"}}
+
+
+def __getattr__(name: str) -> str:
+    """`DOOR` is the tag of the door's image, which each learner of an engine has under another name."""
+    if name == "DOOR":
+        return naming.own(_DOOR)
+    raise AttributeError(name)
 
 
 class StackRefused(CourseError):
@@ -39,7 +46,7 @@ def build_releases(repository: str, client: docker.DockerClient, **labels: str) 
     ensure(SLIM, client)
     measure.have_rung("multistage", client)
     door_image(client)
-    tags = {name: f"{repository}:{name}" for name in RELEASES}
+    tags = {name: naming.own(f"{repository}:{name}") for name in RELEASES}
     for name, arguments in RELEASES.items():
         build(CONTEXT, tag=tags[name], buildargs=dict(arguments), labels=labels, client=client)
     return tags
@@ -48,27 +55,32 @@ def build_releases(repository: str, client: docker.DockerClient, **labels: str) 
 def door_image(client: docker.DockerClient) -> str:
     """Build the image of the door, nginx before the replicas, and return its tag. Asks the engine; mostly from the cache."""
     ensure(DEBIAN, client)
-    return build(CONTEXT / "door", tag=DOOR, client=client).tag
+    return str(build(CONTEXT / "door", tag=_DOOR, client=client).tag)
 
 
 def images(pattern: str, client: docker.DockerClient) -> list[str]:
-    """The ids of images whose name matches, such as */dockerlab-lesson11: those pushed to a registry on whatever port. Asks the engine."""
-    return sorted({image.id for image in clean.listed(client, {"reference": pattern})})
+    """The tags of this learner's images that match, such as */dockerlab-lesson11: of those pushed to a registry on whatever port. Asks the engine."""
+    pattern = naming.own(pattern)
+    return sorted(tag for each in ownership.own_images(client) for tag in each.tags if fnmatch.fnmatch(tag.rpartition(":")[0], pattern))
 
 
 def remove_images(pattern: str, client: docker.DockerClient) -> int:
-    """Remove them with all their names; returns how many went. Asks the engine."""
+    """Remove these tags, and an image with its last one; returns how many went. Asks the engine."""
     gone = 0
     for image in images(pattern, client):
         with suppress(ImageNotFound, APIError):
-            client.images.remove(image, force=True)
+            client.images.remove(image)
             gone += 1
     return gone
 
 
-def deploy(stack_file: Path, stack: str, image: str) -> None:
-    """`docker stack deploy` of this file with IMAGE set; returns at once. Asks the engine. Raises StackRefused with its reason."""
-    _docker("stack", "deploy", "--detach=true", "--resolve-image", "never", "-c", str(stack_file), stack, image=image)
+def deploy(stack_file: Path, stack: str, image: str, *more: Path) -> None:
+    """`docker stack deploy` of this file, and `more` that are merged into it, with IMAGE set; returns at once. Asks the engine.
+
+    Raises StackRefused with its reason.
+    """
+    files = [word for file in (stack_file, *more) for word in ("-c", str(file))]
+    _docker("stack", "deploy", "--detach=true", "--resolve-image", "never", *files, stack, image=image)
 
 
 def config(stack_file: Path, image: str = "image") -> str:
@@ -81,7 +93,7 @@ def _docker(*arguments: str, image: str) -> str:
         raise StackRefused("There is no `docker` command on this machine.", fix="Run `make engine`, then `dockerlab doctor`.")
     try:
         done = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, check=False,
-                              env={**os.environ, "IMAGE": image})
+                              env={**engine.environment(), "IMAGE": image})
     except subprocess.TimeoutExpired as error:
         raise StackRefused(f"`docker {' '.join(arguments[:2])}` took longer than a minute.", fix="Look at `docker service ps`.") from error
     if done.returncode:
@@ -109,7 +121,9 @@ class Trial:
     Everything that it makes is gone when the block ends. Talks to the engine.
     """
 
-    def __init__(self, stack_file: Path, images: Mapping[str, str], client: docker.DockerClient, name: str = "dockerlab-trial") -> None:
+    def __init__(self, stack_file: Path, images: Mapping[str, str], client: docker.DockerClient, name: str = "dockerlab-trial",
+                 more: Sequence[Path] = ()) -> None:
+        self.more = tuple(more)  # files that are merged into the stack file
         self.file, self.images, self.client, self.name = stack_file, images, client, name
         self.service, self.url = f"{name}_{SERVICE}", ""
         self._stack = ExitStack()
@@ -118,10 +132,10 @@ class Trial:
         config(self.file, self.images["v1"])
         try:
             self._stack.enter_context(swarm.one_node(self.client))
-            deploy(self.file, self.name, self.images["v1"])
+            deploy(self.file, self.name, self.images["v1"], *self.more)
             if not container.wait_until(lambda: self.ready("v1") >= self._wanted(), 40, 0.1):
                 raise StackRefused(f"Release 1 has {self.ready('v1')} ready replicas of {self._wanted()}.", self._why(), "Mend what that names.")
-            opened = container.running(DOOR, port=8080, ready="/health", network=f"{self.name}_web", client=self.client, timeout=30)
+            opened = container.running(naming.own(_DOOR), port=8080, ready="/health", network=f"{self.name}_web", client=self.client, timeout=30)
             self.url = self._stack.enter_context(opened).url
         except BaseException:
             self._stack.close()
@@ -147,7 +161,7 @@ class Trial:
                 result.uploads = coming.enter_context(load.traffic(self.url, load.picture(picture, upload_seconds=upload_seconds), clients=8))
                 time.sleep(upload_seconds / 2)
             began = time.monotonic()
-            deploy(self.file, self.name, self.images[release])
+            deploy(self.file, self.name, self.images[release], *self.more)
             swarm.settled(self.service, self.client, patience, lambda now: setattr(result, "fewest", min(result.fewest, now.count)))
             result.seconds = time.monotonic() - began
             time.sleep(settle)

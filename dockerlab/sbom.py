@@ -32,14 +32,13 @@ def syft() -> str:
 
 def environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The environment for programs that look for the engine themselves: the same engine as the course's, and no question about updates."""
-    found = engine.endpoints(environ)
-    return {**environ, "DOCKER_HOST": found[0].url, "SYFT_CHECK_FOR_APP_UPDATE": "false"} if found else dict(environ)
+    return engine.environment(environ) | {"SYFT_CHECK_FOR_APP_UPDATE": "false"}
 
 
 def packages(image: str, client: docker.DockerClient) -> pd.DataFrame:
     """One row a package that syft finds: COLUMNS. What was read is remembered by the image's layers. Asks the engine. Raises NoSbom."""
     try:
-        layers = client.images.get(image).attrs["RootFS"].get("Layers") or []
+        layers = (client.images.get(image).attrs.get("RootFS") or {}).get("Layers") or []
     except ImageNotFound as error:
         raise NoSbom(f"There is no image {image} on the engine.", fix="Build it first.") from error
     key = hashlib.sha256("\n".join(layers).encode()).hexdigest()
@@ -58,12 +57,13 @@ def several(images: Mapping[str, str], client: docker.DockerClient) -> dict[str,
 
 def rows(document: Mapping[str, Any]) -> list[list[str]]:
     """Package, version, kind and licences from syft's own JSON, sorted, each package once. Pure."""
-    found = {(str(each["name"]), str(each.get("version", "")), str(each.get("type", "")), _licences(each)) for each in document.get("artifacts", [])}
+    found = {(*(str(each.get(name) or "") for name in ("name", "version", "type")), _licences(each)) for each in document.get("artifacts") or []}
     return [list(row) for row in sorted(found)]
 
 
 def _licences(artifact: Mapping[str, Any]) -> str:
-    return ", ".join(sorted({str(one.get("value", "")) for one in artifact.get("licenses") or []}))
+    said = {one if isinstance(one, str) else str((one or {}).get("value") or "") for one in artifact.get("licenses") or []}
+    return ", ".join(sorted(said))
 
 
 def _scan(image: str) -> dict[str, Any]:

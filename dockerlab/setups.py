@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dockerlab.endpoint import environment
 from dockerlab.errors import CourseError
 
 OPTIONS = "options.txt"
@@ -62,7 +63,7 @@ def start(image: str, name: str, options: Sequence[str], labels: Mapping[str, st
     marks = [word for key, value in labels.items() for word in ("--label", f"{key}={value}")]
     try:
         done = subprocess.run(["docker", "run", "-d", *options, "--name", name, *marks, image, *command],
-                              capture_output=True, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL)
+                              capture_output=True, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL, env=environment())
     except subprocess.TimeoutExpired as error:
         raise CourseError(f"`docker run` of {name} did not return.", fix="Look at `docker ps -a`.") from error
     return Started(name, shown, done.returncode, done.stderr.strip())

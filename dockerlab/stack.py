@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
-import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +18,7 @@ from typing import Any
 
 import pandas as pd
 
-from dockerlab import engine
+from dockerlab import engine, engine_process
 from dockerlab.errors import CourseError
 
 STOP_SECONDS = 5
@@ -72,10 +70,7 @@ class Stack:
 
     def services(self) -> list[Service]:
         """Every container of the project, ended ones too, sorted by service."""
-        lines = self.compose("ps", "--all", "--format", "json").stdout.splitlines()
-        rows = [json.loads(line) for line in lines if line.strip()]
-        return sorted((Service(row["Service"], row["Name"], row["State"], row.get("Health", ""), row.get("ExitCode", 0)) for row in rows),
-                      key=lambda each: (each.service, each.container))
+        return listed(self.compose("ps", "--all", "--format", "json").stdout)
 
     def frame(self) -> pd.DataFrame:
         """One row a container: service, state, health."""
@@ -143,6 +138,17 @@ class Stack:
         return f"Stack({self.project})"
 
 
+def listed(text: str) -> list[Service]:
+    """The containers that `docker compose ps --format json` lists, sorted: one array up to Compose 2.20, a line each from 2.21 on. Pure."""
+    rows = [row for line in text.splitlines() if line.strip() for row in _rows(json.loads(line))]
+    return sorted((Service(row.get("Service") or "", row.get("Name") or "", row.get("State") or "", row.get("Health") or "", row.get("ExitCode") or 0)
+                   for row in rows), key=lambda each: (each.service, each.container))
+
+
+def _rows(document: Any) -> list[dict[str, Any]]:
+    return document if isinstance(document, list) else [document] if document else []
+
+
 @contextlib.contextmanager
 def running_stack(folder: Path | str, *, files: Sequence[str] = ("compose.yaml",), project: str | None = None,
                   environment: Mapping[str, str] | None = None, profiles: Sequence[str] = (), arguments: Sequence[str] = (),
@@ -153,10 +159,10 @@ def running_stack(folder: Path | str, *, files: Sequence[str] = ("compose.yaml",
     seconds. Named volumes are removed too unless `keep_volumes`. Raises StackFailed that names the failing service and its last lines.
     """
     project = project or f"{engine.NAME_PREFIX}{uuid.uuid4().hex[:8]}"
-    with tempfile.TemporaryDirectory(prefix="dockerlab-stack-") as scratch:
-        stack = Stack(Path(folder).resolve(), project, tuple(files), os.environ | dict(environment or {}), tuple(profiles))
+    with engine_process.folder("stack") as scratch:
+        stack = Stack(Path(folder).resolve(), project, tuple(files), engine.environment() | dict(environment or {}), tuple(profiles))
         override = Path(scratch) / "labels.json"  # JSON is YAML
-        override.write_text(json.dumps(labelled(stack.config(), engine.labels(kind="stack"))), encoding="utf-8")
+        override.write_text(json.dumps(with_labels(stack.config(), engine.labels(kind="stack"))), encoding="utf-8")
         stack.files = (*stack.files, str(override))
         try:
             stack.up(*arguments, timeout=timeout)
@@ -166,17 +172,47 @@ def running_stack(folder: Path | str, *, files: Sequence[str] = ("compose.yaml",
             stack.files = tuple(files)  # the override is about to go
 
 
-def labelled(config: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str, Any]:
+def with_labels(config: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str, Any]:
     """An override file that puts `labels` on every service, image, network and volume of a project that is not external."""
     services: dict[str, Any] = {}
-    for name, service in config.get("services", {}).items():
-        services[name] = {"labels": dict(labels)} | ({"build": {"labels": dict(labels)}} if "build" in service else {})
+    for name, service in (config.get("services") or {}).items():
+        built = (service or {}).get("image") or f"{config.get('name', '')}-{name}"  # as compose names what it builds
+        marks = engine.for_image(labels) | {engine.KIND_LABEL: "image", engine.TAG_LABEL: engine.full_tag(built)}
+        if engine.WORKER_LABEL in labels:  # nobody notes what compose builds, so that a worker of the tests must know it by this
+            marks[engine.WORKER_LABEL] = labels[engine.WORKER_LABEL]
+        services[name] = {"labels": dict(labels)} | ({"build": {"labels": marks}} if "build" in (service or {}) else {})
     override: dict[str, Any] = {"services": services}
     for kind in ("networks", "volumes"):
         own = {name: {"labels": dict(labels)} for name, each in (config.get(kind) or {}).items() if not (each or {}).get("external")}
         if own:
             override[kind] = own
     return override
+
+
+def bounded(override: dict[str, Any], config: Mapping[str, Any], processes: int = 512, memory: str = "1g") -> dict[str, Any]:
+    """An override file that also bounds the log, processes and memory of every service which sets nothing of the kind itself. Pure."""
+    for name, service in config.get("services", {}).items():
+        own, limits = override["services"][name], limits_of(service)
+        if "logging" not in service:
+            own["logging"] = {"driver": "json-file", "options": {"max-size": "10m", "max-file": "1"}}
+        for key, limit, value in (("pids_limit", "pids", processes), ("mem_limit", "memory", memory)):
+            if key in service or limit in limits:
+                continue
+            if limits:  # compose takes both only where they are the same
+                own.setdefault("deploy", {}).setdefault("resources", {}).setdefault("limits", {})[limit] = value
+            else:
+                own[key] = value
+    return override
+
+
+def bounds_memory(service: Mapping[str, Any]) -> bool:
+    """Whether a service of `docker compose config` sets a memory limit itself. Pure."""
+    return "mem_limit" in service or "memory" in limits_of(service)
+
+
+def limits_of(service: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What stands under `deploy: resources: limits:` of a service, nothing where any of these is missing or empty. Pure."""
+    return ((service.get("deploy") or {}).get("resources") or {}).get("limits") or {}
 
 
 @dataclass(frozen=True)
@@ -195,19 +231,20 @@ class Graph:
 def graph(config: Mapping[str, Any]) -> Graph:
     """Read a graph off the output of `docker compose config --format json`. Pure.
 
-    `services` maps a name to its image or "built here"; `networks` a network to its services; `volumes` a service to `source → target`
-    (`./NAME` for a folder of this machine); `ports` a service to `host → container`; `depends` a service to those that it waits for;
-    `internal` names the networks without a way out, `on_demand` the services of a profile.
+    `services` maps a name to its image, "built here" or "provider: TYPE"; `networks` a network to its services; `volumes` a service to
+    `source → target` (`./NAME` for a folder of this machine, or `tmpfs`); `ports` a service to `host → container`, with the protocol where
+    it is not TCP; `depends` a service to those that it waits for; `internal` names the networks without a way out, `on_demand` the services
+    of a profile.
     """
-    services = config.get("services", {})
+    services = {name: service or {} for name, service in (config.get("services") or {}).items()}
     networks: dict[str, list[str]] = {}
     for name, service in services.items():
         for network in service.get("networks") or {}:
             networks.setdefault(network, []).append(name)
     return Graph(
-        services={name: service.get("image") or "built here" for name, service in services.items()},
+        services={name: _image(service) for name, service in services.items()},
         networks={name: tuple(sorted(members)) for name, members in sorted(networks.items())},
-        volumes={name: tuple(f"{_source(each)} → {each['target']}" for each in service["volumes"])
+        volumes={name: tuple(f"{_source(each)} → {each.get('target')}" for each in service["volumes"])
                  for name, service in services.items() if service.get("volumes")},
         ports={name: tuple(_port(each) for each in service["ports"]) for name, service in services.items() if service.get("ports")},
         depends={name: tuple(sorted(service["depends_on"])) for name, service in services.items() if service.get("depends_on")},
@@ -216,14 +253,24 @@ def graph(config: Mapping[str, Any]) -> Graph:
     )
 
 
+def _image(service: Mapping[str, Any]) -> str:
+    if provider := service.get("provider"):
+        return f"provider: {provider.get('type')}"
+    return service.get("image") or "built here"
+
+
 def _source(mount: Mapping[str, Any]) -> str:
-    """A volume's name, or the last part of a folder's path."""
-    return f"./{Path(mount['source']).name}" if mount.get("type") == "bind" else mount.get("source", "anonymous")
+    """A volume's name, the last part of a folder's path, or the kind of a mount that has neither."""
+    kind, source = mount.get("type"), mount.get("source")
+    if kind == "bind" and source:
+        return f"./{Path(source).name}" if Path(source).name else source
+    return source or ("anonymous" if kind in (None, "volume") else kind)
 
 
 def _port(port: Mapping[str, Any]) -> str:
     address = f"{port['host_ip']}:" if port.get("host_ip") else ""
-    return f"{address}{port.get('published') or 'any'} → {port['target']}"
+    protocol = f"/{port['protocol']}" if port.get("protocol") not in (None, "", "tcp") else ""
+    return f"{address}{port.get('published') or 'any'} → {port.get('target')}{protocol}"
 
 
 def _reason(stderr: str) -> str:

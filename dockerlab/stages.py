@@ -9,7 +9,7 @@ from pathlib import Path
 
 import docker
 
-from dockerlab import detect, dockerfile, engine
+from dockerlab import detect, dockerfile, engine, plan
 from dockerlab.build import BuildReport, Step
 from dockerlab.image import ImageReport
 from dockerlab.site import ROOT
@@ -49,15 +49,25 @@ def seen_bytes(image: str, client: docker.DockerClient) -> int:
 
 def shipped(text: str, report: ImageReport) -> dict[str, int]:
     """Stage -> bytes that the last stage of this Dockerfile copies from it; `report` is the image that was built of it."""
-    found: dict[str, int] = {}
+    planned = plan.plan(dockerfile.parse(text))
     sizes = [(layer.instruction, layer.disk_bytes) for layer in report.layers]
-    for instruction in dockerfile.parse(text).stages[-1].instructions:
-        stage = instruction.flag("from")
-        if instruction.keyword == "COPY" and stage:
-            # BuildKit writes COPY --from into the history without its flags.
-            made = f"COPY {instruction.text}"
-            found[stage] = found.get(stage, 0) + next((size for name, size in sizes if name == made), 0)
+    found: dict[str, int] = {}
+    for step in planned[-1].steps:
+        origin = step.instruction.flag("from")
+        if step.instruction.keyword == "COPY" and origin:
+            number = plan.stage_named(origin, planned[:-1])
+            stage = origin if number is None else planned[number].stage.name or str(number)
+            place = next((at for at, (name, _) in enumerate(sizes) if name == _in_history(step)), None)
+            found[stage] = found.get(stage, 0) + (sizes.pop(place)[1] if place is not None else 0)
     return found
+
+
+def _in_history(step: plan.Planned) -> str:
+    """A COPY as BuildKit writes it into the history of an image: of its flags only those that change what is copied, variables replaced."""
+    flags = [f"--{name}" if name == "parents" else f"--{name}={step.scope.expand(step.instruction.flag(name))}" for name in ("parents", "chown", "chmod")
+             if step.instruction.flag(name) or name == "parents" and step.instruction.is_set(name)]  # fmt: skip
+    *sources, target = [step.scope.expand(word) for word in step.instruction.words] or [""]
+    return " ".join([step.instruction.keyword, *flags, *sources, *(f"<<{heredoc.name}" for heredoc in step.instruction.heredocs), target])
 
 
 def span(report: BuildReport, stage: str) -> tuple[float, float]:

@@ -5,6 +5,7 @@ The steps read everything from the environment (a good habit: what stands in `${
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import re
 import subprocess
@@ -16,7 +17,7 @@ import pandas as pd
 import yaml
 
 from dockerlab import lint
-from dockerlab.errors import CourseError
+from dockerlab.errors import CourseError, of_extra
 
 PINNED = re.compile(r"@[0-9a-f]{40}$")
 EXPRESSION = re.compile(r"\$\{\{.*?\}\}")
@@ -49,6 +50,8 @@ def steps(file: Path) -> list[Step]:
 
 def findings(file: Path) -> list[str]:
     """What actionlint says about a workflow, without a network. Raises CourseError where it is not installed."""
+    with of_extra("production", "jactionlint"):
+        importlib.metadata.version("jactionlint")
     command = [lint.tool("jactionlint"), "--no-online", "--oneline", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     return [re.sub(r"^\S*?(?=[^/\\]+:\d+:)", "", line) for line in (done.stdout + done.stderr).splitlines() if line.strip()]

@@ -24,7 +24,8 @@ from nbformat import NotebookNode
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from dockerlab import notebooks, tables, workspace
+from dockerlab import naming, notebooks, tables, workspace
+from dockerlab.checks.core import UNATTENDED
 from dockerlab.errors import CourseError
 from dockerlab.regions import BuildError
 from dockerlab.site import ROOT
@@ -45,6 +46,7 @@ def execute(notebook: NotebookNode, folder: Path, name: str, root: Path) -> Note
 
     Raises BuildError that names lesson, cell and error.
     """
+    os.environ |= {UNATTENDED: "1", naming.SETTING: "plain"}
     client = NotebookClient(
         notebook, kernel_name="python3", timeout=CELL_TIMEOUT, record_timing=False, resources={"metadata": {"path": str(folder)}}
     )

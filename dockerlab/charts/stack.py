@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from dockerlab.charts.style import PALETTE
@@ -63,11 +63,19 @@ def _service(name: str, graph: Graph, at: tuple[int, int], state: str) -> str:
              f'stroke-width="{3 if state else 1.6}"{dash}/>',
              _text(x + 10, y + 22, name, 14, bold=True), _text(x + 10, y + 40, _short(image, 28), 11),
              _text(x + 10, y + 57, f"{mark} {state}", 11) if state else ""]
-    for number, port in enumerate(graph.ports.get(name, ())[:1]):
+    ports, volumes = graph.ports.get(name, ()), graph.volumes.get(name, ())
+    for number, port in enumerate(_some(ports, 1)):
         lines.append(_text(x + 10, y - 8 - 14 * number, f"⇅ port {port}", 11))
-    for number, volume in enumerate(graph.volumes.get(name, ())[:2]):
-        lines.append(_text(x + 10, y + HIGH + 16 + 14 * number, f"⛁ {_short(volume, 31)}", 11))
-    return "".join(lines)
+    for number, volume in enumerate(_some(volumes, 2)):
+        lines.append(_text(x + 10, y + HIGH + 16 + 14 * number, f"⛁ {volume}", 11))
+    whole = "".join(f"<title>{escape(each)}</title>" for each in ["; ".join([*(f"port {port}" for port in ports), *volumes])] if each)
+    return f"<g>{whole}{''.join(lines)}</g>"
+
+
+def _some(entries: Sequence[str], most: int) -> list[str]:
+    """The first entries, and how many more there are."""
+    more = f" and {len(entries) - most} more" if len(entries) > most else ""
+    return [_short(entry, 31 - len(more) * (number == most - 1)) + more * (number == most - 1) for number, entry in enumerate(entries[:most])]
 
 
 def _arrow(start: tuple[int, int], end: tuple[int, int]) -> str:

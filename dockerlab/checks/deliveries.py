@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 import time
 import tomllib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,15 +15,15 @@ from typing import Any
 from docker.errors import APIError
 from docker.models.containers import Container
 
-from dockerlab import bases, container, detect, image, measure, model_file, model_server
-from dockerlab.build import build
-from dockerlab.checks.core import Outcome, Submission
+from dockerlab import bases, container, detect, image, measure, model_file, model_server, outside
+from dockerlab.checks import pictures
+from dockerlab.checks.core import BOUNDS, Outcome, Submission
 from dockerlab.errors import CourseError
 
 CUSTOMERS = ("edge", "yard", "fleet")
 KEYS = {"volumes", "environment", "tmpfs"}
 SEALED = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges"]}
-START, GIVE_UP, STOP = 12, 15, 3  # seconds
+START, GIVE_UP, STOP = 30, 30, 3  # seconds; long enough for a machine that is busy
 MODEL_SUFFIXES, SMALLEST_MODEL = (".onnx", ".pt"), 100_000
 GONE = "http://models-are-gone:8000"
 GERMAN = {"ship": "Schiff", "container": "Container", "crane": "Kran", "truck": "Laster"}
@@ -38,7 +36,7 @@ request = urllib.request.Request('http://127.0.0.1:8000/detect', body, {'Content
 deadline, reason = time.monotonic() + float(sys.argv[1]), ''
 while time.monotonic() < deadline:
     try:
-        print(urllib.request.urlopen(request, timeout=10).read().decode())
+        print(urllib.request.urlopen(request, timeout=10).read(1_000_000).decode())
         break
     except OSError as error:
         reason = str(error)
@@ -58,8 +56,8 @@ def begin(submission: Submission) -> None:
             _tag(submission, customer)
     with suppress(Exception):
         _server(submission)
-    pool = ThreadPoolExecutor(3)
-    submission.callback(pool.shutdown)
+    _scene(submission)
+    pool = submission.pool(3)
     submission.state |= {name: pool.submit(action, submission) for name, action in (("edge", _edge), ("yard", _yard), ("down", _down))}
 
 
@@ -84,8 +82,8 @@ def _models(submission: Submission) -> Path:
     """A folder with harbour.onnx and its German sister, as the model server and the yard's host have it."""
 
     def make() -> Path:
-        measure.build_rung("multistage", measure.stage_context(Path(submission.enter(tempfile.TemporaryDirectory())) / "api"), submission.client)
-        folder = Path(submission.enter(tempfile.TemporaryDirectory(prefix="dockerlab-models-")))
+        measure.build_rung("multistage", measure.stage_context(submission.scratch() / "api"), submission.client)
+        folder = submission.scratch()
         folder.chmod(0o755)
         original = model_file.from_image(submission.client)
         (folder / "harbour.onnx").write_bytes(original)
@@ -102,10 +100,8 @@ def _tag(submission: Submission, customer: str) -> str:
         submission.text(f"{customer}/Dockerfile")
         _models(submission)
         bases.ensure(bases.SLIM, submission.client)
-        tag = submission.tag(customer)
         # Without the label of this check: the same content then has the same id every time, and its layers are read once.
-        build(submission.folder / customer, tag=tag, client=submission.client)
-        return tag
+        return submission.build(customer, submission.copy(customer), labelled=False).tag or ""
 
     return submission.cached(("tag", customer), make)
 
@@ -129,18 +125,18 @@ def _options(submission: Submission, customer: str, **places: str) -> dict[str, 
     return options | {"tmpfs": {str(path): "size=64m" for path in said.get("tmpfs", [])}}
 
 
-def _picture() -> Path:
-    return measure.samples()[0]
+def _scene(submission: Submission) -> pictures.Scene:
+    """The picture that all customers send: drawn for this check."""
+    return submission.cached("scene", lambda: pictures.draw(submission.scratch(), 1)[0])
 
 
-def _labels(answer: detect.Answer) -> set[str]:
-    return {each.label for each in answer.detections}
-
-
-def _uids(running: Container) -> set[str]:
-    """Effective users of the container's processes, as the host's kernel counts them. Asks the engine."""
-    table = running.top(ps_args="-o pid,uid,args")
-    return {row[table["Titles"].index("UID")] for row in table["Processes"]}
+def _labels(submission: Submission, answer: detect.Answer) -> set[str]:
+    """The class names of an answer, English or German. Raises CourseError where something else was found than what was drawn."""
+    found = {each.label for each in answer.detections}
+    names = GERMAN if found & {*GERMAN.values()} else None
+    if (fits := pictures.share(_scene(submission), answer, names)) < pictures.ONE:
+        raise CourseError(f"Its answer fits {fits:.0%} of what is on the picture: {answer.summary()}.", "It serves no model of the harbour, or a changed one.")
+    return found
 
 
 def _stop(running: Container) -> str:
@@ -151,7 +147,7 @@ def _stop(running: Container) -> str:
 
 def _look_and_stop(submission: Submission, customer: str, running: Container) -> None:
     """Note as whom a container runs and how it stops; the criteria `nonroot` and `stop` ask for it later."""
-    submission.state[("uids", customer)] = _uids(running)
+    submission.state[("uids", customer)] = outside.look(submission.client, running, labels=submission.labels()).users
     submission.state[("stop", customer)] = _stop(running)
 
 
@@ -167,10 +163,10 @@ def _edge(submission: Submission) -> Outcome:
     tag, client = _tag(submission, "edge"), submission.client
     started = time.monotonic()
     crane = client.containers.run(tag, name=submission.name("edge"), detach=True, network_mode="none", labels=submission.labels(),
-                                  **_options(submission, "edge"))
+                                  **BOUNDS, **_options(submission, "edge"))
     submission.callback(container.remove, crane)
     asker = client.containers.run(bases.SLIM, ["python", "-c", ASK, str(START)], detach=True, network_mode=f"container:{crane.id}",
-                                  labels=submission.labels(), volumes={str(_picture().resolve()): {"bind": "/picture.jpg", "mode": "ro"}})
+                                  labels=submission.labels(), **BOUNDS, volumes={str(_scene(submission).path): {"bind": "/picture.jpg", "mode": "ro"}})
     submission.callback(container.remove, asker)
 
     def over() -> bool:
@@ -182,11 +178,11 @@ def _edge(submission: Submission) -> Outcome:
     seconds = time.monotonic() - started
     if crane.status == "exited":
         return Outcome(False, f"ended with exit code {crane.attrs['State']['ExitCode']}: {_last_line(crane)}")
-    if asker.wait(timeout=30)["StatusCode"]:
+    if asker.status != "exited" or asker.wait(timeout=30)["StatusCode"]:
         return Outcome(False, f"no boxes within {START} s: {_last_line(crane) or _last_line(asker)}")
     answer = detect.parse(json.loads(asker.logs(stderr=False)))
     _look_and_stop(submission, "edge", crane)
-    return Outcome(bool(answer.detections), f"{answer.summary()} after {seconds:.1f} s")
+    return Outcome(bool(_labels(submission, answer)), f"{answer.summary()} after {seconds:.1f} s")
 
 
 def _last_line(of: Container) -> str:
@@ -222,35 +218,35 @@ class Yard:
 
 def _yard(submission: Submission) -> Yard:
     tag, models = _tag(submission, "yard"), _models(submission)
-    folder = Path(submission.enter(tempfile.TemporaryDirectory(prefix="dockerlab-yard-")))
+    folder = submission.scratch()
     folder.chmod(0o755)
     (folder / "harbour.onnx").write_bytes((models / "harbour.onnx").read_bytes())
     options = _options(submission, "yard", models=str(folder))
     with _running(submission, "yard", tag, options) as service:
-        before = _labels(detect.detect(service.url, _picture()))
+        before = _labels(submission, detect.detect(service.url, _scene(submission).path))
         # As careful programs do it: a new file takes the name of the old one.
         (folder / "new").write_bytes((models / "hafen.onnx").read_bytes())
         (folder / "new").replace(folder / "harbour.onnx")
         service.container.restart(timeout=STOP)
         url = container.published(service.container, 8000)
-        if not container.wait_until(lambda: _serves(url), START, interval=0.05):
+        if not container.wait_until(lambda: _serves(submission, url), START, interval=0.05):
             raise container.ContainerFailed("It does not serve after a restart.", f"Its last line: {_last_line(service.container)}")
-        after = _labels(detect.detect(url, _picture()))
+        after = _labels(submission, detect.detect(url, _scene(submission).path))
         mounts = service.container.attrs["Mounts"]
         _look_and_stop(submission, "yard", service.container)
     return Yard(before, after, any(each["RW"] for each in mounts if each["Type"] == "bind"))
 
 
-def _serves(url: str) -> bool:
+def _serves(submission: Submission, url: str) -> bool:
     try:
-        return bool(detect.detect(url, _picture(), timeout=10))
+        return bool(detect.detect(url, _scene(submission).path, timeout=10))
     except detect.DetectionFailed:
         return False
 
 
 @contextmanager
 def _running(submission: Submission, what: str, tag: str, options: dict[str, Any]) -> Iterator[container.Running]:
-    with container.running(tag, name=submission.name(what), client=submission.client, timeout=START, **options) as service:
+    with submission.running(what, tag, timeout=START, **options) as service:
         yield service
 
 
@@ -290,7 +286,7 @@ def _truck(submission: Submission, cache: str, model: str = "harbour.onnx", serv
 def _fleet_serves(submission: Submission, what: str, options: dict[str, Any], look: bool = False) -> set[str]:
     """Start a truck's container until it serves; the labels that it answers."""
     with _running(submission, what, _tag(submission, "fleet"), options) as service:
-        labels = _labels(detect.detect(service.url, _picture()))
+        labels = _labels(submission, detect.detect(service.url, _scene(submission).path))
         if look:
             _look_and_stop(submission, "fleet", service.container)
         return labels
@@ -346,7 +342,7 @@ def _digests(submission: Submission, volume: str) -> dict[str, int]:
     """SHA-256 -> size of every file in a volume. Asks the engine."""
     code = ("import hashlib, json, pathlib; print(json.dumps({hashlib.sha256(p.read_bytes()).hexdigest(): p.stat().st_size"
             " for p in pathlib.Path('/volume').rglob('*') if p.is_file()}))")
-    return json.loads(submission.client.containers.run(bases.SLIM, ["python", "-c", code], remove=True, labels=submission.labels(),
+    return json.loads(submission.client.containers.run(bases.SLIM, ["python", "-c", code], remove=True, labels=submission.labels(), **BOUNDS,
                                                        volumes={volume: {"bind": "/volume", "mode": "ro"}}))
 
 
@@ -354,16 +350,16 @@ def _ends(submission: Submission, what: str, options: dict[str, Any]) -> Ended:
     """Start a truck's container that should give up; how it ended."""
     started = time.monotonic()
     try:
-        with container.running(_tag(submission, "fleet"), name=submission.name(what), client=submission.client, ready=None, **options) as service:
+        with submission.running(what, _tag(submission, "fleet"), ready=None, **options) as service:
 
             def over() -> bool:
                 service.container.reload()
-                return service.container.status == "exited" or _serves(service.url)
+                return service.container.status == "exited" or _serves(submission, service.url)
 
             container.wait_until(over, GIVE_UP, interval=0.1)
             exited = service.container.status == "exited"
             code = service.container.attrs["State"]["ExitCode"] if exited else None
-            return Ended(code, time.monotonic() - started, service.logs(40), healthy=not exited and _serves(service.url))
+            return Ended(code, time.monotonic() - started, service.logs(40), healthy=not exited and _serves(submission, service.url))
     except APIError as error:
         raise container.ContainerFailed(f"The container cannot be started: {error.explanation}.") from error
 
@@ -391,8 +387,8 @@ def fleet_down(submission: Submission) -> Outcome:
 def nonroot(submission: Submission) -> Outcome:
     """The users that were noted while each container ran."""
     users = {customer: submission.state[("uids", customer)] for customer in CUSTOMERS}
-    roots = [customer for customer, uids in users.items() if uids & {"0", "root"}]
-    return Outcome(not roots, f"{', '.join(roots)} runs as root" if roots else "users " + ", ".join(sorted({uid for uids in users.values() for uid in uids})))
+    roots = [customer for customer, uids in users.items() if 0 in uids]
+    return Outcome(not roots, f"{', '.join(roots)} runs as root" if roots else "users " + ", ".join(map(str, sorted(set().union(*users.values())))))
 
 
 def stops(submission: Submission) -> Outcome:

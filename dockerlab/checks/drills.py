@@ -9,7 +9,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
 
 import requests
@@ -17,12 +17,12 @@ from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
 from dockerlab import bases, container
-from dockerlab.build import build
 from dockerlab.checks.calls import Caller
-from dockerlab.checks.core import Outcome, Submission
+from dockerlab.checks.core import Outcome, Submission, bound, log_of
 from dockerlab.errors import CourseError
 from dockerlab.events import health
 from dockerlab.experiment import free_port
+from dockerlab.fetch import fetch
 from dockerlab.site import ROOT
 
 SERVICE = ROOT / "assets" / "counting-service" / "service.py"
@@ -32,6 +32,7 @@ REPORT_SECONDS = 1.2
 MEMORY_MB, SMALL_MB, LARGE_MB = 128, 40, 400
 LINES, LINE_BYTES, LOG_MB = 80_000, 101, 5
 NIGHT_MB = LINES * LINE_BYTES / 1e6
+NIGHT_BYTES = 2 * LINES * LINE_BYTES  # more of a log is not read
 DRILLS = ("hang", "health", "stop", "crash")  # the longest first
 
 
@@ -57,9 +58,11 @@ class Box:
             raise CourseError(f"start() left no container called {self.name}.", fix="Hand `name` on.") from error
 
     def start(self) -> None:
-        """Call the learner's function."""
+        """Call the learner's function, and bound what it left; the log is one of the promises."""
         with self.submission.state["lock"]:
             self.submission.state["call"].call("start", self.submission.state["tag"], self.name, self.port, self.data)
+        with suppress(CourseError):
+            bound(self.container)
 
     def remove(self) -> None:
         """Remove the container; named volumes stay."""
@@ -72,11 +75,11 @@ class Box:
 
     def get(self, path: str, timeout: float = 2) -> str:
         """Status and text of GET, or "" without an answer."""
-        return _said(lambda: requests.get(self.url + path, timeout=timeout))
+        return _said(lambda: fetch(self.url + path, timeout))
 
     def post(self, path: str, timeout: float = 2) -> str:
         """Status and text of POST, or "" without an answer."""
-        return _said(lambda: requests.post(self.url + path, timeout=timeout))
+        return _said(lambda: fetch(self.url + path, timeout, method="POST"))
 
     def turns(self, wanted: str, seconds: float, never: str = "") -> tuple[bool, str, float]:
         """Whether its health becomes `wanted` in time and is never `never` before; what it was at last, and the seconds that it took."""
@@ -105,14 +108,12 @@ def begin(submission: Submission) -> None:
     bases.ensure(bases.SLIM, submission.client)
     folder = submission.copy()
     shutil.copy(SERVICE, folder / "service.py")
-    tag = submission.tag("counter")
-    build(folder, tag=tag, labels=submission.labels(), client=submission.client)
+    tag = submission.build("counter", folder).tag
     call = Caller(submission.folder, module="run")
     submission.callback(call.close)
     submission.state |= {"tag": tag, "call": call, "lock": threading.Lock()}
     boxes = {drill: Box(submission, drill) for drill in DRILLS}
-    pool = ThreadPoolExecutor(len(DRILLS))
-    submission.callback(pool.shutdown)
+    pool = submission.pool(len(DRILLS))
     submission.callback(lambda: list(pool.map(Box.clear, boxes.values())))
     steps = {"hang": _hang, "health": _health, "crash": _crash, "stop": _night_and_stop}
     submission.state |= {"boxes": boxes, "drills": {}}
@@ -228,10 +229,10 @@ def _logs(box: Box) -> Outcome:
         return Outcome(False, "the service did not get through the night")
     try:
         container.wait_until(lambda: b"the night is over" in box.container.logs(tail=1), 5, interval=0.2)
-        kept = box.container.logs()
+        kept = log_of(box.container, NIGHT_BYTES)
     except APIError as error:
         return Outcome(False, f"`docker logs` says: {error.explanation}")
-    newest = b"the night is over" in kept[-200:]
+    newest = b"the night is over" in box.container.logs(tail=1)
     size = f"{len(kept) / 1e6:.1f} MB"
     return Outcome(newest and len(kept) <= LOG_MB * 1e6, size if newest else f"{size}, and the last line is missing")
 

@@ -19,9 +19,10 @@ import pandas as pd
 import requests
 from docker.errors import NotFound
 
-from dockerlab import bases, clean, container, engine, measure
+from dockerlab import bases, clean, container, engine, measure, naming
 from dockerlab.build import build
 from dockerlab.errors import CourseError
+from dockerlab.fetch import fetch
 
 EPOCH = 1_700_000_000  # the time of every file and image
 ASSETS = measure.ASSETS / "handover"
@@ -67,12 +68,13 @@ def hand_over(client: docker.DockerClient | None = None, folder: Path | None = N
     marks = engine.labels(kind="image") | {LABEL: "1"}
     for name, what in FILES.items():
         if not (folder / name).is_file():
-            image_file(what, f"dockerlab-handover:{name.removesuffix('.tar')}", folder / name, client, marks)
+            image_file(what, naming.own(f"dockerlab-handover:{name.removesuffix('.tar')}"), folder / name, client, marks)
     boxes(folder / "boxes.csv", seed=2)
     lasting = engine.labels(kind="handover", process="") | {LABEL: "1"}
-    if not client.containers.list(all=True, filters={"name": f"^{LOST}$"}):
-        lose(LOST, "dockerlab-handover:night", client, lasting)
-    return HandOver(folder, LOST, registry(REGISTRY, client, lasting))
+    lost = naming.own(LOST)
+    if not client.containers.list(all=True, filters={"name": f"^{lost}$"}):
+        lose(lost, naming.own("dockerlab-handover:night"), client, lasting)
+    return HandOver(folder, lost, registry(naming.own(REGISTRY), client, lasting))
 
 
 def take_back(client: docker.DockerClient | None = None, folder: Path | None = None) -> str:
@@ -105,7 +107,8 @@ def make(what: str, tag: str, client: docker.DockerClient, labels: Mapping[str, 
         for path in (*(context / "app").iterdir(), context / "app"):
             path.chmod(0o755 if path.is_dir() else 0o644)
             os.utime(path, (EPOCH, EPOCH))
-        build(context, tag=tag, labels=labels, buildargs={**buildargs, "SOURCE_DATE_EPOCH": str(EPOCH)}, client=client)
+        marks = {key: value for key, value in labels.items() if key != engine.PROCESS_LABEL}  # whatever is made of the image would inherit it
+        build(context, tag=tag, labels=marks, buildargs={**buildargs, "SOURCE_DATE_EPOCH": str(EPOCH)}, client=client)
     return list(client.images.get(tag).attrs["RootFS"]["Layers"])
 
 
@@ -153,7 +156,7 @@ def registry(name: str, client: docker.DockerClient, labels: Mapping[str, str]) 
 
 def _answers(url: str) -> bool:
     try:
-        return requests.get(url, timeout=2).ok
+        return fetch(url, 2).ok
     except requests.RequestException:
         return False
 

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 import shlex
 import string
 import subprocess
-import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 import requests
 from docker.models.containers import Container
 
-from dockerlab import bases, container, intruder, leaks, sbom, workspace
-from dockerlab.checks.core import NotStarted, Outcome, Submission
+from dockerlab import bases, container, engine, intruder, leaks, outside, ownership
+from dockerlab.checks import folders
+from dockerlab.checks.core import NotStarted, Outcome, Submission, bounds, waiting
 from dockerlab.errors import CourseError
+from dockerlab.fetch import fetch
 
-TOKEN, KEY = "tkn-tides-8804", "gate-key-5521"
+TOKEN, KEY = "tkn-tides-8804", "gate-key-5521"  # in the files that are handed out; a check has a key of its own
+HOLDERS = (".env", "key.txt")  # where a working folder keeps them
 PORT = 8080
 GIVEN = ("gate/", "fetch_tides.py")
 BUILD_SECONDS, START_SECONDS = 300, 20
@@ -41,17 +43,31 @@ def prepare(submission: Submission) -> None:
         bases.ensure(base, submission.client)
     with suppress(CourseError):  # the first promise tells it
         _image(submission)
-        pool = ThreadPoolExecutor(1)
-        submission.callback(pool.shutdown)
-        submission.state["leaks"] = pool.submit(_secrets, submission)
+        submission.state["leaks"] = submission.pool(1).submit(_secrets, submission)
 
 
 def untouched(submission: Submission) -> Outcome:
     """The service's code is the one that was handed out."""
-    given = {path.as_posix(): content for path, content in workspace.starter_files("09").items() if path.as_posix().startswith(GIVEN)}
-    here = {path.as_posix(): content for path, content in workspace.files(submission.folder).items() if path.as_posix().startswith(GIVEN)}
-    other = sorted(name for name in given | here if given.get(name) != here.get(name) and name != "gate/tides.json")
-    return Outcome(not other, f"changed: {', '.join(other)}" if other else f"{len(given)} files as they were")
+    other = folders.changed(submission.folder, "09", *GIVEN, but=("gate/tides.json",))
+    return Outcome(not other, f"changed: {', '.join(other)}" if other else f"{len(folders.given('09', *GIVEN))} files as they were")
+
+
+def key_of(submission: Submission) -> str:
+    """The key of the service, made for this check. The token cannot be: a secret is no part of what the builder's cache knows a step by."""
+    return submission.cached("key", lambda: f"gate-{secrets.token_hex(8)}")
+
+
+def _folder(submission: Submission) -> Path:
+    """A copy of the folder in which the files that hold the key hold that of this check."""
+
+    def copy() -> Path:
+        folder = submission.copy(also=HOLDERS)
+        for path in (folder / name for name in HOLDERS):
+            if path.is_file() and not path.is_symlink():
+                path.write_bytes(path.read_bytes().replace(KEY.encode(), key_of(submission).encode()))
+        return folder
+
+    return submission.cached("folder", copy)
 
 
 def builds(submission: Submission) -> Outcome:
@@ -63,12 +79,12 @@ def builds(submission: Submission) -> Outcome:
 def _image(submission: Submission) -> str:
     def make() -> str:
         tag = submission.tag("gate")
-        labels = [word for name, value in submission.labels().items() for word in ("--label", f"{name}={value}")]
-        with tempfile.NamedTemporaryFile("w", prefix="dockerlab-token-") as secret:
-            secret.write(TOKEN)
-            secret.flush()
-            command = ["docker", "buildx", "build", "--quiet", "--load", "--build-arg", f"TOKEN={TOKEN}", "--secret", f"id=token,src={secret.name}", *labels]
-            done = _docker([*command, "--tag", tag, str(submission.folder)], BUILD_SECONDS)
+        options = ownership.build_options(submission.client, tag, submission.image_labels())
+        secret = submission.scratch() / "token"
+        secret.write_text(TOKEN, encoding="utf-8")
+        command = ["docker", "buildx", "build", "--quiet", "--load", "--build-arg", f"TOKEN={TOKEN}", "--secret", f"id=token,src={secret}", *options]
+        with waiting("the build", BUILD_SECONDS):
+            done = _docker([*command, str(_folder(submission))], BUILD_SECONDS)
         if done.returncode:
             lines = [line.strip() for line in done.stderr.splitlines() if line.strip() and not line.startswith(("---", "View build"))]
             wrong = [line for line in lines if "ERROR" in line or "rror:" in line or "token" in line] or lines
@@ -81,7 +97,7 @@ def _image(submission: Submission) -> str:
 
 def _docker(command: Sequence[str], seconds: float) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(list(command), capture_output=True, text=True, timeout=seconds, env=sbom.environment())
+        return subprocess.run(list(command), capture_output=True, text=True, timeout=seconds, env=engine.environment())
     except FileNotFoundError as error:
         raise CourseError("The docker command is not there.", fix="Run `dockerlab doctor`.") from error
     except subprocess.TimeoutExpired as error:
@@ -123,15 +139,18 @@ def _service(submission: Submission) -> tuple[Container, str]:
     """The learner's run line, running and healthy; its container and address."""
 
     def start() -> tuple[Container, str]:
-        folder = Path(submission.enter(tempfile.TemporaryDirectory(prefix="dockerlab-key-")))
+        folder, key = submission.scratch(), key_of(submission)
         folder.chmod(0o755)
-        (folder / "key").write_text(KEY)
+        (folder / "key").write_text(key)
         (folder / "key").chmod(0o444)
         tag, name = _image(submission), submission.name("gate")
-        values = {"IMAGE": tag, "KEY_FILE": str(folder / "key"), "HARBOUR_KEY": KEY, "SOCKET": intruder.engine_socket()}
+        values = {"IMAGE": tag, "KEY_FILE": str(folder / "key"), "HARBOUR_KEY": key, "SOCKET": intruder.engine_socket()}
         words, port = run_line(submission.text("run.sh"), values)
         labels = [word for key, value in submission.labels().items() for word in ("--label", f"{key}={value}")]
-        done = _docker(["docker", "run", "-d", "--name", name, "-p", f"127.0.0.1::{port}", *labels, *words], 60)
+        submission.state["key file"] = values["KEY_FILE"]
+        # How many processes there may be is one of the promises.
+        bounded = bounds(words[: words.index(tag)], processes=False, memory=True)
+        done = _docker(["docker", "run", "-d", "--name", name, "-p", f"127.0.0.1::{port}", *labels, *bounded, *words], 60)
         if done.returncode:
             raise CourseError("The run line does not start it.", (done.stderr.strip().splitlines() or ["it said nothing"])[0][:280], "Run it by hand.")
         box = submission.client.containers.get(name)
@@ -152,7 +171,7 @@ def _over(box: Container) -> bool:
 
 def _health(url: str) -> int:
     try:
-        return requests.get(f"{url}/health", timeout=2).status_code if url else 0
+        return fetch(f"{url}/health", 2).status_code if url else 0
     except requests.RequestException:
         return 0
 
@@ -163,23 +182,23 @@ def _last(box: Container) -> str:
 
 def serves(submission: Submission) -> Outcome:
     """Healthy with the tide table of the right token; refuses without the key; keeps a picture and lists it."""
-    box, url = _service(submission)
+    (box, url), key = _service(submission), key_of(submission)
     wrong = []
-    if requests.get(f"{url}/health", timeout=5).json().get("tides") != hashlib.sha256(TOKEN.encode()).hexdigest():
+    if fetch(f"{url}/health", 5).json().get("tides") != hashlib.sha256(TOKEN.encode()).hexdigest():
         wrong.append("the tide table was not made with the token")
-    if requests.get(f"{url}/entries", timeout=5).status_code != 401:
+    if fetch(f"{url}/entries", 5).status_code != 401:
         wrong.append("it answers without the key")
-    kept = requests.put(f"{url}/entries/truck7", data=b"picture" * 1000, headers={"X-Key": KEY}, timeout=5)
+    kept = fetch(f"{url}/entries/truck7", 5, method="PUT", data=b"picture" * 1000, headers={"X-Key": key})
     if kept.status_code != 201:
         wrong.append(f"the picture is answered with {kept.status_code}: {_last(box)}")
-    elif requests.get(f"{url}/entries", headers={"X-Key": KEY}, timeout=5).json() != ["truck7"]:
+    elif fetch(f"{url}/entries", 5, headers={"X-Key": key}).json() != ["truck7"]:
         wrong.append("the picture is not listed")
     return Outcome(not wrong, "; ".join(wrong) or "four answers, all right")
 
 
 def _secrets(submission: Submission) -> list[str]:
     tag, found = _image(submission), []
-    for what, secret in (("the token", TOKEN), ("the key", KEY)):
+    for what, secret in (("the token", TOKEN), ("the key", key_of(submission))):
         found += [f"{what} in {place}" for place in leaks.find(tag, secret, submission.client, below=BASES)]
     return found
 
@@ -192,14 +211,23 @@ def nowhere(submission: Submission) -> Outcome:
 
 def card(submission: Submission) -> intruder.Scorecard:
     """What an intruder can do behind the learner's run line."""
-    return submission.cached("card", lambda: intruder.probe(_service(submission)[0]))
+    return submission.cached("card", lambda: intruder.judged(_service(submission)[0], submission.client, submission.labels()))
 
 
 def refused(submission: Submission, attempts: Sequence[str]) -> Outcome:
     """None of these attempts works."""
     found = card(submission)
-    worked = [key for key in attempts if found.worked(key)]
-    return Outcome(not worked, "; ".join(found.seen(key) for key in worked or attempts[:1]))
+    worked = [found.seen(key) for key in attempts if found.worked(key)]
+    if "host" in attempts and not worked:
+        worked = _folders_of_the_host(submission)
+    return Outcome(not worked, "; ".join(worked or [found.seen(attempts[0])]))
+
+
+def _folders_of_the_host(submission: Submission) -> list[str]:
+    """What of the host is mounted besides the key's file."""
+    box = _service(submission)[0]
+    return [f"{mount.source} of the host is mounted at {mount.target}" for mount in outside.mounts(submission.client, box.attrs)
+            if mount.kind == "bind" and not mount.source.endswith(submission.state["key file"])]
 
 
 def scorecard_of(folder: Path) -> intruder.Scorecard | str:

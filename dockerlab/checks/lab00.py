@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import requests
 
 from dockerlab import bases
-from dockerlab.build import build
-from dockerlab.checks.core import Criterion, Lab, Outcome, Submission
+from dockerlab.checks.core import BOUNDS, Criterion, Lab, Outcome, Submission, log_of
+from dockerlab.container import remove
 
 LINE = "Hello from the harbour"
 SECONDS = 10
@@ -24,23 +24,22 @@ class _Ran:
 
 def _image(submission: Submission) -> str:
     def make() -> str:
-        tag = submission.tag("hello")
         bases.ensure(bases.SLIM, submission.client)
-        build(submission.folder, tag=tag, labels=submission.labels(), client=submission.client)
-        return tag
+        return submission.build("hello").tag or ""
 
     return submission.cached("image", make)
 
 
 def _run(submission: Submission) -> _Ran:
     def make() -> _Ran:
-        container = submission.client.containers.run(_image(submission), detach=True, network_mode="none", labels=submission.labels())
+        container = submission.client.containers.run(_image(submission), detach=True, network_mode="none", labels=submission.labels(), **BOUNDS)
+        submission.callback(remove, container)
         try:
             exit_code = container.wait(timeout=SECONDS)["StatusCode"]
         except (requests.ReadTimeout, requests.ConnectionError):
             exit_code = None
             container.kill()
-        return _Ran(container.logs().decode(errors="replace").strip(), exit_code)
+        return _Ran(log_of(container).strip(), exit_code)
 
     return submission.cached("run", make)
 

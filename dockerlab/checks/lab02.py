@@ -14,7 +14,8 @@ from docker.errors import APIError, ImageNotFound, NotFound
 from dockerlab import container
 from dockerlab.checks import handover
 from dockerlab.checks.calls import Caller, CallFailed
-from dockerlab.checks.core import Criterion, Lab, Outcome, Submission
+from dockerlab.checks.core import Criterion, Lab, Outcome, Submission, bound
+from dockerlab.fetch import fetch
 
 START = 15  # seconds until the service has to answer
 REPOSITORY, TAG = "harbour/board", "2.0"
@@ -51,7 +52,7 @@ def _tar(submission: Submission, what: str) -> dict[str, Any]:
         name = (number + (what == "job")) % 2
         port, release = 9100 + number % 800, f"harbour-{submission.id[:4]}{name}"
         path = _folder(submission) / f"image-{submission.id[:5]}-{name}.tar"
-        layers = handover.image_file(what, submission.tag(f"i{name}"), path, submission.client, submission.labels(), port, release)
+        layers = handover.image_file(what, submission.tag(f"i{name}"), path, submission.client, submission.image_labels(), port, release)
         return {"path": path, "layers": layers, "release": release, "port": port}
 
     return submission.cached(("tar", what), make)
@@ -100,7 +101,9 @@ def _started(submission: Submission) -> tuple[Any, str]:
         name, station = submission.name("board"), f"quay-{submission.id[:6]}"
         submission.callback(_remove, submission, name)
         _call(submission, "run_service", _image(submission, "service"), name, station)
-        return submission.client.containers.get(name), station
+        box = submission.client.containers.get(name)
+        bound(box)
+        return box, station
 
     return submission.cached("service", start)
 
@@ -137,7 +140,7 @@ def _serves(submission: Submission) -> Outcome:
 def _ask(box: Any, port: int) -> dict[str, str]:
     for binding in box.attrs["NetworkSettings"]["Ports"].get(f"{port}/tcp") or []:
         try:
-            return requests.get(f"http://127.0.0.1:{binding['HostPort']}/", timeout=2).json()
+            return fetch(f"http://127.0.0.1:{binding['HostPort']}/", 2).json()
         except (requests.RequestException, ValueError):
             continue
     return {}
@@ -219,8 +222,8 @@ def _publishes(submission: Submission) -> Outcome:
     layers = _layers_in_registry(_registry(submission))
     if layers is None:
         server = f"http://{_registry(submission)}/v2"
-        catalog = requests.get(f"{server}/_catalog", timeout=10).json()["repositories"]
-        names = [f"{name}:{tag}" for name in catalog for tag in requests.get(f"{server}/{name}/tags/list", timeout=10).json().get("tags") or []]
+        catalog = fetch(f"{server}/_catalog", 10).json()["repositories"]
+        names = [f"{name}:{tag}" for name in catalog for tag in fetch(f"{server}/{name}/tags/list", 10).json().get("tags") or []]
         return Outcome(False, f"the registry has {', '.join(names) or 'nothing'}")
     right = layers == _tar(submission, "service")["layers"]
     return Outcome(right, f"{REPOSITORY}:{TAG} is the board" if right else f"{REPOSITORY}:{TAG} is another image")
@@ -229,19 +232,19 @@ def _publishes(submission: Submission) -> Outcome:
 def _layers_in_registry(registry: str) -> list[str] | None:
     """The layers of what the registry has under the wanted name, None where it has nothing."""
     base, headers = f"http://{registry}/v2/{REPOSITORY}", {"Accept": ACCEPT}
-    answer = requests.get(f"{base}/manifests/{TAG}", headers=headers, timeout=10)
+    answer = fetch(f"{base}/manifests/{TAG}", 10, headers=headers)
     if not answer.ok:
         return None
     manifest = answer.json()
     if "manifests" in manifest:  # an index: the first real platform
         entry = next(each for each in manifest["manifests"] if each.get("platform", {}).get("os") != "unknown")
-        manifest = requests.get(f"{base}/manifests/{entry['digest']}", headers=headers, timeout=10).json()
-    return requests.get(f"{base}/blobs/{manifest['config']['digest']}", timeout=10).json()["rootfs"]["diff_ids"]
+        manifest = fetch(f"{base}/manifests/{entry['digest']}", 10, headers=headers).json()
+    return fetch(f"{base}/blobs/{manifest['config']['digest']}", 10).json()["rootfs"]["diff_ids"]
 
 
 def _names_digest(submission: Submission) -> Outcome:
     said = _published(submission)
-    head = requests.head(f"http://{_registry(submission)}/v2/{REPOSITORY}/manifests/{TAG}", headers={"Accept": ACCEPT}, timeout=10)
+    head = fetch(f"http://{_registry(submission)}/v2/{REPOSITORY}/manifests/{TAG}", 10, method="HEAD", headers={"Accept": ACCEPT})
     digest = head.headers.get("Docker-Content-Digest", "")
     return Outcome(said == digest, "the registry's own" if said == digest else f"returned {said!r:.40}, the registry says {digest:.19}…")
 

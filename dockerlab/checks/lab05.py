@@ -3,55 +3,52 @@
 from __future__ import annotations
 
 import json
+import posixpath
 import re
-import statistics
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 
 from docker.models.containers import Container
 
-from dockerlab import bases, container, detect, image, index, measure
-from dockerlab.build import BuildReport, build
+from dockerlab import bases, container, image, index, measure, outside
+from dockerlab.build import BuildReport
+from dockerlab.checks import pictures
 from dockerlab.checks.core import Criterion, Lab, Outcome, Submission
 
+BUILD_SECONDS = 2400  # of the first build, which installs and exports
 DISK_BUDGET, DOWNLOAD_BUDGET, NEW_AFTER_EDIT = 400_000_000, 140_000_000, 1_000_000  # bytes
 SEALED = {"read_only": True, "tmpfs": {"/tmp": "size=64m"}}
+TOOL_SECONDS, LOOK_SECONDS = 20, 60  # for one program to say its version, and for the interpreter to look round
 STRANGER = "54321:54321"  # a user that no image knows, as some platforms choose one
 PROGRAMS = ("gcc", "cc", "g++", "make", "git", "pip", "pip3", "uv", "pytest", "ipython")
 MODULES = ("torch", "ultralytics", "onnx", "pip", "pytest", "IPython")
 INSTALLS = re.compile(r"\b(pip3?|uv|apt-get|apt|conda|poetry)\b.*\b(install|sync|add)\b|Successfully installed|Installed \d+ package|export\.py")
-# Runs inside, with the interpreter of the server: which modules it finds, and as whom the other processes run.
+GIVEN = ("app/", "export.py", "requirements-cpu.txt", "requirements-export.txt", "requirements-onnx.txt", "model/")
+# Runs inside, with the interpreter of the server: which modules it finds.
 LOOK = f"""
-import importlib.util, json, os, pathlib
-users = []
-for status in pathlib.Path('/proc').glob('[0-9]*/status'):
-    if status.parent.name != str(os.getpid()):
-        users += [int(line.split()[2]) for line in status.read_text().splitlines() if line.startswith('Uid:')]
-print(json.dumps({{'users': users, 'modules': [name for name in {MODULES} if importlib.util.find_spec(name)]}}))
+import importlib.util, json
+print(json.dumps([name for name in {MODULES} if importlib.util.find_spec(name)]))
 """
 
 
 @dataclass(frozen=True)
 class Inside:
-    """What a look into the running container found: effective user ids, and what could be run or imported."""
+    """What a look into the running container found: user ids, and what could be run or imported."""
 
     users: tuple[int, ...]
     tools: tuple[str, ...]
 
 
-def _build(submission: Submission, folder: object = None) -> BuildReport:
-    """Build the learner's Dockerfile, from the learner's folder or an edited copy of it."""
-    what = "edited" if folder else "image"
+def _build(submission: Submission, what: str, folder: Path) -> BuildReport:
+    """Build the learner's Dockerfile from a copy of the learner's folder."""
     for base in (bases.SLIM, bases.FULL, bases.DISTROLESS):
         bases.ensure(base, submission.client)
-    return build(
-        folder or submission.folder, tag=submission.tag(what), labels=submission.labels(), client=submission.client,
-        buildargs={"TORCH_INDEX": index.torch_index(submission.client)},
-    )  # fmt: skip
+    return submission.build(what, folder, seconds=BUILD_SECONDS, buildargs={"TORCH_INDEX": index.torch_index(submission.client)})
 
 
 def _built(submission: Submission) -> BuildReport:
-    return submission.cached("image", lambda: _build(submission))
+    return submission.cached("image", lambda: _build(submission, "image", submission.copy(given=GIVEN)))
 
 
 def _served(submission: Submission, user: str = "") -> container.Running:
@@ -59,23 +56,46 @@ def _served(submission: Submission, user: str = "") -> container.Running:
 
     def start() -> container.Running:
         options = SEALED | ({"user": user} if user else {})
-        tag = _built(submission).tag or ""
-        return submission.enter(container.running(tag, name=submission.name(f"as-{user.split(':')[0] or 'itself'}"), client=submission.client, **options))
+        return submission.enter(submission.running(f"as-{user.split(':')[0] or 'itself'}", _built(submission).tag or "", **options))
 
     return submission.cached(("service", user), start)
 
 
 def _looked(submission: Submission) -> Inside:
-    """Try to run each tool in the running container, and ask its own interpreter what it can import."""
+    """Try to run each tool in the running container, ask its interpreter what it can import, and look for both among the image's files."""
 
     def look() -> Inside:
         service = _served(submission).container
-        found = [name for name in PROGRAMS if service.exec_run([name, "--version"]).exit_code not in (126, 127)]
-        code, output = service.exec_run([_interpreter(service), "-c", LOOK])
-        said = json.loads(output.decode(errors="replace").strip().splitlines()[-1]) if code == 0 else {"users": [], "modules": []}
-        return Inside(tuple(said["users"]), (*found, *(f"import {name}" for name in said["modules"])))
+        programs, modules = _lying_about(_size(submission).paths())
+        programs |= {name for name in PROGRAMS if _runs(service, name)}
+        code, output = container.execute(service, [_interpreter(service), "-c", LOOK], LOOK_SECONDS)
+        if code == 0:
+            modules |= set(MODULES) & set(json.loads(output.decode(errors="replace").strip().splitlines()[-1]))
+        users = outside.look(submission.client, service, labels=submission.labels()).users
+        return Inside(tuple(sorted(users)), (*(name for name in PROGRAMS if name in programs), *(f"import {name}" for name in MODULES if name in modules)))
 
     return submission.cached("inside", look)
+
+
+def _runs(service: Container, name: str) -> bool:
+    """Whether there is a program of this name; what does not come to an end is there."""
+    try:
+        return container.execute(service, [name, "--version"], TOOL_SECONDS)[0] not in (126, 127)
+    except container.NoEnd:
+        return True
+
+
+def _lying_about(paths: list[str]) -> tuple[set[str], set[str]]:
+    """The programs and top-level modules of the two lists that are among these files. Pure."""
+    files = set(paths)
+    programs = {name for path in paths if (name := posixpath.basename(path)) in PROGRAMS and posixpath.basename(posixpath.dirname(path)) in ("bin", "sbin")}
+    modules = set()
+    for path in paths:
+        package, _, name = path.rpartition("/")
+        module, above = posixpath.basename(package), posixpath.dirname(package)
+        if name == "__init__.py" and module in MODULES and f"{above}/__init__.py" not in files:
+            modules.add(module)
+    return programs, modules
 
 
 def _interpreter(service: Container) -> str:
@@ -101,9 +121,7 @@ def _any_user(submission: Submission) -> Outcome:
 
 
 def _same_boxes(submission: Submission) -> Outcome:
-    service, wanted = _served(submission), detect.recorded()
-    shares = [detect.agreement(wanted[picture.name], detect.detect(service.url, picture)) for picture in measure.samples()]
-    return Outcome(min(shares) == 1.0, f"{statistics.fmean(shares):.0%} of the boxes on {len(shares)} pictures")
+    return pictures.judged(_served(submission).url, submission.scratch())
 
 
 def _size(submission: Submission) -> image.ImageReport:
@@ -133,13 +151,10 @@ def _not_root(submission: Submission) -> Outcome:
 
 def _rebuild(submission: Submission) -> Outcome:
     """Change one line of the code; see which steps run, and how much of the image is new."""
-    folder = submission.copy()
-    before = submission.client.images.get(_built(submission).image_id).attrs["RootFS"]["Layers"]
+    folder = submission.copy(given=GIVEN)
     measure.edit_one_line(folder, uuid.uuid4().hex)  # a mark that no earlier build has seen
-    report = _build(submission, folder)
-    after = submission.client.images.get(report.image_id).attrs["RootFS"]["Layers"]
-    layers = image.inspect(report.tag or "", submission.client).layers
-    new = sum(layer.disk_bytes for digest, layer in zip(after, layers, strict=True) if digest not in before)
+    report = _build(submission, "edited", folder)
+    new = sum(layer.disk_bytes for layer in image.new_layers(_built(submission).image_id, report.image_id, submission.client))
     again = [step.name for step in report.instructions if not step.cached and "] RUN " in step.name and INSTALLS.search(f"{step.name}\n{step.log}")]
     if again:
         return Outcome(False, f"{len(report.ran)} of {len(report.instructions)} steps ran, among them `{again[0]}`")

@@ -19,7 +19,8 @@ from dockerlab.checks.core import Criterion, Lab, Outcome, Submission
 from dockerlab.container import wait_until
 from dockerlab.errors import CourseError
 from dockerlab.experiment import free_port
-from dockerlab.stack import Stack, StackFailed, labelled
+from dockerlab.fetch import fetch
+from dockerlab.stack import Stack, StackFailed, bounded, bounds_memory, with_labels
 
 SERVICES = {"api": 8000, "cache": 6379, "db": 5432}
 OLD_PASSWORD = "tide-4711"
@@ -45,7 +46,7 @@ def _project(submission: Submission) -> _Project:
 
     def make() -> _Project:
         submission.text("compose.yaml")
-        folder = submission.copy()
+        folder = submission.copy(also=("*",), given=("api/berths.py",))
         password = secrets.token_hex(8)
         (folder / "db_password.txt").write_text(password, encoding="utf-8")
         (folder / "db_password.txt").chmod(0o644)
@@ -54,7 +55,7 @@ def _project(submission: Submission) -> _Project:
         stack = Stack(folder, submission.name("stack"), ("compose.yaml",), environment)
         read = stack.compose("config", "--format", "json")
         config = json.loads(read.stdout)
-        (folder / "labels.json").write_text(json.dumps(labelled(config, submission.labels())), encoding="utf-8")
+        (folder / "labels.json").write_text(json.dumps(bounded(with_labels(config, submission.labels()), config)), encoding="utf-8")
         stack.files = ("compose.yaml", "labels.json")
         warnings = [line.partition("msg=")[2].strip('"') for line in read.stderr.splitlines() if "level=warning" in line]
         return _Project(stack, port, password, config, warnings)
@@ -135,7 +136,7 @@ def _complaint(project: _Project) -> str:
 
 def _get(project: _Project, path: str) -> int:
     try:
-        return requests.get(f"http://127.0.0.1:{project.port}{path}", timeout=5).status_code
+        return fetch(f"http://127.0.0.1:{project.port}{path}", 5).status_code
     except requests.RequestException:
         return 0
 
@@ -180,13 +181,13 @@ def _secret(submission: Submission) -> Outcome:
 def _survives(submission: Submission) -> Outcome:
     project = _up(submission)
     ship = f"Elbe-{submission.id}"
-    answer = requests.post(f"http://127.0.0.1:{project.port}/arrive", params={"ship": ship}, timeout=10)
+    answer = fetch(f"http://127.0.0.1:{project.port}/arrive", 10, method="POST", params={"ship": ship})
     if not answer.ok:
         return Outcome(False, f"/arrive answers {answer.status_code}: {answer.text[:120]}")
     project.stack.down()
     project.stack.up(timeout=START_SECONDS)
     wait_until(lambda: _get(project, "/health") == 200, 20, interval=0.1)
-    kept = ship in requests.get(f"http://127.0.0.1:{project.port}/ships", timeout=10).text
+    kept = ship in fetch(f"http://127.0.0.1:{project.port}/ships", 10).text
     return Outcome(kept, "the ship is still there" if kept else "the ship is gone")
 
 
@@ -213,7 +214,7 @@ def _returns(submission: Submission) -> Outcome:
     wait_until(lambda: _get(project, "/health") == 200, 10, interval=0.1)
     begun = time.monotonic()
     with suppress(requests.RequestException):
-        requests.post(f"http://127.0.0.1:{project.port}/crash", timeout=5)
+        fetch(f"http://127.0.0.1:{project.port}/crash", 5, method="POST")
     gone: list[bool] = []
 
     def over() -> bool:
@@ -228,8 +229,10 @@ def _limits(submission: Submission) -> Outcome:
     project = _up(submission)
     limits = {name: attrs["HostConfig"] for name, attrs in project.containers.items() if name in SERVICES}
     for name, host in sorted(limits.items()):
+        if not bounds_memory(project.config["services"][name]):  # what the engine says is the check's own bound then
+            return Outcome(False, f"{name} has no memory limit")
         if not 0 < host["Memory"] <= MOST_BYTES:
-            return Outcome(False, f"{name}: {host['Memory'] // 2**20} MiB" if host["Memory"] else f"{name} has no memory limit")
+            return Outcome(False, f"{name}: {host['Memory'] // 2**20} MiB")
     cpus = limits["api"]["NanoCpus"] / 1e9 or (limits["api"].get("CpuQuota", 0) / (limits["api"].get("CpuPeriod") or 100_000))
     return Outcome(0 < cpus <= 1, f"api: {cpus:g} CPUs" if cpus else "api has no CPU limit")
 

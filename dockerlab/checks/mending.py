@@ -7,8 +7,8 @@ import re
 import tarfile
 import tempfile
 import uuid
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +18,10 @@ import docker
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
-from dockerlab import bases, clean, container, engine, setups
-from dockerlab.build import build
-from dockerlab.checks.core import NotStarted, Outcome, Submission
+from dockerlab import bases, clean, container, engine, naming, setups
+from dockerlab.build import BuildReport, build
+from dockerlab.checks import folders
+from dockerlab.checks.core import NotStarted, Outcome, Submission, bounds, log_of
 from dockerlab.checks.report import Text
 from dockerlab.errors import CourseError
 from dockerlab.experiment import answers
@@ -28,7 +29,7 @@ from dockerlab.site import ROOT
 
 KEYS = ("01_silence", "02_windows", "03_door", "04_volume", "05_memory", "06_library", "07_neighbour", "08_health", "09_ignored", "10_disk")
 AT_ONCE = 5
-END, SERVE, STOP, HEALTH = 20, 10, 3, 15  # seconds
+END, SERVE, STOP, HEALTH = 60, 40, 3, 60  # seconds; all but STOP are waits that end as soon as there is an answer
 MEMORY, SPACE = 64_000_000, 64 * 1024 * 1024  # bytes: the most for set-up 05, and for /tmp of set-up 10
 SQUARES = sum(number * number for number in range(2_000_000))
 SECRET = b"of-this-machine-only"
@@ -46,6 +47,8 @@ class Workshop:
     tag: Callable[[str], str]
     token: str = "harbour-n"
     marks: Mapping[str, str] = field(default_factory=dict)  # labels of the images, besides the course's own
+    builder: Callable[[str, Path], BuildReport] | None = None  # where it is a check that builds
+    bounds: Callable[[Sequence[str]], list[str]] = lambda options: []  # options that stand before those of the set-up
 
     def open(self) -> None:
         """Make what the set-ups find on the machine: bases, the team's network, and `models` on it."""
@@ -57,11 +60,18 @@ class Workshop:
                 (Path(folder) / path.name).write_bytes(path.read_bytes())
             (Path(folder) / "list").write_text(self.token)
             (Path(folder) / "list").chmod(0o644)
-            build(folder, tag=self.tag("models"), labels=self.marks, client=self.client)
+            self.build("models", Path(folder))
         options = ["--network", self.name("net"), "--network-alias", "models"]
         setups.start(self.tag("models"), self.name("models"), options, self.labels)
         models = self.client.containers.get(self.name("models"))
         container.wait_until(lambda: b"Serving" in models.logs(), SERVE, interval=0.05)
+
+    def build(self, what: str, folder: Path) -> None:
+        """Build a folder under `tag(what)`. Asks the engine."""
+        if self.builder is None:
+            build(folder, tag=self.tag(what), labels=self.marks, client=self.client)
+        else:
+            self.builder(what, folder)
 
     def start(self, key: str, what: str = "", *more: str) -> tuple[Container, setups.Started]:
         """Build a set-up and `docker run` it with its options and `more`.
@@ -71,12 +81,12 @@ class Workshop:
         what, folder = what or key, self.folder / key
         if not (folder / "Dockerfile").is_file():
             raise NotStarted(f"{key}/Dockerfile is not there.")
-        build(folder, tag=self.tag(key), labels=self.marks, client=self.client)
+        self.build(key, folder)
         places = {"network": self.name("net"), "volume": self.name(f"{what}-data")}
         options = setups.read_options(folder, places)
         if any(places["volume"] in word for word in options):
             self.client.volumes.create(places["volume"], labels=dict(self.labels))
-        started = setups.start(self.tag(key), self.name(what), [*options, *more], self.labels)
+        started = setups.start(self.tag(key), self.name(what), [*self.bounds(options), *options, *more], self.labels)
         try:
             return self.client.containers.get(self.name(what)), started
         except NotFound as error:
@@ -89,7 +99,7 @@ class Workbench:
     def __init__(self, folder: Path, client: docker.DockerClient | None = None) -> None:
         self.client = client or engine.connect()
         labels = engine.labels(kind="workbench", workbench=engine.owner())
-        prefix = f"{engine.NAME_PREFIX}lab10"
+        self._prefix = prefix = naming.own(f"{engine.NAME_PREFIX}lab10")
         # Images are found by label, also those whose tag a mended one has taken.
         self._workshop = Workshop(folder, self.client, labels, lambda what: f"{prefix}-{what}", lambda what: f"{prefix}:{what}",
                                   marks={"dockerlab.workbench": engine.owner()})
@@ -103,9 +113,9 @@ class Workbench:
             self._open = True
         short = key.split("_")[0]
         with suppress(NotFound):
-            container.remove(self.client.containers.get(f"{engine.NAME_PREFIX}lab10-{short}"))
+            container.remove(self.client.containers.get(f"{self._prefix}-{short}"))
         with suppress(NotFound, APIError):
-            self.client.volumes.get(f"{engine.NAME_PREFIX}lab10-{short}-data").remove(force=True)
+            self.client.volumes.get(f"{self._prefix}-{short}-data").remove(force=True)
         _, started = self._workshop.start(key, short)
         return Text(f"$ {started.line}\n{setups.reason(started.message)}".strip())
 
@@ -126,12 +136,13 @@ def _key(number: str | int) -> str:
 def begin(submission: Submission) -> None:
     """Open the workshop and let all set-ups run, some at once; each criterion waits for its own."""
     shop = Workshop(submission.folder, submission.client, submission.labels(), submission.name,
-                    lambda what: submission.cached(("tag", what), lambda: submission.tag(what)), f"model-{uuid.uuid4().hex[:8]}")
+                    lambda what: submission.cached(("tag", what), lambda: submission.tag(what)), f"model-{uuid.uuid4().hex[:8]}",
+                    submission.image_labels(), lambda what, folder: submission.build(what, folders.duplicate(folder, submission.scratch() / folder.name)),
+                    bounds)
     shop.open()
     # Before its image: one that is in use would lose its tag and stay.
     submission.callback(container.remove, submission.client.containers.get(submission.name("models")))
-    pool = ThreadPoolExecutor(AT_ONCE)
-    submission.callback(pool.shutdown)
+    pool = submission.pool(AT_ONCE)
     ill = pool.submit(_run, shop, "08_ill", _health, "-e", "MOOD=ill")
     submission.state |= {key: pool.submit(_run, shop, key, _RUNS[key]) for key in sorted(KEYS, key=lambda key: key != "08_health")}
     submission.state |= {"08_ill": ill}
@@ -182,7 +193,7 @@ def _ended(of: Container) -> int | None:
 def _wrote(shop: Workshop, key: str, text: str) -> tuple[bool, Container]:
     """Run a set-up to its end: whether it ended with 0 and `text` stands in its log."""
     of, _ = shop.start(key)
-    return _ended(of) == 0 and text in of.logs().decode(errors="replace"), of
+    return _ended(of) == 0 and text in log_of(of), of
 
 
 def _prints(text: str) -> Callable[[Workshop, str], Outcome]:

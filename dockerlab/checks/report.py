@@ -13,8 +13,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from dockerlab import engine
 from dockerlab.display import with_code
 from dockerlab.errors import CourseError
+from dockerlab.site import state_folder
 
 
 class Status(Enum):
@@ -133,9 +135,8 @@ class Report:
 
 
 def state_file() -> Path:
-    """progress.json in DOCKERLAB_STATE, by default in the user's folder for such things."""
-    folder = os.environ.get("DOCKERLAB_STATE")
-    return (Path(folder) if folder else Path.home() / ".local/state/dockerlab") / "progress.json"
+    """progress.json in the folder for the course's state; progress-NAME.json for a learner who shares the login with others."""
+    return state_folder() / (f"progress-{engine.owner()}.json" if engine.shares_a_login() else "progress.json")
 
 
 def load_progress() -> dict[str, dict[str, Any]]:

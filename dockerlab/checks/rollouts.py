@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
 from dockerlab import measure, rollout, swarm
-from dockerlab.checks.core import Outcome, Submission
+from dockerlab.checks.core import BOUNDS, LOG, Outcome, Submission
 from dockerlab.rollout import Rollout, Trial
+from dockerlab.stack import limits_of
 
 FILE = "stack.yaml"
 REPLICAS = 2
@@ -64,8 +71,26 @@ def survives(submission: Submission) -> Outcome:
 
 
 def _trial(submission: Submission) -> Trial:
-    name = submission.name("stack")
-    return submission.cached("trial", lambda: submission.enter(Trial(submission.folder / FILE, submission.state["images"], submission.client, name)))
+    def begin() -> Trial:
+        file, bounds = submission.folder / FILE, submission.scratch() / "bounds.json"  # JSON is YAML
+        bounds.write_text(json.dumps(bounded(yaml.safe_load(rollout.config(file)))), encoding="utf-8")
+        return submission.enter(Trial(file, submission.state["images"], submission.client, submission.name("stack"), [bounds]))
+
+    return submission.cached("trial", begin)
+
+
+def bounded(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A file that bounds the log, memory and processes of every service in `docker stack config` which leaves them open. Pure.
+
+    Files of formats before 3.9 know no bound of processes, and files of two formats cannot be merged.
+    """
+    version, services = str(config["version"]), {}
+    for name, service in (config.get("services") or {}).items():
+        bounds = {"memory": BOUNDS["mem_limit"]} | ({"pids": BOUNDS["pids_limit"]} if tuple(map(int, version.split("."))) >= (3, 9) else {})
+        services[name] = {"deploy": {"resources": {"limits": bounds | limits_of(service)}}}
+        if "logging" not in service:
+            services[name]["logging"] = {"driver": "json-file", "options": LOG}
+    return {"version": version, "services": services}
 
 
 def _second(submission: Submission) -> Rollout:

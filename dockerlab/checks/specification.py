@@ -15,46 +15,34 @@ import requests
 from docker.errors import APIError
 from docker.models.containers import Container
 
-from dockerlab import bases, container, detect, image, measure, workspace
-from dockerlab.build import BuildReport, build
-from dockerlab.checks.core import Outcome, Submission
+from dockerlab import bases, container, detect, image, leaks, measure, outside, workspace
+from dockerlab.build import BuildReport
+from dockerlab.checks import pictures
+from dockerlab.checks.core import BOUNDS, Outcome, Submission
 from dockerlab.container import ContainerFailed
+from dockerlab.fetch import TooLarge, fetch
 
 UID, PORT, OTHER_PORT = 10001, 8000, 9000
 DEFAULT, OVERRIDE = 0.7, 0.93  # CONFIDENCE in the image, and what a run sets instead
-STOP_SECONDS, START_SECONDS, HEALTH_SECONDS = 5.0, 60.0, 30.0
+STOP_SECONDS, START_SECONDS, HEALTH_SECONDS = 5.0, 180.0, 60.0
 UNREACHED = 5  # rounds in which the server answers inside and nobody does outside, before that is called the cause
 CONTEXT_BYTES, NEW_BYTES = 150_000, 1_000_000
 PICTURE, VERSION, MARK = "harbour-noon.jpg", "7.8.9", "org.example.base"
 TITLE_LABEL, VERSION_LABEL = "org.opencontainers.image.title", "org.opencontainers.image.version"
-# What lies about in a working folder; the same bytes every time, so that a build which takes them in can be cached.
+# What lies about in a working folder; the same bytes every time, so that a build which takes them in can be cached. Each file holds the
+# same words, so that it is known by its content whatever it is called in the image.
+WORDS = b"correct-horse-of-this-folder"
 LITTER = {
-    ".env": b"DB_PASSWORD=correct-horse\n",
-    "deploy.pem": b"a private key would stand here\n",
-    ".git/config": b"[core]\n\tbare = false\n",
-    ".git/objects/pack/pack-1.pack": bytes(2_000_000),
-    "venv/lib/python3.9/site-packages/big.so": bytes(3_000_000),
-    "app/__pycache__/main.cpython-39.pyc": bytes(40_000),
+    ".env": b"DB_PASSWORD=" + WORDS + b"\n",
+    "deploy.pem": b"a private key would stand here: " + WORDS + b"\n",
+    ".git/config": b"[core]\n\tbare = false\n# " + WORDS + b"\n",
+    ".git/objects/pack/pack-1.pack": WORDS + bytes(2_000_000),
+    "venv/lib/python3.9/site-packages/big.so": WORDS + bytes(3_000_000),
+    "app/__pycache__/main.cpython-39.pyc": WORDS + bytes(40_000),
 }
+GIVEN = ("app/", "requirements-onnx.txt")
 # How often health is asked while it is judged (nanoseconds, as the engine wants them); the image's own pace may be slower.
 QUICK = {"interval": 500_000_000, "start_period": 1_000_000, "retries": 2}
-# Runs inside: the effective user of every process that stays. A process that a health check starts is root's for a moment.
-USERS = """
-import json, os, pathlib, time
-def look():
-    found = {}
-    for status in pathlib.Path('/proc').glob('[0-9]*/status'):
-        try:
-            found[status.parent.name] = [line.split()[2] for line in status.read_text().splitlines() if line.startswith('Uid:')][0]
-        except (OSError, IndexError):
-            pass
-    return set(found.items())
-first = look()
-time.sleep(0.4)
-second = look()
-time.sleep(0.4)
-print(json.dumps([int(user) for pid, user in first & second & look() if pid != str(os.getpid())]))
-"""
 KNOCK = f"import socket; socket.create_connection(('127.0.0.1', {PORT}), 2)"
 
 
@@ -85,8 +73,7 @@ def built(submission: Submission) -> BuildReport:
 
 
 def _build(submission: Submission, what: str, **options: Any) -> BuildReport:
-    folder = submission.cached("folder", lambda: litter(submission.copy()))
-    return build(folder, tag=submission.tag(what), labels=submission.labels(), client=submission.client, **options)
+    return submission.build(what, submission.cached("folder", lambda: litter(submission.copy(given=GIVEN))), **options)
 
 
 def _attrs(submission: Submission, report: BuildReport) -> dict[str, Any]:
@@ -106,7 +93,7 @@ def other_arguments(default: Sequence[str] | None) -> list[str]:
 def _box(submission: Submission, what: str, command: Sequence[str] | None = None, **options: Any) -> Iterator[Container]:
     """A started container of the image, removed when the block ends. Raises ContainerFailed where the engine cannot start it."""
     box = submission.client.containers.create(built(submission).tag, command, name=submission.name(what), labels=submission.labels(),
-                                              healthcheck=dict(QUICK), **options)
+                                              healthcheck=dict(QUICK), **BOUNDS, **options)
     try:
         try:
             box.start()
@@ -125,7 +112,7 @@ def _boxes(submission: Submission) -> Mapping[str, Container]:
         told = other_arguments(_attrs(submission, built(submission))["Config"].get("Cmd"))
         return {
             "main": submission.enter(_box(submission, "main", ports=here)),
-            "sick": submission.enter(_box(submission, "sick", environment={"MODEL_PATH": "/nowhere.onnx"}, publish_all_ports=True)),
+            "sick": submission.enter(_box(submission, "sick", environment={"MODEL_PATH": "/nowhere.onnx"})),
             "told": submission.enter(_box(submission, "told", told or None, environment={"CONFIDENCE": str(OVERRIDE)}, ports=here)),
         }
 
@@ -144,12 +131,14 @@ def _reached(box: Container) -> Service:
         for port in (PORT, OTHER_PORT):
             try:
                 if url := container.published(box, port):
-                    reply = requests.get(f"{url}/health", timeout=2)
-                    if reply.ok:
+                    reply = fetch(f"{url}/health", 2)
+                    if reply.status_code == 200:
                         return Service(box, port, url)
                     said = f"/health answers {reply.status_code}: {reply.text[:100]}"
             except requests.Timeout:
                 said = "/health takes longer than 2 s"
+            except TooLarge as error:
+                said = error.what
             except requests.RequestException:
                 continue
         if box.status in ("exited", "dead"):
@@ -159,9 +148,17 @@ def _reached(box: Container) -> Service:
             raise ContainerFailed(f"The server listens on 127.0.0.1:{PORT} inside the container, where no published port leads.")
         if "cannot be loaded" in said:
             raise ContainerFailed(f"{said}. {_log_line(box, 'cannot be loaded')}")
-        inside += time.monotonic() > patience and box.exec_run(["python3", "-c", KNOCK]).exit_code == 0
+        inside += time.monotonic() > patience and _knocked(box)
         time.sleep(0.1)
     raise ContainerFailed(said or f"/health did not answer within {START_SECONDS:g} s.")
+
+
+def _knocked(box: Container) -> bool:
+    """Whether somebody listens inside, as the image's own Python finds."""
+    try:
+        return container.execute(box, ["python3", "-c", KNOCK])[0] == 0
+    except container.NoEnd:
+        return False
 
 
 def _log_line(box: Container, word: str) -> str:
@@ -177,10 +174,8 @@ def builds(submission: Submission) -> Outcome:
 
 
 def same_boxes(submission: Submission) -> Outcome:
-    """It finds what PyTorch found on every sample picture."""
-    running, wanted = service(submission, "main"), detect.recorded()
-    shares = [detect.agreement(wanted[picture.name], detect.detect(running.url, picture)) for picture in measure.samples()]
-    return Outcome(min(shares) == 1.0, f"{sum(shares) / len(shares):.0%} of the boxes on {len(shares)} pictures")
+    """It finds what PyTorch found on every sample picture, and what was drawn on pictures that nobody has seen."""
+    return pictures.judged(service(submission, "main").url, submission.scratch())
 
 
 def context_size(submission: Submission) -> Outcome:
@@ -191,18 +186,18 @@ def context_size(submission: Submission) -> Outcome:
 
 def leftovers(submission: Submission) -> Outcome:
     """No layer holds a piece of litter, not even one that a later layer deletes."""
-    found = [(name, number) for number, layer in enumerate(_contents(submission).layers) for name in LITTER
-             if any(f"/{path}".endswith(f"/{name}") for path in layer.files)]
-    names = ", ".join(dict.fromkeys(name for name, _ in found))
-    unseen = [name for name, _ in found if not any(f"/{path}".endswith(f"/{name}") for path in _contents(submission).paths())]
-    return Outcome(not found, f"{names}{' (deleted by a later line, and still in its layer)' if unseen else ''}" if found else "none of them")
+    found = [name for layer in _contents(submission).layers for name in LITTER if any(f"/{path}".endswith(f"/{name}") for path in layer.files)]
+    if not found:
+        renamed = leaks.find(built(submission).tag or "", WORDS.decode(), submission.client, below=(bases.SLIM,))
+        return Outcome(not renamed, f"a file of the folder under another name: {', '.join(renamed[:3])}" if renamed else "none of them")
+    unseen = [name for name in found if not any(f"/{path}".endswith(f"/{name}") for path in _contents(submission).paths())]
+    return Outcome(False, f"{', '.join(dict.fromkeys(found))}{' (deleted by a later line, and still in its layer)' if unseen else ''}")
 
 
 def user(submission: Submission) -> Outcome:
     """Every process runs as the wanted user."""
-    code, output = service(submission, "main").box.exec_run(["python3", "-c", USERS])
-    users = sorted(set(json.loads(output.decode().strip().splitlines()[-1]))) if code == 0 else []
-    return Outcome(users == [UID], f"user {', '.join(map(str, users))}" if users else "its processes could not be read")
+    users = sorted(outside.look(submission.client, service(submission, "main").box, labels=submission.labels()).users)
+    return Outcome(users == [UID], f"user {', '.join(map(str, users))}")
 
 
 def health(submission: Submission) -> Outcome:
@@ -256,7 +251,7 @@ def settings(submission: Submission) -> Outcome:
 def _count(url: str) -> int:
     """How many boxes the server finds with the threshold that it has itself."""
     picture = next(path for path in measure.samples() if path.name == PICTURE)
-    reply = requests.post(f"{url}/detect", files={"image": (PICTURE, picture.read_bytes(), "image/jpeg")}, timeout=30)
+    reply = fetch(f"{url}/detect", 30, method="POST", files={"image": (PICTURE, picture.read_bytes(), "image/jpeg")})
     reply.raise_for_status()
     return len(reply.json()["detections"])
 
@@ -272,24 +267,23 @@ def arguments(submission: Submission) -> Outcome:
 
 def ports(submission: Submission) -> Outcome:
     """`docker run -P` publishes the server's port."""
-    box = _boxes(submission)["sick"]
-    box.reload()
-    published = sorted(int(name.split("/")[0]) for name, where in (box.attrs["NetworkSettings"]["Ports"] or {}).items() if where)
-    return Outcome(published == [PORT], f"port {', '.join(map(str, published))}" if published else "no port")
+    # Which is what the image exposes; nothing is published here, since -P opens it to the whole network.
+    exposed = sorted(_attrs(submission, built(submission))["Config"].get("ExposedPorts") or {})
+    return Outcome(exposed == [f"{PORT}/tcp"], f"port {', '.join(name.removesuffix('/tcp') for name in exposed)}" if exposed else "no port")
 
 
 def rebuild(submission: Submission) -> Outcome:
     """Edit one line of the code and build again: the layers with the packages stay, and almost nothing is new."""
     before = _attrs(submission, built(submission))["RootFS"]["Layers"]
     packages = {digest for digest, layer in zip(before, _contents(submission).layers, strict=True) if any("/onnxruntime/" in path for path in layer.files)}
-    folder = litter(submission.copy())
+    folder = litter(submission.copy(given=GIVEN))
     measure.edit_one_line(folder, uuid.uuid4().hex)  # a mark that no earlier build has seen
-    report = build(folder, tag=submission.tag("edited"), labels=submission.labels(), client=submission.client)
-    after = _attrs(submission, report)["RootFS"]["Layers"]
+    report = submission.build("edited", folder)
     steps = f"{len(report.ran)} of {len(report.instructions)} steps ran"
-    if not packages <= set(after):
+    if not packages <= set(_attrs(submission, report)["RootFS"]["Layers"]):
         return Outcome(False, f"{steps}, and the packages are new")
-    return Outcome(True, steps)
+    new = sum(layer.disk_bytes for layer in image.new_layers(built(submission).image_id, report.image_id, submission.client))
+    return Outcome(new <= NEW_BYTES, steps if new <= NEW_BYTES else f"{steps}, {image.mb(new)} of the image are new")
 
 
 def stop(submission: Submission) -> Outcome:
@@ -330,9 +324,8 @@ def labels(submission: Submission) -> Outcome:
 def _variant(submission: Submission) -> BuildReport:
     """The image built with both arguments."""
     def make() -> BuildReport:
-        folder, other = submission.copy(), submission.tag("base")
-        (folder / "Dockerfile.base").write_text(f"FROM {bases.SLIM}\nLABEL {MARK}={submission.id}\n", encoding="utf-8")
-        build(folder, dockerfile="Dockerfile.base", tag=other, labels=submission.labels(), client=submission.client)
-        return _build(submission, "variant", buildargs={"BASE": other, "VERSION": VERSION})
+        folder = submission.scratch()
+        (folder / "Dockerfile").write_text(f"FROM {bases.SLIM}\nLABEL {MARK}={submission.id}\n", encoding="utf-8")
+        return _build(submission, "variant", buildargs={"BASE": submission.build("base", folder).tag, "VERSION": VERSION})
 
     return submission.cached("variant", make)

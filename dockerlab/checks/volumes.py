@@ -7,11 +7,14 @@ whose they were. So what the engine tells of containers and volumes is read whil
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 
 import docker
 import requests
 from docker.errors import APIError, DockerException
+
+from dockerlab import engine
 
 
 class NamelessVolumes:
@@ -31,7 +34,7 @@ class NamelessVolumes:
                 about = event["Actor"]
                 if event["Type"] == "volume" and "container" in about["Attributes"]:
                     self._mounted[about["ID"]] = about["Attributes"]["container"]
-                elif event["Type"] == "container" and about["Attributes"].get(self._label) == self._value:
+                elif event["Type"] == "container" and _is_ours(about["Attributes"], self._label, self._value):
                     self._containers.add(about["ID"])
 
     def close(self) -> None:
@@ -46,6 +49,11 @@ class NamelessVolumes:
             self._stream.close()
         self._thread.join(5)
         return [volume for volume, container in self._mounted.items() if container in self._containers and is_nameless(volume)]
+
+
+def _is_ours(labels: Mapping[str, str], label: str, value: str) -> bool:
+    """Whether a container was made with this label; one that somebody runs from an image with it has it too, but not the mark of an object."""
+    return labels.get(label) == value and engine.OBJECT_LABEL in labels
 
 
 def is_nameless(volume: str) -> bool:

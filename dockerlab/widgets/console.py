@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from html import escape
 from typing import Any
 
 import ipywidgets as widgets
@@ -53,7 +54,7 @@ class ContainerConsole(live.Instrument):
 
     def _do(self, verb: str, act: Callable[[Any], None]) -> None:
         self.command = f"docker {verb} {self.name}"
-        self._line.value = f'<code style="color:{live.INK}">$ {self.command}</code>'
+        self._line.value = f'<code style="color:{live.INK}">$ {escape(self.command)}</code>'
         self.start(lambda: act(self.client.containers.get(self.name)))
 
     def _look(self) -> bool:
@@ -86,7 +87,7 @@ class ContainerConsole(live.Instrument):
         code = f", exit code {self._code}" if self._state == "exited" else ""
         cells = "".join(f'<span title="{state}" style="display:inline-block;width:12px;text-align:center;font:11px monospace;color:white;'
                         f'background:{STATES.get(state, ("?", "#8a97a1"))[1]}">{STATES.get(state, ("?", ""))[0]}</span>' for state in self._strip)
-        self._head.value = (f'<div style="color:{live.INK}"><b>{self.name}</b>: <span role="status">{self._state}{code}</span></div>'
+        self._head.value = (f'<div style="color:{live.INK}"><b>{escape(self.name)}</b>: <span role="status">{self._state}{code}</span></div>'
                             f'<div role="img" aria-label="State over time, now {self._state}">{cells}</div>')
         if self._samples:
             now = self._samples[-1]

@@ -49,6 +49,7 @@ class Instrument:
         self.box = widgets.VBox(layout=widgets.Layout(max_width="960px"))
         self.note = widgets.HTML()
         self._client: docker.DockerClient | None = None
+        self._connecting = threading.Lock()
         self._ended = threading.Event()
         self._threads: list[threading.Thread] = []
         self._key = _cell(type(self).__name__)
@@ -58,10 +59,14 @@ class Instrument:
 
     @property
     def client(self) -> docker.DockerClient:
-        """The instrument's own connection to the engine, made at first use. Raises EngineUnavailable."""
-        if self._client is None:
-            self._client = engine.connect()
-        return self._client
+        """The instrument's own connection to the engine, made at first use. Raises EngineUnavailable; CourseError where it was closed."""
+        with self._connecting:
+            if self._client is None and not self._ended.is_set():
+                self._client = engine.connect()
+            if self._client is None or self._ended.is_set():
+                self._hang_up()
+                raise CourseError("This instrument is closed.", fix="Run its cell again.")
+            return self._client
 
     @property
     def ended(self) -> bool:
@@ -105,9 +110,7 @@ class Instrument:
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(JOIN_SECONDS)
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        self._hang_up()
         if not (again or self.lasting):
             switch_off(self.box)
             self.say("Closed: run this cell again to go on.")
@@ -123,6 +126,11 @@ class Instrument:
     def interrupt(self) -> None:
         """Unblock the background work; a subclass that waits for a stream closes it here."""
 
+    def _hang_up(self) -> None:
+        """Close what is open of the connection; a thread that still has it in hand would open it again, and so closes it again when it ends."""
+        if self._client is not None:
+            self._client.close()
+
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
             work()
@@ -134,6 +142,9 @@ class Instrument:
             self._tell(f"The engine refused: {str(error.explanation or error).rstrip('.')}.")
         except (DockerException, requests.RequestException, OSError):
             self._tell("The engine does not answer. Run `dockerlab doctor`.")
+        finally:
+            if self._ended.is_set():
+                self._hang_up()
 
     def _tell(self, sentence: str) -> None:
         if not self._ended.is_set():
