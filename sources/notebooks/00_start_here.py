@@ -18,10 +18,11 @@
 %matplotlib inline
 import pandas as pd
 
-from dockerlab import doctor, engine
+from dockerlab import clean, doctor, engine, engine_process, ownership
 from dockerlab.site import load_site
 
 client = engine.connect()
+clean.begin(client)  # what a run that was cut off left goes
 checks = doctor.checks(load_site(), client)
 print(sum(check.status == "failed" for check in checks), "checks failed")
 
@@ -158,6 +159,8 @@ DetectionPlayground(service.url, measure.samples())
 # The picture travelled over HTTP into the container and boxes came back. Your machine's Python, if it has one, was not asked: the image carries its own, with the libraries and the model.
 #
 # **What you ship is the image; what runs is the same everywhere an engine runs it.**
+#
+# The harbour model was trained with Ultralytics, which states AGPL-3.0 for such models: whoever serves it to others over a network owes them the source of what serves it, unless Ultralytics has sold them another licence. On your own machine that asks nothing of you.
 
 # %% [markdown]
 # ## 5. How a lab works
@@ -230,19 +233,17 @@ print((lab / "Dockerfile").read_text().strip())
 # %% [markdown]
 # ## 6. How to clean up
 #
-# Everything that the course makes on your engine carries the label `dockerlab.course=1` and your name. `dockerlab clean` removes what carries both, and nothing else. To see it without losing anything, this cell makes two containers: one for a learner called *practice*, and one whose name looks like the course's, but whose label says 0.
+# Everything that the course makes on your engine carries your name and a mark of its own, `dockerlab.object`. `dockerlab clean` removes what carries both, and nothing else. A container inherits the labels of its image; that mark it cannot inherit, because no image carries it. To see it without losing anything, this cell makes two containers: one for a learner called *practice*, and one with the same labels, but without the mark, as if you had run an image of the course by hand.
 #
 # **Guess first**: how many containers does a clean-up for *practice* remove?
 
 # %%
-from dockerlab import clean
-
 removed = guess_box("Containers that are removed", default=2)
-clean.remove_labelled(client, "practice=00")  # left by a run that was cut off
+left = !docker ps -aq --filter label=practice=00 | xargs -r docker rm --force  # of a run that was cut off
 base = "python:3.11-slim-bookworm"
-owned = "--label dockerlab.course=1 --label dockerlab.owner=practice"
-practice = !docker run -d --label practice=00 {owned} --name dockerlab-practice {base} sleep 300
-neighbour = !docker run -d --label practice=00 --label dockerlab.course=0 --name dockerlab-neighbour {base} sleep 300
+owned = "--label practice=00 --label dockerlab.course=1 --label dockerlab.owner=practice"
+practice = !docker run -d {owned} --label dockerlab.object=example --name dockerlab-practice {base} sleep 300
+neighbour = !docker run -d {owned} --label dockerlab.object= --name dockerlab-neighbour {base} sleep 300
 removed
 
 # %%
@@ -257,7 +258,7 @@ print("still there:", *(each.name for each in left))
 beside(removed, 2 - len(left))
 
 # %% [markdown]
-# The label decides, not the name. `docker system prune`, which many recipes recommend, asks for no label and takes everybody's.
+# The mark decides, not the name. `docker system prune`, which many recipes recommend, asks for no label and takes everybody's.
 
 # %% [markdown]
 # ## Key points
@@ -285,8 +286,7 @@ import shutil
 
 close_all()
 shelf.close()
-clean.remove_labelled(client, "practice=00")
+gone = !docker ps -aq --filter label=practice=00 | xargs -r docker rm --force
 for version in set(saved.glob("00-*")) - before:
     shutil.rmtree(version)
-mine = [f"{name}={value}" for name, value in engine.labels(kind="container").items()]
-print("containers left behind:", len(client.containers.list(all=True, filters={"label": mine})))
+print("containers left behind:", len(ownership.containers(client, f"{engine.PROCESS_LABEL}={engine_process.mark()}")))

@@ -25,7 +25,7 @@ client = engine.connect()
 bases.ensure(bases.SLIM, client)
 MINE = engine.labels(lesson="01")  # on everything that this lesson makes
 marks = " ".join(f"--label {name}={value}" for name, value in MINE.items())
-clean.remove_labelled(client, "dockerlab.lesson=01")  # left by a run that was cut off
+clean.begin(client, "dockerlab.lesson=01")  # what a run that was cut off left goes
 folder = measure.BUILD / "lesson-01"
 folder.mkdir(parents=True, exist_ok=True)
 
@@ -185,6 +185,8 @@ print("a runtime is between:", "runc" in names or "dockerd" in names)
 # `containerd-shim` waits for the process to end and keeps its output; it takes no part in what the process does. The engine is another process beside it, and `runc`, which set everything up, has ended long ago. So nothing lies between program and kernel.
 #
 # If it is a process, it can be ended like one. **Guess first.** Somebody on the machine sends SIGKILL to that number. What happens to the container?
+#
+# Once a process has ended, its number can become another's. So the command first looks whether it still belongs to this container: run twice, it harms nobody.
 
 # %%
 states = ["runs on", "has exited"]
@@ -192,7 +194,8 @@ killed = guess_box("After kill -9 from the outside the container …", options=s
 killed
 
 # %%
-!docker run --rm {marks} --pid=host python:3.11-slim-bookworm sh -c "kill -9 {pid}"
+kill = f"grep -qs {running.id} /proc/{pid}/cgroup && kill -9 {pid}"
+!docker run --rm {marks} --pid=host python:3.11-slim-bookworm sh -c "{kill}"
 exit_code = running.wait(timeout=30)["StatusCode"]
 running.reload()
 print("state:", running.status, "| exit code:", exit_code)
@@ -470,6 +473,4 @@ Quiz.load("01").show()
 # %%
 clean.remove_labelled(client, "dockerlab.lesson=01")
 shutil.rmtree(folder)
-left = client.containers.list(all=True, filters={"label": "dockerlab.lesson=01"})
-left += client.images.list("dockerlab-lesson01")
-print("objects of this lesson left:", len(left))
+print("objects of this lesson left:", len(clean.labelled(client, "dockerlab.lesson=01")) + len(client.images.list("dockerlab-lesson01")))

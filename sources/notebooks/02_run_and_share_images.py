@@ -10,6 +10,7 @@
 # %%
 %matplotlib inline
 import json
+import secrets
 
 import pandas as pd
 import requests
@@ -20,10 +21,11 @@ from dockerlab.bothways import BothWays, column, which
 from dockerlab.quiz import Quiz, beside, guess_box
 
 client = engine.connect()
-MINE = engine.labels(lesson="02")  # on everything that this lesson makes
-OURS = {"label": "dockerlab.lesson=02"}  # finds it again
-for lesson in ("02", "02-neighbour"):  # left by a run that was cut off
-    clean.remove_labelled(client, f"dockerlab.lesson={lesson}")
+RUN = secrets.token_hex(4)  # of this run of the lesson: no image that was there before can have handed it on
+MINE = engine.labels(lesson="02", run=RUN)  # on everything that this lesson makes
+OURS = {"label": f"dockerlab.run={RUN}"}  # finds it again
+for lesson in ("02", "02-neighbour"):  # what a run that was cut off left goes
+    clean.begin(client, f"dockerlab.lesson={lesson}")
 context = measure.stage_context(measure.BUILD / "lesson-02")
 
 # %% [markdown]
@@ -86,7 +88,7 @@ RUN echo nobody asks for this file > /file
 FROM python:3.11-slim-bookworm
 RUN echo hello > /hello
 """)
-lesson_image = engine.labels(kind="image", lesson="02")
+lesson_image = engine.labels(kind="image", lesson="02", run=RUN)
 _, log = client.images.build(
     path=str(trial), tag="dockerlab-lesson02:classic", labels=lesson_image, rm=True)
 classic_built_it = any("nobody asks" in entry.get("stream", "") for entry in log)
@@ -312,13 +314,13 @@ beside(life_guess, which(kept))
 # **The writable layer is born with its container and goes with it.** What must outlast a container belongs into a volume (section 5). `docker commit` would make an image of the layer, but nobody could tell later how that image came about; use a Dockerfile.
 
 # %%
-said = !docker rm --force $(docker ps --all --quiet --filter label=dockerlab.lesson=02)
+said = !docker rm --force $(docker ps --all --quiet --filter label=dockerlab.run={RUN})
 print("containers of this lesson left:", len(client.containers.list(all=True, filters=OURS)))
 
 # %% [markdown]
 # ## 4. The life of a container
 #
-# For the next sections a small program will do: it counts until it is told to stop. Its image carries the label `dockerlab.lesson=02`, and every container inherits the labels of its image.
+# For the next sections a small program will do: it counts until it is told to stop. Its image carries the label `dockerlab.run`, a number that is new in each run of this lesson, and every container inherits the labels of its image.
 
 # %%
 ticker = context / "ticker"
@@ -339,7 +341,7 @@ CMD ["python", "ticker.py"]
 """)
 small, _ = client.images.build(
     path=str(ticker), tag="dockerlab-lesson02:ticker", labels=lesson_image, rm=True)
-print(small.tags, "carries the label:", small.labels["dockerlab.lesson"] == "02")
+print(small.tags, "carries the label:", small.labels["dockerlab.run"] == RUN)
 
 # %% [markdown]
 # `docker run` is two commands in one: `create` makes the container, `start` starts its process. Drive one through all its states on the command line; `watch` notes the state after each command, and waits after a start until the program has said its first tick.
@@ -496,7 +498,7 @@ run.frame().tail(1)
 # %%
 models = context / "models"
 models.mkdir()
-said = !docker create --name dockerlab-lesson02-source --label dockerlab.lesson=02 dockerlab-api:first
+said = !docker create --name dockerlab-lesson02-source --label dockerlab.lesson=02 --label dockerlab.run={RUN} dockerlab-api:first
 said = !docker cp dockerlab-lesson02-source:/app/model/harbour-n.onnx "$models/quay-2.onnx"
 
 said = !docker run --rm -v "$models":/app/models:ro dockerlab-lesson02:ticker ls /app/models
@@ -538,7 +540,7 @@ said = !docker run -d \
   -e MODEL_NAME=quay-2.onnx \
   -v "$models":/app/model:ro \
   --restart unless-stopped \
-  --label dockerlab.lesson=02 \
+  --label dockerlab.lesson=02 --label dockerlab.run={RUN} \
   dockerlab-api:first
 print("the model that it serves:", health("dockerlab-lesson02-api", client)["model"])
 
@@ -594,7 +596,7 @@ beside(policy_guess, which(up))
 
 # %%
 said = !docker rm --force \
-    $(docker ps --all --quiet --filter label=dockerlab.lesson=02 --filter name=api)
+    $(docker ps --all --quiet --filter label=dockerlab.run={RUN} --filter name=api)
 left = client.containers.list(all=True, filters=OURS | {"name": "api"})
 print("containers of the service left:", len(left))
 
@@ -605,16 +607,16 @@ print("containers of the service left:", len(left))
 
 # %% tags=["nbval-ignore-output"]
 # A notebook wants each brace twice; in a terminal it is {{.Names}} and so on
-!docker ps --filter label=dockerlab.lesson=02 \
+!docker ps --filter label=dockerlab.run={RUN} \
     --format "table {{{{.Names}}}}\t{{{{.Command}}}}\t{{{{.Status}}}}\t{{{{.Ports}}}}"
 
 # %%
 look = BothWays()
-said = !docker ps --filter label=dockerlab.lesson=02 --format json
+said = !docker ps --filter label=dockerlab.run={RUN} --format json
 py = [each.name for each in client.containers.list(filters=OURS)]
 look.add("docker ps", column(said, "Names"), py)
 
-said = !docker ps -a --filter label=dockerlab.lesson=02 --filter name=tries --format json
+said = !docker ps -a --filter label=dockerlab.run={RUN} --filter name=tries --format json
 tried = client.containers.list(all=True, filters=OURS | {"name": "tries"})
 py = [f"{each.name}:{each.status}" for each in tried]
 look.add("docker ps -a (named tries)", column(said, "Names", "State"), py)
@@ -729,7 +731,7 @@ def stopped(filters):
 print("ended, ours:", len(stopped(OURS)) > 0, "| ended, the neighbour's:", len(stopped(NEIGHBOURS)) > 0)
 
 # %%
-said = !docker container prune --force --filter label=dockerlab.lesson=02
+said = !docker container prune --force --filter label=dockerlab.run={RUN}
 left_cli = [stopped(OURS), stopped(NEIGHBOURS)]
 client.containers.run(TICKER, ["true"], detach=True, labels=MINE).wait()  # one more that has ended
 client.containers.prune(filters=OURS)
@@ -756,7 +758,7 @@ tiny.mkdir()
 
 def release(tag, labels, lesson="02"):
     (tiny / "labels.txt").write_text(labels)
-    marks = engine.labels(kind="image", lesson=lesson)
+    marks = engine.labels(kind="image", lesson=lesson, run=RUN if lesson == "02" else "neighbour")
     return client.images.build(
         path=str(tiny), tag=f"dockerlab-lesson02:{tag}", labels=marks, rm=True)[0]
 
@@ -765,14 +767,14 @@ both = [set(each.attrs["RootFS"]["Layers"]) for each in (v1, v2)]
 print("layers that both have:", len(both[0] & both[1]), "of", len(both[0]))
 
 # %% tags=["nbval-ignore-output"]
-!docker images --filter label=dockerlab.lesson=02
+!docker images --filter label=dockerlab.run={RUN}
 
 # %% [markdown]
 # `docker images` lists, `docker tag` gives one more name, `docker rmi` takes a name away; the image itself goes with its last name.
 
 # %%
 pictures = BothWays()
-said = !docker images --filter label=dockerlab.lesson=02 --filter reference=*:v* --format json
+said = !docker images --filter label=dockerlab.run={RUN} --filter reference=*:v* --format json
 listed = client.images.list(filters=OURS | {"reference": "*:v*"})
 py = [tag for each in listed for tag in each.tags]
 pictures.add("docker images", column(said, "Repository", "Tag"), py)
@@ -851,7 +853,7 @@ for number in ("first", "second"):
 print("dangling, ours:", dangling(OURS), "| dangling, the neighbour's:", dangling(NEIGHBOURS))
 
 # %%
-said = !docker image prune --force --filter label=dockerlab.lesson=02
+said = !docker image prune --force --filter label=dockerlab.run={RUN}
 left_cli = [dangling(OURS), dangling(NEIGHBOURS)]
 release("moving", "third")  # one more without a name
 client.images.prune(filters=OURS | {"dangling": True})
@@ -867,8 +869,8 @@ pictures
 
 # %%
 bases.ensure("registry:2", client)
-said = !docker volume create --label dockerlab.lesson=02 dockerlab-lesson02-registry
-said = !docker run -d --name dockerlab-lesson02-registry --label dockerlab.lesson=02 -p 127.0.0.1::5000 \
+said = !docker volume create --label dockerlab.lesson=02 --label dockerlab.run={RUN} dockerlab-lesson02-registry
+said = !docker run -d --name dockerlab-lesson02-registry --label dockerlab.lesson=02 --label dockerlab.run={RUN} -p 127.0.0.1::5000 \
   -v dockerlab-lesson02-registry:/var/lib/registry registry:2
 server = container.published(client.containers.get("dockerlab-lesson02-registry"), 5000)
 registry = server.removeprefix("http://")
@@ -998,7 +1000,7 @@ space.add("docker system df -v: containers", mine(each["Names"] for each in list
           mine(each["Names"][0] for each in known["Containers"]))
 space.add("docker system df -v: volumes", mine(each["Name"] for each in listed["Volumes"]),
           mine(each["Name"] for each in known["Volumes"]))
-said = !docker volume ls --filter label=dockerlab.lesson=02 --format json
+said = !docker volume ls --filter label=dockerlab.run={RUN} --format json
 py = [each.name for each in client.volumes.list(filters=OURS)]
 space.add("docker volume ls", column(said, "Name"), py)
 space
@@ -1028,7 +1030,7 @@ def there():
 
 make_volumes()
 before = there()
-said = !docker volume prune --force --filter label=dockerlab.lesson=02
+said = !docker volume prune --force --filter label=dockerlab.run={RUN}
 left_cli = there()
 taken = before - left_cli
 beside(volume_guess, which({"the named one": "named" in taken, "the anonymous one": "anonymous" in taken}))
@@ -1038,7 +1040,7 @@ make_volumes()
 client.volumes.prune(filters=OURS)
 space.add("docker volume prune: left", left_cli, there())
 
-said = !docker volume prune --all --force --filter label=dockerlab.lesson=02
+said = !docker volume prune --all --force --filter label=dockerlab.run={RUN}
 left_cli = there()
 make_volumes()
 client.volumes.prune(filters=OURS | {"all": True})
@@ -1061,7 +1063,7 @@ cache_guess = guess_box("With the filter, the build cache", options=fates, defau
 cache_guess
 
 # %%
-said = !echo n | docker system prune --all --filter label=dockerlab.lesson=02
+said = !echo n | docker system prune --all --filter label=dockerlab.run={RUN}
 promised = [line.strip("- ") for line in said if line.strip().startswith("- ")]
 print(*promised, sep="\n")
 
@@ -1086,9 +1088,9 @@ def lying_about():
 
 leave_something()
 before = lying_about()
-said = !docker container prune --force --filter label=dockerlab.lesson=02
-said = !docker network prune --force --filter label=dockerlab.lesson=02
-said = !docker image prune --force --filter label=dockerlab.lesson=02
+said = !docker container prune --force --filter label=dockerlab.run={RUN}
+said = !docker network prune --force --filter label=dockerlab.run={RUN}
+said = !docker image prune --force --filter label=dockerlab.run={RUN}
 left_cli = lying_about()
 pd.DataFrame({"before": before, "after": left_cli})
 

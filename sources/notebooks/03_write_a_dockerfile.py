@@ -37,8 +37,8 @@ writers
 
 # %%
 bench.build("from", "FROM python:3.11-slim-bookworm\n")
-labels, folder = bench.labels, bench.folder
-!docker build -q -f "{folder}/Dockerfile.from" -t dockerlab-lesson03:from-cli {labels} "{folder}"
+labels, image_labels, folder = bench.labels, bench.image_labels, bench.folder
+!docker build -q -f "{folder}/Dockerfile.from" -t dockerlab-lesson03:from-cli {image_labels} "{folder}"
 
 # %%
 images = ("from", "from-cli", "python:3.11-slim-bookworm")
@@ -433,7 +433,7 @@ reached
 beside(open_port, "yes" if reached.loc["EXPOSE", "from your machine"] else "no")
 
 # %% [markdown]
-# The left column changes with `-p` and `-P`, never with `EXPOSE` alone; the right column is true everywhere, since containers on one network reach each other's ports anyway. `-P` publishes the ports that `EXPOSE` names, so it does nothing for an image that names none.
+# The left column changes with `-p` and `-P`, never with `EXPOSE` alone; the right column is true everywhere, since containers on one network reach each other's ports anyway. `-P` publishes the ports that `EXPOSE` names, so it does nothing for an image that names none. It publishes them on every address of your machine: while the two containers of this cell ran, your whole network could reach them. `-p 127.0.0.1::PORT` keeps a port to yourself.
 #
 # **EXPOSE publishes nothing and protects nothing. It documents the port, and `-P` and other tools read it.**
 
@@ -733,7 +733,7 @@ ARG VERSION=dev
 ENV VERSION=${VERSION}
 RUN echo shipped > /shipped.txt
 """})
-flags = f'{labels} -f "{folder}/Dockerfile.flags"'
+flags = f'{image_labels} -f "{folder}/Dockerfile.flags"'
 built = !docker build -q {flags} -t dockerlab-lesson03:flags -t dockerlab-lesson03:flags-1.0 "{folder}"
 print("two names, one image:", bench.inspect("flags")["Id"] == bench.inspect("flags-1.0")["Id"])
 
@@ -787,7 +787,7 @@ CMD python app.py
 """})
 !docker build --check -f "{folder}/Dockerfile.doubtful" "{folder}" > "{folder}/check.txt" 2>&1
 print("exit code of --check:", _exit_code)
-built = !docker build -q -f "{folder}/Dockerfile.doubtful" -t dockerlab-lesson03:doubtful {labels} "{folder}" 2>/dev/null
+built = !docker build -q -f "{folder}/Dockerfile.doubtful" -t dockerlab-lesson03:doubtful {image_labels} "{folder}" 2>/dev/null
 print("an image was built all the same:", built[-1].startswith("sha256:"))
 
 # %% tags=["nbval-ignore-output"]

@@ -15,7 +15,7 @@ import time
 import pandas as pd
 import requests
 
-from dockerlab import bases, container, downloads, engine, image, measure, plainlog
+from dockerlab import bases, clean, container, downloads, engine, image, measure, plainlog
 from dockerlab.build import build
 from dockerlab.cache import BuildDiary, frame
 from dockerlab.experiment import Bench
@@ -696,8 +696,8 @@ print("registry at", registry.url)
 # `--cache-to type=inline` writes the keys of the steps into the image itself; `--push` sends it off.
 
 # %%
-labels = bench.labels
-log = !docker buildx build --progress=plain {labels} -t {ref} --cache-to type=inline --push {remote}
+image_labels = bench.image_labels
+log = !docker buildx build --progress=plain {image_labels} -t {ref} --cache-to type=inline --push {remote}
 listed = requests.get(f"{registry.url}/v2/service/tags/list", timeout=10).json()
 print("tags in the registry:", listed["tags"])
 
@@ -713,8 +713,8 @@ helped
 # %%
 def on_another_machine(option=""):
     forgotten = !docker image rm --force {ref} dockerlab-lesson04:remote
-    forgotten = !docker buildx prune --force --all --filter "description~=lesson04-remote"
-    log = !docker buildx build --progress=plain {labels} -t dockerlab-lesson04:remote {option} {remote}
+    forgotten = !docker buildx prune --force --all --filter "description~=dockerlab-lesson04-remote"
+    log = !docker buildx build --progress=plain {image_labels} -t dockerlab-lesson04:remote {option} {remote}
     return plainlog.read(log)
 
 alone = on_another_machine()
@@ -738,7 +738,7 @@ print("ran:", *edited.ran, sep="\n  ")
 # An inline cache knows the steps of the last stage only. `--cache-to type=registry,ref=…,mode=max` keeps those of all stages, under a name of its own. Not every engine can do that:
 
 # %%
-full = !docker buildx build --progress=plain {labels} \
+full = !docker buildx build --progress=plain {image_labels} \
     --cache-to type=registry,ref={ref}-max,mode=max {remote}
 refused = any("Cache export is not supported for the docker driver" in line for line in full)
 store = engine.facts(client).image_store
@@ -778,7 +778,7 @@ Quiz.load("04").show()
 close_all()
 shelf.close()
 bench.clear()
-client.images.prune(filters={"dangling": True, "label": f"dockerlab.owner={engine.owner()}"})
+clean.remove_dangling(client)
 pruned = !docker buildx prune --force --all --filter "description~=dockerlab-lesson04"
 rest = !docker buildx du --filter "description~=dockerlab-lesson04" --verbose
 print("images and containers left:", sum(len(kind) for kind in bench.left()))

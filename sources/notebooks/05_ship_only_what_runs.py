@@ -190,7 +190,7 @@ print("the last stage copies from:", sorted(parcels))
 # Stages leave no image behind, so how do you look into one? `--target NAME` stops at that stage and gives you its file system as an image. Nothing is built twice; the steps come from the cache.
 
 # %%
-arguments = f'{bench.labels} --build-arg TORCH_INDEX={torch["TORCH_INDEX"]}'
+arguments = f'{bench.image_labels} --build-arg TORCH_INDEX={torch["TORCH_INDEX"]}'
 for stage in ("export", "packages"):
     out = !docker build -q --target {stage} -t dockerlab-lesson05:{stage} \
         -f "{context}/Dockerfile.multistage" {arguments} "{context}"

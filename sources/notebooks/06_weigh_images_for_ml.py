@@ -15,7 +15,7 @@ from pathlib import Path
 import docker
 import pandas as pd
 
-from dockerlab import bases, container, detect, engine, image, measure
+from dockerlab import bases, clean, container, detect, engine, image, measure
 from dockerlab.build import BuildFailed, build
 from dockerlab.charts.ladder import ladder_panels, package_bars, size_ladder
 from dockerlab.charts.panels import Panel, small_multiples
@@ -23,8 +23,8 @@ from dockerlab.listing import difference, listing
 from dockerlab.quiz import Quiz, beside, guess_box
 
 client = engine.connect(timeout=1800)
-for old in client.containers.list(all=True, filters={"name": "dockerlab-lesson06"}):
-    old.remove(force=True)
+clean.begin(client)
+clean.remove_named(client, "dockerlab-lesson06")
 context = measure.stage_context(Path("../build/lesson-06"))
 
 # %% [markdown]
@@ -538,6 +538,8 @@ beside(slower, round(times, 1))
 # - **download**: the container fetches it from a server when it starts;
 # - **mount**: the host has it in a folder, and `-v` shows that folder to the container.
 #
+# Whichever you choose, you hand a model on, or serve it, under its licence. This one is under AGPL-3.0, since it was trained with Ultralytics: who serves it over a network owes its users the source of the service. `assets/model/README.md` says more.
+#
 # For the experiment, `models/` holds the harbour model, and there is a second version of it: the same weights with German class names, so that an answer tells which version made it.
 
 # %%
@@ -725,8 +727,6 @@ Quiz.load("06").show()
 # This removes the images of this lesson. The six rungs stay, because building them takes long; `dockerlab clean` removes them.
 
 # %%
-for item in client.images.list(name="dockerlab-lesson06"):
-    for tag in item.tags:
-        client.images.remove(tag, force=True)
+clean.remove_named(client, "dockerlab-lesson06")
 containers = client.containers.list(all=True, filters={"name": "dockerlab-lesson06"})
 print("images and containers of this lesson left:", len(client.images.list(name="dockerlab-lesson06") + containers))

@@ -17,7 +17,7 @@ import docker
 import pandas as pd
 import requests
 
-from dockerlab import bases, container, engine, events, measure
+from dockerlab import bases, clean, container, engine, events, measure
 from dockerlab.charts.health import health_strips, restart_lines
 from dockerlab.experiment import Bench, free_port
 from dockerlab.quiz import Quiz, beside, guess_box
@@ -28,8 +28,7 @@ for base in (bases.SLIM, bases.DEBIAN):
     bases.ensure(base, client)
 measure.ensure_rung("multistage", client)
 bench = Bench("07", client)
-for volume in client.volumes.list(filters={"name": "dockerlab-lesson07"}):
-    volume.remove(force=True)
+clean.remove_named(client, "dockerlab-lesson07")
 print("leftovers of an earlier run:", len(sum(bench.left(), [])))
 
 # %% [markdown]
@@ -50,7 +49,7 @@ curl_guess
 
 # %%
 checks = {"curl": "curl -f http://localhost:8000/health || exit 1", "python": "python -m app.healthcheck"}
-every_second = "--health-interval 1s --health-timeout 2s --health-retries 2 --health-start-period 4s --health-start-interval 500ms"
+every_second = "--health-interval 1s --health-timeout 4s --health-retries 2 --health-start-period 8s --health-start-interval 500ms"
 recorder = events.Recorder(client, [f"dockerlab-lesson07-{name}" for name in checks])
 for name, check in checks.items():
     out = !docker run -d --name dockerlab-lesson07-{name} {bench.labels} --restart unless-stopped -p 127.0.0.1:{free_port()}:8000 --health-cmd "{check}" {every_second} dockerlab-api:multistage
@@ -124,7 +123,7 @@ print("docker-py reads the same stream:", all(event["Type"] == "container" for e
 
 # %%
 second = 1_000_000_000
-check = {"test": ["CMD-SHELL", checks["python"]], "interval": second, "timeout": 2 * second, "retries": 2, "start_period": 4 * second}
+check = {"test": ["CMD-SHELL", checks["python"]], "interval": second, "timeout": 4 * second, "retries": 2, "start_period": 8 * second}
 same = client.containers.create("dockerlab-api:multistage", name="dockerlab-lesson07-same", healthcheck=check, labels=engine.labels())
 by_cli, by_python = api.attrs["Config"]["Healthcheck"], same.attrs["Config"]["Healthcheck"]
 same.remove()
@@ -695,7 +694,6 @@ Quiz.load("07").show()
 
 # %%
 bench.clear()
-for volume in client.volumes.list(filters={"name": "dockerlab-lesson07"}):
-    volume.remove(force=True)
+clean.remove_named(client, "dockerlab-lesson07")
 left = sum(bench.left(), []) + client.volumes.list(filters={"name": "dockerlab-lesson07"})
 print("containers, images and volumes of this lesson left:", len(left))

@@ -26,7 +26,7 @@ from dockerlab.quiz import Quiz, beside, guess_box
 from dockerlab.stack import StackFailed, graph
 
 client = engine.connect()
-removed = clean.remove_labelled(client, "dockerlab.lesson=08")  # left by a run that was cut off
+clean.begin(client, "dockerlab.lesson=08")  # what a run that was cut off left goes
 for base in (bases.SLIM, bases.REDIS, bases.POSTGRES):
     bases.ensure(base, client)
 measure.have_rung("multistage", client)  # where lesson 00 did not build it: some minutes
@@ -453,7 +453,7 @@ print("more objects with the development setting:", loose > sum(objects for *_, 
 %%bash
 cd ../build/lesson-08
 timeout 150 docker compose watch --no-up > watch.log 2>&1 &
-reported() { timeout 120 sh -c "until grep -q '$1' watch.log; do sleep 0.1; done"; }
+reported() { timeout 120 sh -c "until grep -qs '$1' watch.log; do sleep 0.1; done"; }
 reported 'Watch enabled'
 sed -i.old 's/VERSION = "2"/VERSION = "watched"/' harbour/main.py
 reported 'restarted' && grep -o 'Syncing service "api"' watch.log | head -1
@@ -537,11 +537,11 @@ pd.DataFrame({"api": [limits["NanoCpus"] / 1e9, limits["Memory"] // 2**20, limit
 # %% [markdown]
 # ## 10. In the foreground
 #
-# The plain `docker compose up` stays in your terminal, shows the logs of all services, and stops them all when you press Ctrl-C. `timeout` presses it here after six seconds.
+# The plain `docker compose up` stays in your terminal, shows the logs of all services, and stops them all when you press Ctrl-C. `timeout` presses it here after fifteen seconds, when all four run.
 
 # %%
 use("compose.yaml")
-said = !timeout --signal INT 6 docker compose up --no-build 2>&1
+said = !timeout --signal INT 15 docker compose up --no-build 2>&1
 print("lines of the board came by:", any(line.startswith("board-1") and "|" in line for line in said))
 project = {"label": "com.docker.compose.project=dockerlab-lesson08"}
 print("still running:", len(client.containers.list(filters=project)), "| still there, stopped:", len(client.containers.list(all=True, filters=project)) >= 4)
@@ -575,6 +575,4 @@ Quiz.load("08").show()
 # %%
 said = !docker compose --profile "*" down --volumes --remove-orphans
 removed = clean.remove_labelled(client, "dockerlab.lesson=08")
-left = [*client.containers.list(all=True, filters={"label": "dockerlab.lesson=08"}), *client.networks.list(filters={"label": "dockerlab.lesson=08"}),
-        *client.volumes.list(filters={"label": "dockerlab.lesson=08"}), *client.images.list(name="dockerlab-lesson08")]
-print("containers, networks, volumes and images of this lesson left:", len(left))
+print("containers, networks, volumes and images of this lesson left:", len(clean.labelled(client, "dockerlab.lesson=08")) + len(client.images.list(name="dockerlab-lesson08")))

@@ -14,7 +14,7 @@ import json
 
 import pandas as pd
 
-from dockerlab import bases, container, detect, engine, image, intruder, leaks, measure, rights, sbom, scan
+from dockerlab import bases, clean, container, detect, engine, image, intruder, leaks, measure, rights, sbom, scan
 from dockerlab.charts.intruder import attack_grid
 from dockerlab.experiment import Bench, answers
 from dockerlab.listing import listing
@@ -23,7 +23,7 @@ from dockerlab.quiz import Quiz, beside, guess_box
 pd.set_option("display.max_colwidth", None)
 client = engine.connect(timeout=900)
 bench, small = Bench("09", client), Bench("09-small", client)  # the detection API; tiny experiments
-context, labels = measure.stage_context(bench.folder), bench.labels
+context, labels, image_labels = measure.stage_context(bench.folder), bench.labels, bench.image_labels
 for rung in ("multistage", "minimal"):
     measure.ensure_rung(rung, client)
 for base in (bases.FULL, bases.DEBIAN, bases.REGISTRY):
@@ -160,8 +160,7 @@ def in_volume(command, user):
     return small.run("appuser", ["sh", "-c", command], user=user, volumes=["dockerlab-lesson09-home:/home/person"])
 
 
-for left in client.volumes.list(filters={"name": "dockerlab-lesson09-home"}):
-    left.remove()
+clean.remove_named(client, "dockerlab-lesson09-home")
 home = client.volumes.create("dockerlab-lesson09-home", labels=engine.labels(kind="volume"))
 in_volume("chown 1000 /home/person && umask 077 && echo my-key > /home/person/key && chown 1000 /home/person/key", user="0")
 for user in ("appuser", "10001"):
@@ -418,9 +417,9 @@ small.write({"token.txt": secret, "project/.env": f"REGISTRY_TOKEN={secret}\n", 
 use = "sha256sum | cut -d' ' -f1 > /used.txt"  # stands for a download with the token
 small.build("by-arg", f"{base}ARG TOKEN\nRUN printf %s $TOKEN | {use}\n", buildargs={"TOKEN": secret})
 small.build("by-copy", f"{base}COPY token.txt /\nRUN cat /token.txt | {use}\nRUN rm /token.txt\n")
-out = !docker build -q {labels} -t dockerlab-lesson09-small:by-context {small.folder}/project
+out = !docker build -q {image_labels} -t dockerlab-lesson09-small:by-context {small.folder}/project
 small.write({"Dockerfile.by-mount": f"{base}RUN --mount=type=secret,id=token cat /run/secrets/token | {use}\n"})
-out = !docker buildx build -q --secret id=token,src={small.folder}/token.txt {labels} \
+out = !docker buildx build -q --secret id=token,src={small.folder}/token.txt {image_labels} \
   -f {small.folder}/Dockerfile.by-mount -t dockerlab-lesson09-small:by-mount {small.folder}
 used = small.run("by-mount", ["cat", "/used.txt"])
 print("the build with the mount had the token:", used == hashlib.sha256(secret.encode()).hexdigest())
@@ -488,7 +487,7 @@ tag_guess
 publish("tuesday")
 for name, origin in {"by-tag": f"{registry}/base:3.9.18-slim", "by-digest": f"{registry}/base@{digest}"}.items():
     small.write({f"Dockerfile.{name}": f"FROM {origin}\n"})
-    out = !docker build --pull -q {labels} -f {small.folder}/Dockerfile.{name} \
+    out = !docker build --pull -q {image_labels} -f {small.folder}/Dockerfile.{name} \
       -t dockerlab-lesson09-small:{name} {small.folder}
 built = {name: small.run(name, ["cat", "/version"]) for name in ("by-tag", "by-digest")}
 beside(tag_guess, f"{built['by-tag']} (by digest: {built['by-digest']})")
@@ -617,8 +616,8 @@ Quiz.load("09").show()
 
 # %%
 gone = small.run(bases.SLIM, ["rm", "-f", "/host/harbour-master.txt"], volumes=[f"{vault}:/host"])
-for left in client.images.list(f"{registry}/base"):
-    client.images.remove(left.id, force=True)
+for tag in [tag for left in client.images.list(f"{registry}/base") for tag in left.tags if tag.startswith(registry)]:
+    client.images.remove(tag)
 small.clear()
 bench.clear()
 home.remove()

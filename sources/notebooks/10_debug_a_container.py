@@ -28,7 +28,7 @@ client = engine.connect()
 for base in (bases.SLIM, bases.FULL):
     bases.ensure(base, client)
 ward = clinic.Ward(Bench("10", client))
-labels, folder = ward.options, ward.bench.folder
+labels, image_labels, folder = ward.options, ward.image_options, ward.bench.folder
 print("leftovers of an earlier run:", ward.leftovers)
 
 # %% [markdown]
@@ -225,7 +225,7 @@ beside(owner_guess, who[1])
 text = (folder / "volume/Dockerfile").read_text()
 keep = "-v dockerlab-lesson10-results:/results"
 (folder / "volume/Dockerfile.chown").write_text(text.replace("USER", "RUN chown -R 10001 /app\nUSER"))
-out = !docker build -q -t dockerlab-lesson10:chown {labels} -f "{folder}/volume/Dockerfile.chown" "{folder}/volume"
+out = !docker build -q -t dockerlab-lesson10:chown {image_labels} -f "{folder}/volume/Dockerfile.chown" "{folder}/volume"
 out = !docker run --rm {labels} {keep} dockerlab-lesson10:chown
 print(out[-1])
 
@@ -235,7 +235,7 @@ print(out[-1])
 # %%
 right = text.replace("USER", "RUN install -d -o 10001 -g 10001 /results\nUSER")
 (folder / "volume/Dockerfile.right").write_text(right)
-out = !docker build -q -t dockerlab-lesson10:right {labels} -f "{folder}/volume/Dockerfile.right" "{folder}/volume"
+out = !docker build -q -t dockerlab-lesson10:right {image_labels} -f "{folder}/volume/Dockerfile.right" "{folder}/volume"
 !docker run --rm {labels} {keep} dockerlab-lesson10:right
 difference(folder / "volume/Dockerfile", folder / "volume/Dockerfile.right", around=1)
 
@@ -353,7 +353,7 @@ print(package[0].split(":")[0])
 text = (folder / "library/Dockerfile").read_text()
 apt = "RUN apt-get update && apt-get install -y --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*\n"
 (folder / "library/Dockerfile.mended").write_text(text.replace("COPY", f"{apt}COPY"))
-out = !docker build -q -t dockerlab-lesson10:library-mended {labels} -f "{folder}/library/Dockerfile.mended" "{folder}/library"
+out = !docker build -q -t dockerlab-lesson10:library-mended {image_labels} -f "{folder}/library/Dockerfile.mended" "{folder}/library"
 out = !docker run --rm {labels} dockerlab-lesson10:library-mended
 ward.discharge("library", "a system library is not in the image", "docker logs", mended=out == ["LightGBM is loaded"])
 
@@ -422,7 +422,7 @@ print(out[-1])
 
 # %%
 (folder / "architecture/hello").write_bytes(foreign.program(ward.architecture, f"hello from {ward.architecture}\n"))
-out = !docker build -q --platform linux/{ward.architecture} -t dockerlab-lesson10:architecture {labels} "{folder}/architecture"
+out = !docker build -q --platform linux/{ward.architecture} -t dockerlab-lesson10:architecture {image_labels} "{folder}/architecture"
 out = !docker run --rm {labels} dockerlab-lesson10:architecture
 ward.discharge("architecture", "built for another processor", "docker logs", mended=out == [f"hello from {ward.architecture}"])
 
@@ -551,7 +551,7 @@ text = (folder / "health/Dockerfile").read_text()
 mended = text.replace("import urllib.request as u; u.urlopen('http://127.0.0.1:8000/')",
                       "import os, urllib.request as u; u.urlopen('http://127.0.0.1:' + os.environ['PORT'])")
 (folder / "health/Dockerfile.mended").write_text(mended)
-out = !docker build -q -t dockerlab-lesson10:health {labels} -f "{folder}/health/Dockerfile.mended" "{folder}/health"
+out = !docker build -q -t dockerlab-lesson10:health {image_labels} -f "{folder}/health/Dockerfile.mended" "{folder}/health"
 out = !docker rm -f dockerlab-lesson10-health
 out = !docker run -d --name dockerlab-lesson10-health {labels} -e PORT=9000 dockerlab-lesson10:health
 ward.discharge("health", "the check asks at another port", "docker inspect", mended=health_states(ward.container("health"), "healthy")[-1] == "healthy")
@@ -583,7 +583,7 @@ lost_guess
 # %%
 (folder / "ignored/Dockerfile.look").write_text("FROM python:3.11-slim-bookworm\nCOPY . /context\nRUN ls -A /context\n")
 inside = !docker run --rm {labels} --entrypoint ls dockerlab-lesson10:ignored
-plain = !docker build --progress=plain --no-cache -f "{folder}/ignored/Dockerfile.look" {labels} "{folder}/ignored"
+plain = !docker build --progress=plain --no-cache -f "{folder}/ignored/Dockerfile.look" {image_labels} "{folder}/ignored"
 arrived = [line.split()[-1] for line in plain if line.startswith("#") and line.split()[-1].endswith((".py", ".json"))]
 print("in the image:", inside, "| with the builder:", sorted(arrived))
 beside(lost_guess, "in COPY" if "labels.json" in arrived else "before the build began")
@@ -604,7 +604,7 @@ listing(folder / "ignored/.dockerignore")
 # %%
 ignore = folder / "ignored/.dockerignore"
 ignore.write_text(f"{ignore.read_text()}!labels.json\n")
-out = !docker build -q -t dockerlab-lesson10:ignored {labels} "{folder}/ignored"
+out = !docker build -q -t dockerlab-lesson10:ignored {image_labels} "{folder}/ignored"
 out = !docker run --rm {labels} dockerlab-lesson10:ignored
 ward.discharge("ignored", ".dockerignore keeps the file out", "docker logs", mended=out[-1].startswith("classes: container"))
 

@@ -24,7 +24,7 @@ from dockerlab.quiz import Quiz, beside, guess_box
 
 client = engine.connect(timeout=900)
 bench = Bench("11", client)
-labels, picture = bench.labels, measure.samples()[0]
+labels, image_labels, picture = bench.labels, bench.image_labels, measure.samples()[0]
 measure.ensure_rung("multistage", client)
 for base in (bases.SLIM, bases.DEBIAN, bases.REGISTRY):
     bases.ensure(base, client)
@@ -131,7 +131,7 @@ source = bench.empty("release")
 listing(source / "Dockerfile")
 
 # %%
-said = !docker build -q {labels} --build-arg VERSION=1 -t dockerlab-lesson11:observed "$source"
+said = !docker build -q {image_labels} --build-arg VERSION=1 -t dockerlab-lesson11:observed "$source"
 said = !docker run -d --name dockerlab-lesson11-observed {labels} -p 127.0.0.1::8000 dockerlab-lesson11:observed
 observed = client.containers.get("dockerlab-lesson11-observed")
 url = container.published(observed, 8000)
@@ -247,7 +247,7 @@ beside(broken_guess, "release 1 only" if tags == ["1"] else "releases 1 and 2")
 # %%
 (source / "observed.py").write_text(good)
 for release, more in {"2": "", "3": "--build-arg MODEL=harbour-m.onnx"}.items():
-    said = !docker build -q {labels} --build-arg VERSION={release} {more} -t {repository}:{release} "$source"
+    said = !docker build -q {image_labels} --build-arg VERSION={release} {more} -t {repository}:{release} "$source"
     said = !docker push --quiet {repository}:{release}
     digests[release] = client.images.get(f"{repository}:{release}").attrs["RepoDigests"][0]
 print("three releases, three digests:", len(set(digests.values())))
@@ -297,7 +297,7 @@ CMD ["/bin/busybox", "uname", "-m"]
 """)
 arch = bench.folder.with_name("lesson-11-arch")
 for each in ("amd64", "arm64"):
-    said = !docker build -q {labels} --platform linux/{each} -t {repository}:hello-{each} "$arch"
+    said = !docker build -q {image_labels} --platform linux/{each} -t {repository}:hello-{each} "$arch"
     said = !docker push --quiet {repository}:hello-{each}
     print(client.images.get(f"{repository}:hello-{each}").attrs["Architecture"])
 
@@ -363,7 +363,7 @@ manifest_checks.choices()
 # %% [markdown]
 # ## 7. A new release, and nobody notices
 #
-# Your engine holds an orchestrator: **Swarm**. This lesson makes a swarm of one node that listens on 127.0.0.1 only, and leaves it at the end. When an engine leaves a swarm, running containers lose the names of their neighbours until they are started again. So where your machine belongs to a swarm already, or containers of yours have neighbours in a network, nothing is touched: all cells that begin with `# on the swarm` are skipped and say why.
+# Your engine holds an orchestrator: **Swarm**. This lesson makes a swarm of one node and leaves it at the end. Its manager listens on 127.0.0.1 only; its overlay networks open UDP port 4789 on all addresses of your machine, unencrypted, for as long as they are there. When an engine leaves a swarm, running containers lose the names of their neighbours until they are started again. So where your machine belongs to a swarm already, or containers of yours have neighbours in a network, nothing is touched: all cells that begin with `# on the swarm` are skipped and say why.
 
 # %%
 mine = swarm.OneNode(client).borrow()
@@ -374,7 +374,7 @@ print("the swarm part runs here:", mine.usable)
 # %%
 # on the swarm
 said = !docker swarm init --advertise-addr 127.0.0.1 --listen-addr 127.0.0.1:2377
-mine.claim()  # its label says that the course may leave it
+mine.claim(said)  # its label says that the course may leave it
 print(client.info()["Swarm"]["LocalNodeState"], "| nodes:", client.info()["Swarm"]["Nodes"])
 
 # %% [markdown]

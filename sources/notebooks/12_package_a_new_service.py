@@ -26,7 +26,7 @@ from dockerlab.workers import cpu_seconds
 pd.set_option("display.max_colwidth", None)
 client = engine.connect(timeout=900)
 bench = Bench("12", client)
-clean.remove_labelled(client, "dockerlab.lesson=12")  # left by a run that was cut off
+clean.begin(client, "dockerlab.lesson=12")  # what a run that was cut off left goes
 for base in (bases.FULL, bases.SLIM, bases.REDIS):
     bases.ensure(base, client)
 folder = capstone.bare(bench.folder)
@@ -49,7 +49,7 @@ own = capstone.own_answers()
 gallery(capstone.samples(), [max(scores, key=scores.get) for scores in own.values()])
 
 # %% [markdown]
-# The README tells the rest: it listens on port 8000; `API_TOKEN` or `API_TOKEN_FILE` holds the token that cameras send, and without one it does not start; `THREADS` and `CACHE_URL` are settings. `.env` lies in the repository and holds the real token.
+# The README tells the rest: it listens on port 8000; `API_TOKEN` or `API_TOKEN_FILE` holds the token that cameras send, and without one it does not start; `THREADS` and `CACHE_URL` are settings. `.env` lies in the repository and holds the real token. The classifier `model/walls.onnx` is the developers' own and as free as their code; had they trained it with Ultralytics, as the model of lesson 06 was, AGPL-3.0 would bind whoever serves it.
 #
 # ## The scorecard
 #

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 from PIL import Image
 
+from app.pictures import decode
+from app.settings import Settings
+
 SIDE = 64
-
-
-class NotAPicture(ValueError):
-    """The bytes are no picture that can be read."""
 
 
 class Classifier:
@@ -27,12 +25,9 @@ class Classifier:
         self.name = path.name
         self.labels = self._session.get_modelmeta().custom_metadata_map["labels"].split(",")
 
-    def scores(self, data: bytes) -> dict[str, float]:
-        """The chance of each condition, rounded to four digits. Raises NotAPicture."""
-        try:
-            picture = Image.open(io.BytesIO(data)).convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-        except Exception as error:  # decoders fail in many ways
-            raise NotAPicture("The file is not a picture that can be read.") from error
+    def scores(self, data: bytes, max_pixels: int = Settings.max_pixels) -> dict[str, float]:
+        """The chance of each condition, rounded to four digits. Raises Refused."""
+        picture = decode(data, max_pixels).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
         pixels = np.asarray(picture, np.float32).transpose(2, 0, 1)[None] / 255
         (chances,) = self._session.run(None, {"picture": pixels})[0]
         return {label: round(float(chance), 4) for label, chance in zip(self.labels, chances, strict=True)}

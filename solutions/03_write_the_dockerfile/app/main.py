@@ -10,27 +10,26 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated
 
-from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, File, HTTPException, Query, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import JSONResponse
 
+from app import pages
 from app.detectors import Detector, Found, load_detector
-from app.limits import Door
-from app.pictures import Refused, check_type, decode
+from app.limits import HEADERS, Door, Line, read_picture
+from app.pictures import Refused, decode
 from app.schemas import Answer, Box, Detection, Health, ImageSize, Milliseconds, Problem
 from app.settings import Settings, load_settings
 from app.threads import available_cpus
 
 log = logging.getLogger("uvicorn.error")
-PAGE = Path(__file__).with_name("page.html")
 
 
 def create_app(settings: Settings, load: Callable[[str, int], Detector] = load_detector) -> FastAPI:
     """An application with its own detector, loaded in the background so that /health can say "not yet"."""
     detector: Detector | None = None
     trouble = "The model is being loaded; ask again in a moment."
-    one_at_a_time: CapacityLimiter | None = None
+    line = Line()
 
     def load_model() -> None:
         nonlocal detector, trouble
@@ -45,8 +44,6 @@ def create_app(settings: Settings, load: Callable[[str, int], Detector] = load_d
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        nonlocal one_at_a_time
-        one_at_a_time = CapacityLimiter(1)
         loading = asyncio.get_running_loop().run_in_executor(None, load_model)
         yield
         await loading
@@ -61,8 +58,10 @@ def create_app(settings: Settings, load: Callable[[str, int], Detector] = load_d
         version="1.0.0",
         description="Send a picture; get what is on it, with boxes and scores.",
         lifespan=lifespan,
+        docs_url=None,  # those pages load scripts from elsewhere; ours is pages.DOCS
+        redoc_url=None,
     )
-    app.add_middleware(Door, max_image_bytes=settings.max_image_bytes)
+    app.add_middleware(Door, path="/detect", max_image_bytes=settings.max_image_bytes, line=line)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(Exception, _unexpected)
@@ -73,13 +72,15 @@ def create_app(settings: Settings, load: Callable[[str, int], Detector] = load_d
         summary="Find objects on a picture",
         responses={
             400: _problem("The file is no picture, damaged or cut short", "The picture is damaged or cut short."),
-            413: _problem("Too many bytes or pixels", "The request is too large."),
+            408: _problem("The picture came too slowly", "The picture came too slowly."),
+            413: _problem("Too many bytes, pixels or scans", "The request is too large."),
             415: _problem("Not multipart, or no picture in it", "Send multipart/form-data, field `image`."),
-            422: _problem("The field is missing, or the threshold is not 0 to 1", "image: Field required."),
-            503: _problem("The model is not loaded yet", "The model is being loaded; ask again in a moment."),
+            422: _problem("The field is missing or came twice, or the threshold is not 0 to 1", "image: Field required."),
+            503: _problem("The model is not loaded yet, or too many pictures wait", "The model is being loaded; ask again in a moment."),
         },
     )
     async def detect(
+        request: Request,
         image: Annotated[UploadFile, File(description="a JPEG, PNG, WebP or BMP picture")],
         confidence: Annotated[
             float, Query(ge=0, le=1, allow_inf_nan=False, description="only objects with a higher score", examples=[0.25])
@@ -87,24 +88,9 @@ def create_app(settings: Settings, load: Callable[[str, int], Detector] = load_d
     ) -> Answer:
         """Boxes are in pixels of the picture as a viewer shows it: upright, origin at the top left."""
         started = time.perf_counter()
-        check_type(image.content_type)
         model = ready()
-        data = await image.read()
-        if len(data) > settings.max_image_bytes:
-            raise Refused(413, f"The picture has {len(data)} bytes; at most {settings.max_image_bytes} are taken.")
-        begun = time.perf_counter()
-        picture = await to_thread.run_sync(decode, data, settings.max_pixels)
-        decoded = time.perf_counter()
-        found, seconds = await to_thread.run_sync(_timed, model, picture, confidence, limiter=one_at_a_time)
-        return Answer(
-            model=model.model,
-            backend=model.backend,
-            image=ImageSize(width=picture.width, height=picture.height),
-            detections=[_detection(each) for each in found],
-            milliseconds=Milliseconds(
-                decode=_ms(decoded - begun), inference=_ms(seconds), total=_ms(time.perf_counter() - started)
-            ),
-        )
+        data = await read_picture(request, image, settings.max_image_bytes)
+        return await line.run(_answer, model, data, confidence, settings.max_pixels, started)
 
     @app.get(
         "/health",
@@ -116,18 +102,25 @@ def create_app(settings: Settings, load: Callable[[str, int], Detector] = load_d
         model = ready()
         return Health(status="ok", model=model.model, backend=model.backend)
 
-    @app.get("/", response_class=HTMLResponse, summary="A page to drop a picture on")
-    async def page() -> str:
-        return PAGE.read_text(encoding="utf-8")
-
+    pages.add(app, "/", pages.DROP, "A page to drop a picture on")
+    pages.add(app, "/docs", pages.DOCS)
     return app
 
 
-def _timed(model: Detector, picture: object, confidence: float) -> tuple[list[Found], float]:
-    """Detections and the seconds they took, without the wait for a turn."""
-    started = time.perf_counter()
+def _answer(model: Detector, data: bytes, confidence: float, max_pixels: int, started: float) -> Answer:
+    """Decode and detect in one turn, so that only one picture at a time takes the memory of its pixels."""
+    begun = time.perf_counter()
+    picture = decode(data, max_pixels)
+    decoded = time.perf_counter()
     found = model.detect(picture, confidence)
-    return found, time.perf_counter() - started
+    done = time.perf_counter()
+    return Answer(
+        model=model.model,
+        backend=model.backend,
+        image=ImageSize(width=picture.width, height=picture.height),
+        detections=[_detection(each) for each in found],
+        milliseconds=Milliseconds(decode=_ms(decoded - begun), inference=_ms(done - decoded), total=_ms(done - started)),
+    )
 
 
 def _detection(found: Found) -> Detection:
@@ -154,7 +147,8 @@ async def _refused(_: Request, error: Refused) -> JSONResponse:
 
 
 async def _unexpected(_: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"detail": "The server made a mistake; its log says more."}, 500)
+    # This answer is made outside of every middleware.
+    return JSONResponse({"detail": "The server made a mistake; its log says more."}, 500, HEADERS)
 
 
 app = create_app(load_settings())

@@ -18,7 +18,7 @@ class Settings:
     model: str = f"{MODEL_FOLDER}/{DEFAULT_MODEL}"
     confidence: float = 0.25
     max_image_bytes: int = 10_000_000
-    max_pixels: int = 25_000_000
+    max_pixels: int = 12_500_000  # what phones take; decoding takes up to 16 bytes a pixel, so 200 MB
 
     def __post_init__(self) -> None:
         if not 0 <= self.confidence <= 1:

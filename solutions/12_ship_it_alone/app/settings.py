@@ -12,7 +12,10 @@ DEFAULT_MODEL = Path(__file__).resolve().parent.parent / "model" / "walls.onnx"
 
 @dataclass(frozen=True)
 class Settings:
-    """`threads` 0 leaves the choice to the runtime; `cache_url` "" means no cache; `cache_seconds` is how long an answer is kept."""
+    """`threads` 0 leaves the choice to the runtime; `cache_url` "" means no cache; `cache_seconds` is how long an answer is kept.
+
+    Decoding takes up to 16 bytes a pixel: 64 MB of the 256 MB that the box at the gate has.
+    """
 
     token: str = field(repr=False)
     model: Path = DEFAULT_MODEL
@@ -20,6 +23,7 @@ class Settings:
     cache_url: str = ""
     cache_seconds: int = 3600
     max_bytes: int = 5_000_000
+    max_pixels: int = 4_000_000
 
 
 def load(environ: Mapping[str, str] = os.environ) -> Settings:

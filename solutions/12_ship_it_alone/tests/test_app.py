@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from app import settings
 from app.cache import Cache
 from app.main import create_app
 from fastapi.testclient import TestClient
+from PIL import Image
 
 HERE = Path(__file__).resolve().parent.parent
 SAMPLES = sorted((HERE / "samples").glob("*.png"))
@@ -39,6 +41,23 @@ def test_what_is_no_picture_is_refused(client: TestClient) -> None:
     assert client.post("/inspect", files={"image": b"no picture"}, headers=ALLOWED).status_code == 400
     small = TestClient(create_app(replace(PLAIN, max_bytes=10)))
     assert small.post("/inspect", files={"image": b"x" * 11}, headers=ALLOWED).status_code == 413
+
+
+def test_a_picture_of_too_many_pixels_is_refused(client: TestClient) -> None:
+    buffer = io.BytesIO()
+    Image.new("1", (2001, 2000)).save(buffer, "PNG")
+    answer = client.post("/inspect", files={"image": buffer.getvalue()}, headers=ALLOWED)
+    assert answer.status_code == 413 and "pixels" in answer.json()["detail"]
+
+
+def test_one_picture_at_a_time_is_taken(client: TestClient) -> None:
+    picture = ("image", ("a.png", SAMPLES[0].read_bytes(), "image/png"))
+    assert client.post("/inspect", files=[picture, picture], headers=ALLOWED).status_code == 422
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/health"), ("GET", "/nothing"), ("POST", "/inspect")])
+def test_no_answer_lets_a_browser_guess(client: TestClient, method: str, path: str) -> None:
+    assert client.request(method, path).headers["x-content-type-options"] == "nosniff"
 
 
 def test_health_says_whether_the_model_is_there(client: TestClient) -> None:

@@ -105,10 +105,10 @@ print(report.held, "of", len(report.results), "promises hold; passed:", report.p
 # ## Clean up
 
 # %%
-from dockerlab import engine
+from dockerlab import engine, naming
 
-client = engine.connect()
-if client.images.list("dockerlab-lab03:mine"):
-    client.images.remove("dockerlab-lab03:mine", force=True)
+client, tag = engine.connect(), naming.own("dockerlab-lab03:mine")
+if client.images.list(tag):
+    client.images.remove(tag, force=True)
 shutil.rmtree(littered)
-print("images of this lab left:", len(client.images.list("dockerlab-lab03")))
+print("images of this lab left:", len(client.images.list(tag)))

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from dockerlab import engine
+from dockerlab import clean, engine
 from dockerlab.build import build
 from dockerlab.cache import BuildDiary, frame
 from dockerlab.charts.timeline import build_timeline, compare_timelines
 from dockerlab.checks import check, load
 from dockerlab.listing import listing
-from dockerlab.measure import BUILD
+from dockerlab.measure import BUILD, cache_records, forget
 
 pd.set_option("display.max_colwidth", None, "display.width", 200)
 client = engine.connect(timeout=900)
@@ -44,7 +44,8 @@ shutil.rmtree(copy, ignore_errors=True)
 leave_out = shutil.ignore_patterns("*.ipynb", ".ipynb_checkpoints", ".dockerignore")
 shutil.copytree(here, copy, ignore=leave_out)
 today = BuildDiary(copy, tag="dockerlab-lab04:today", client=client, dockerfile="Dockerfile.today")
-today.build({"BUILD_DATE": "monday"})
+steps_before = {step["ID"] for step in cache_records(client)}
+first = today.build({"BUILD_DATE": "monday"})
 with (copy / "app/main.py").open("a") as file:
     file.write(f"# edited: {time.time_ns()}\n")
 slow = today.build({"BUILD_DATE": "monday"})
@@ -123,11 +124,8 @@ print("all promises hold:", report.passed)
 
 # %%
 shutil.rmtree(copy, ignore_errors=True)
-for item in client.images.list(name="dockerlab-lab04"):
-    for tag in item.tags:
-        client.images.remove(tag, force=True)
-unused = client.images.prune(filters={"dangling": True, "label": f"dockerlab.owner={engine.owner()}"})
-# The filter is a pattern: a dot stands for the blank. A step goes only when none that follows it is left.
-for step in ("chown.-R.keeper", "requirements-dev.txt"):
-    pruned = !docker buildx prune --force --all --filter "description~={step}"
+clean.remove_named(client, "dockerlab-lab04")
+clean.remove_dangling(client)
+for report in (slow, first):  # what was in the cache before stays, and so do the steps of others
+    forget(report, steps_before, client)
 print("images of this lab left:", len(client.images.list(name="dockerlab-lab04")))

@@ -5,7 +5,7 @@
 #
 # | customer | situation |
 # |---|---|
-# | **edge**: the terminal's cranes | No network at all. A technician brings one image on a stick. One model, unchanged for years. The crane must see within 12 s after power comes back. |
+# | **edge**: the terminal's cranes | No network at all. A technician brings one image on a stick. One model, unchanged for years. The crane must see within 30 s after power comes back. |
 # | **yard**: the data scientists | They train several times a day and write the new model over `harbour.onnx` in a folder of their host. The next start must serve it. Nobody builds an image for that, and the container must not be able to touch the folder. |
 # | **fleet**: 300 trucks | Each serves one of many models; `MODEL_NAME` says which. An internal server, `MODEL_SERVER`, has them: `MODEL_SERVER/MODEL_NAME` is the file, `MODEL_SERVER/MODEL_NAME.sha256` its checksum. The server is busy at times and gone at others. Traffic costs money: a truck that has its model does not fetch it again. |
 #
@@ -29,11 +29,13 @@ for file in ("edge/Dockerfile", "yard/Dockerfile", "fleet/Dockerfile", "fleet/fe
 # In a terminal, in this folder (`<models>` is a folder of yours that holds a `harbour.onnx`):
 #
 # ```bash
-# docker build -t dockerlab-lab06-edge --label dockerlab.course=1 edge
+# docker build -t dockerlab-lab06-edge edge
 # docker run --rm --network none --read-only dockerlab-lab06-edge
 #
-# docker build -t dockerlab-lab06-yard --label dockerlab.course=1 yard
+# docker build -t dockerlab-lab06-yard yard
 # docker run --rm --read-only -p 127.0.0.1:8000:8000 -v <models>:/app/model:ro dockerlab-lab06-yard
+#
+# docker rmi dockerlab-lab06-edge dockerlab-lab06-yard       # what you build by hand is yours to remove
 # ```
 #
 # ## Check it

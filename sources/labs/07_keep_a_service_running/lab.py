@@ -30,12 +30,13 @@ for file in ("service.py", "Dockerfile", "start.sh", "run.py"):
 # In a terminal, in this folder:
 #
 # ```bash
-# docker build -t dockerlab-lab07 --label dockerlab.course=1 .
+# docker build -t dockerlab-lab07 .
 # python -c "import docker, run; run.start(docker.from_env(), 'dockerlab-lab07', 'dockerlab-lab07-mine', 8070, 'dockerlab-lab07-mine')"
 # docker ps                                                  # is it healthy?
 # curl -X POST 'http://127.0.0.1:8070/trouble?kind=hang'     # kind=sick, kind=none
 # curl -X POST http://127.0.0.1:8070/crash
 # docker rm -f dockerlab-lab07-mine && docker volume rm dockerlab-lab07-mine
+# docker rmi dockerlab-lab07                                 # what you build by hand is yours to remove
 # ```
 #
 # You may write `start()` with `subprocess.run(["docker", "run", …])` instead of docker-py; the check looks at the container only.

@@ -51,12 +51,12 @@ promises.rename(lambda number: number + 1)
 # ```bash
 # export IMAGE=dockerlab-lab09:mine KEY_FILE=$PWD/key.txt HARBOUR_KEY=gate-key-5521 SOCKET=/var/run/docker.sock
 # echo $HARBOUR_KEY > key.txt
-# docker buildx build --secret id=token,src=token.txt --label dockerlab.course=1 -t $IMAGE .
+# docker buildx build --secret id=token,src=token.txt -t $IMAGE .
 # sh run.sh
 # curl -H "X-Key: $HARBOUR_KEY" http://127.0.0.1:8080/entries
 # ```
 #
-# `docker logs`, `docker exec` and `docker rm -f` do the rest. `key.txt` must not get into the image either.
+# `docker logs`, `docker exec`, `docker rm -f` and `docker rmi $IMAGE` do the rest; `dockerlab clean` leaves what you build by hand. `key.txt` must not get into the image either.
 #
 # ## What an intruder can do today
 #

@@ -5,7 +5,7 @@
 #
 # **You hand in** one file: `stack.yaml`, in this folder.
 #
-# **You need** lesson 11. About 30 minutes. A check takes about 40 seconds: it makes a swarm of one node, ships two releases under load, and leaves the swarm again. A machine that belongs to a swarm already is not touched; the check says so and stops.
+# **You need** lesson 11. About 30 minutes. A check takes about 40 seconds: it makes a swarm of one node, ships two releases under load, and leaves the swarm again. The swarm's manager listens on 127.0.0.1 only; until the end of the check, its overlay network opens UDP port 4789 on all addresses of your machine, unencrypted. A machine that belongs to a swarm already is not touched; the check says so and stops.
 
 # %%
 %matplotlib inline

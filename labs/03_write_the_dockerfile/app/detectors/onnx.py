@@ -12,6 +12,7 @@ from PIL import Image
 from app.detectors import Found
 
 GREY = (114, 114, 114)
+STRIP = 64  # rows of the smaller picture that are made at a time
 
 
 class OnnxDetector:
@@ -72,19 +73,25 @@ def _resize(image: Image.Image, width: int, height: int) -> Image.Image:
     """
     if image.size == (width, height):
         return image
-    pixels = np.asarray(image)
     left, right, near, far = _weights(image.width, width)
     top, bottom, upper, lower = _weights(image.height, height)
 
-    def across(lines: np.ndarray) -> np.ndarray:
+    def across(pixels: np.ndarray, lines: np.ndarray) -> np.ndarray:
         rows = np.take(pixels, lines, axis=0)
         mixed = np.take(rows, left, axis=1) * near[:, np.newaxis]
         mixed += np.take(rows, right, axis=1) * far[:, np.newaxis]
         mixed >>= 4  # OpenCV keeps 16 bits for the other direction
         return mixed
 
-    high, low = across(top) * upper[:, np.newaxis, np.newaxis], across(bottom) * lower[:, np.newaxis, np.newaxis]
-    return Image.fromarray((((high >> 16) + (low >> 16) + 2) >> 2).astype(np.uint8))
+    resized = np.empty((height, width, 3), np.uint8)
+    for first in range(0, height, STRIP):  # a copy of the whole picture would cost as much memory as the picture
+        part = slice(first, first + STRIP)
+        start, end = int(top[part][0]), int(bottom[part][-1]) + 1
+        pixels = np.asarray(image.crop((0, start, image.width, end)))
+        high = across(pixels, top[part] - start) * upper[part, np.newaxis, np.newaxis]
+        low = across(pixels, bottom[part] - start) * lower[part, np.newaxis, np.newaxis]
+        resized[part] = ((high >> 16) + (low >> 16) + 2) >> 2
+    return Image.fromarray(resized)
 
 
 def _weights(source: int, target: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
