@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cache_budget
+import cells
 import docker
 import foreign
 import lanes
 import pytest
 import verdicts
 
-from dockerlab import bases, container, engine
+from dockerlab import bases, container, engine, naming
 from dockerlab.errors import CourseError
 
 
@@ -27,8 +28,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    os.environ[naming.SETTING] = "plain"  # the learners of tests take turns on an engine, and notebooks are compared with names as they are stored
     os.environ.pop("PYTEST_ADDOPTS", None)  # options for this run are not for those that its tests begin
-    for plugin in (foreign, lanes, cache_budget, verdicts):
+    for plugin in (foreign, lanes, cache_budget, cells, verdicts):
         if not config.pluginmanager.has_plugin(plugin.__name__):
             config.pluginmanager.register(plugin, plugin.__name__)
 
@@ -38,21 +40,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.path.suffix == ".ipynb":
             item.add_marker(pytest.mark.timeout(config.option.nbval_cell_timeout + 60))
-
-
-_said: dict[Path, str] = {}
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """With a cell that fails, show what the cell before it wrote, which nbval may have been told to ignore."""
-    report = yield
-    outputs = getattr(item, "test_outputs", None)  # of nbval, once the cell has run
-    if call.when == "call" and outputs is not None:
-        if report.failed and item.path in _said:
-            report.sections.append(("What the cell before wrote", _said[item.path]))
-        _said[item.path] = "\n".join(str(each.get("text") or each.get("data", {}).get("text/plain", "")) for each in outputs)
-    return report
 
 
 @pytest.fixture(scope="session")
@@ -86,7 +73,7 @@ def tiny_image(client: docker.DockerClient, tmp_path_factory: pytest.TempPathFac
             link.type, link.linkname = tarfile.SYMTYPE, "busybox"
             tar.addfile(link)
     repository, version = tag.split(":")
-    changes = [f"LABEL {key}={value}" for key, value in engine.labels(kind="test").items()] + ['CMD ["/bin/sh"]', "ENV PATH=/bin"]
+    changes = [f"LABEL {key}={value}" for key, value in engine.image_labels(tag, kind="test").items()] + ['CMD ["/bin/sh"]', "ENV PATH=/bin"]
     client.api.import_image_from_data(buffer.getvalue(), repository=repository, tag=version, changes=changes)
     yield tag
     client.images.remove(tag, force=True)
@@ -101,3 +88,13 @@ def _static_busybox(folder: Path) -> Path:
     package = next(folder.glob("busybox-static_*.deb"))
     subprocess.run(["dpkg-deb", "-x", package, folder], check=True, capture_output=True)
     return next(path for path in (folder / "bin/busybox", folder / "usr/bin/busybox") if path.exists())
+
+
+@pytest.fixture(autouse=True)
+def _docker_config() -> Iterator[None]:
+    """To connect with proxy variables set hands this process another DOCKER_CONFIG, which is for this test alone."""
+    before = os.environ.get("DOCKER_CONFIG")
+    yield
+    os.environ.pop("DOCKER_CONFIG", None)
+    if before is not None:
+        os.environ["DOCKER_CONFIG"] = before

@@ -70,6 +70,32 @@ class Daemon:
         return (self.folder / "dockerd.log").read_text(errors="replace")
 
 
+@dataclass(frozen=True)
+class Wire:
+    """A cable of two ends between this machine and a second engine: `here` and `there` are the addresses, and nothing else is reached."""
+
+    name: str
+    here: str
+    there: str
+
+
+@contextlib.contextmanager
+def wire() -> Iterator[Wire]:
+    """Lay a cable, to be handed to `second_daemon`; skips the test where why_not() says so."""
+    if why_not():
+        pytest.skip(why_not())
+    number = uuid.uuid4().int
+    network = f"10.{212 + number % 8}.{number // 8 % 256}.{number // 2048 % 64 * 4}".rpartition(".")
+    cable = Wire(f"dl{number % 0xFFFFFFF:07x}", *(f"{network[0]}.{int(network[2]) + each}" for each in (1, 2)))
+    _run("ip", "link", "add", cable.name + "a", "type", "veth", "peer", "name", cable.name + "b")
+    try:
+        _run("ip", "addr", "add", f"{cable.here}/30", "dev", cable.name + "a")
+        _run("ip", "link", "set", cable.name + "a", "up")
+        yield cable
+    finally:
+        subprocess.run(["ip", "link", "del", cable.name + "a"], capture_output=True, check=False)
+
+
 def why_not() -> str:
     """Why a second engine cannot run here; empty where it can."""
     if os.name != "posix" or os.geteuid() != 0:
@@ -79,11 +105,11 @@ def why_not() -> str:
 
 
 @contextlib.contextmanager
-def second_daemon(tmp: Path, containerd: bool = True, tmpfs_size: str | None = None) -> Iterator[Daemon]:
+def second_daemon(tmp: Path, containerd: bool = True, tmpfs_size: str | None = None, wire: Wire | None = None) -> Iterator[Daemon]:
     """Start a second dockerd; always stops it and removes its namespace, mounts and files.
 
     `containerd` chooses the image store: containerd's, else overlay2. `tmpfs_size`, such as "64m", puts its data on a memory disk
-    of that size, which can be filled. It has no network to the outside. Skips the test where why_not() says so.
+    of that size, which can be filled. It has no network to the outside, but for the one address of a `wire`. Skips the test where why_not() says so.
     """
     if why_not():
         pytest.skip(why_not())
@@ -101,7 +127,12 @@ def second_daemon(tmp: Path, containerd: bool = True, tmpfs_size: str | None = N
         _run("ip", "netns", "add", name)
         stack.callback(_run, "ip", "netns", "del", name)
         _run("ip", "-n", name, "link", "set", "lo", "up")
-        config = {"features": {"containerd-snapshotter": containerd}, "iptables": False, "ip6tables": False}
+        config = {"features": {"containerd-snapshotter": containerd}, "iptables": wire is not None, "ip6tables": False}
+        if wire:  # with its rules, since the containers' addresses mean nothing at the other end
+            config["insecure-registries"] = [f"{wire.here}/32"]
+            _run("ip", "link", "set", wire.name + "b", "netns", name)
+            _run("ip", "-n", name, "addr", "add", f"{wire.there}/30", "dev", wire.name + "b")
+            _run("ip", "-n", name, "link", "set", wire.name + "b", "up")
         (folder / "daemon.json").write_text(json.dumps(config))
         socket = run / "docker.sock"
         log = stack.enter_context((folder / "dockerd.log").open("wb"))

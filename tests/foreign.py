@@ -1,10 +1,12 @@
 """A pytest plugin: what the course did not make is still on the engine when the run ends, lessons and labs included.
 
-Before the first test it notes every container, image, volume and network without the course's label, and adds some of its own,
-one of each kind, as a learner may have them. The last test of the run looks whether all of them are still there, and whether containers
-of the course left volumes that nobody can name any more.
+Before the first test it notes every container, image, volume and network that the course did not make, and adds some of its own: plain ones,
+and such as inherited labels of the course, because somebody built FROM its images, ran them by hand or committed a container. What is inherited
+proves nothing. The guard knows that by a rule of its own, which is short on purpose. The last test of the run looks whether all of them are
+still there, and whether containers of the course left volumes that nobody can name any more.
 tests/conftest.py registers it; a run of notebooks alone takes it with `-p foreign` and tests/ on the path. In a run by several processes
-(`-n`) the one that hands out the tests does this, before the first and after the last of them all.
+(`-n`) the one that hands out the tests does this, before the first and after the last of them all. What a run that was killed left goes with
+the next run, or with `make clean`, which runs this file.
 
 Names that begin with `foreign-` belong to a run of these tests, this one or another on the same engine, and may come and go.
 """
@@ -12,6 +14,7 @@ Names that begin with `foreign-` belong to a run of these tests, this one or ano
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 import uuid
 from collections.abc import Iterator
@@ -22,13 +25,16 @@ from pathlib import Path
 import docker
 import pytest
 import requests
-from docker.errors import DockerException, NotFound
+from docker.errors import DockerException, ImageNotFound, NotFound
+from docker.models.images import Image
 
-from dockerlab import bases, clean, engine, engine_process
+from dockerlab import bases, clean, engine, engine_process, ownership
 from dockerlab.checks.volumes import NamelessVolumes
 from dockerlab.errors import CourseError
+from dockerlab.measure import cache_records
 
 MARK = "foreign.canary"
+OBJECT, TAG = "dockerlab.object", "dockerlab.tag"  # the course's mark of what it made, and its word on what an image was built as
 PREFIX = "foreign-"
 TEST = "foreign things are untouched"
 PREDEFINED = ("bridge", "host", "none", "ingress", "docker_gwbridge")  # the last two are the engine's own while it is in a swarm
@@ -61,7 +67,7 @@ class Guard:
     def complaints(self) -> list[str]:
         """What is wrong at the end of a run, a sentence each. Asks the engine."""
         gone, left = self.missing(), self.left()
-        return [f"These were there before the tests, carry no label of the course, and are gone: {', '.join(gone)}."] * bool(gone) + [
+        return [f"These were there before the tests, were not made by the course, and are gone: {', '.join(gone)}."] * bool(gone) + [
             f"Containers of the course left these behind: {', '.join(left)}."] * bool(left)
 
 
@@ -122,12 +128,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Also after Ctrl-C or `-x`, when the last test never ran and the kernel of a notebook was killed with its containers running."""
     if _is_worker(session.config):
         with suppress(CourseError):
-            engine_process.sweep(engine.connect())
+            clean.sweep(engine.connect())
         return
     guard = session.config.stash.get(GUARD, None)
     if guard is None:
         return
-    engine_process.sweep(guard.client)
+    clean.sweep(guard.client)
     if _hands_out(session.config) and session.exitstatus != pytest.ExitCode.INTERRUPTED:
         _report(session, guard)
     with suppress(DockerException, requests.RequestException):
@@ -154,38 +160,146 @@ def _uses_the_engine(item: pytest.Item) -> bool:
 def everything(client: docker.DockerClient) -> Iterator[tuple[str, str, str, bool]]:
     """Kind, id, name, and whether it is the course's or comes and goes by itself. Asks the engine."""
     mounted: set[str] = set()
+    built = ownership.read(client).ids  # where a tag has moved on, only the record tells what we built from what was built FROM it
     for container in client.containers.list(all=True, ignore_removed=True):
-        ours = _ours(container.labels, container.name) or bool(container.attrs["HostConfig"].get("AutoRemove"))
+        ours = _made(container.labels, _labels(client, container.attrs["Image"]), container.name) or bool(container.attrs["HostConfig"].get("AutoRemove"))
         mounted |= {mount.get("Name", "") for mount in container.attrs["Mounts"]} if ours else set()
         yield "container", container.id, container.name, ours
-    for image in clean.listed(client, {}):
-        ours = _ours(image.labels, *image.tags)
+    for image in _images(client, {}):
+        of_a_run = any(tag.startswith(PREFIX) for tag in image.tags)
+        ours = of_a_run or (image.labels[TAG] in image.tags if TAG in image.labels else _named(*image.tags)) or (not image.tags and image.id in built)
         yield "image", image.id, (image.tags or [image.short_id])[0], ours
-        yield from (("tag", tag, tag, ours) for tag in image.tags)
+        yield from (("tag", tag, tag, ours or _named(tag)) for tag in image.tags)
     for volume in client.volumes.list():
-        yield "volume", volume.name, volume.name, _ours(volume.attrs.get("Labels"), volume.name) or volume.name in mounted
+        yield "volume", volume.name, volume.name, _made(volume.attrs.get("Labels"), None, volume.name) or volume.name in mounted
     for network in client.networks.list():
-        yield "network", network.id, network.name, network.name in PREDEFINED or _ours(network.attrs.get("Labels"), network.name)
+        yield "network", network.id, network.name, network.name in PREDEFINED or _made(network.attrs.get("Labels"), None, network.name)
+    yield from (("build step", record["ID"], record.get("Description", ""), True) for record in cache_records(client))
 
 
-def _ours(labels: dict[str, str] | None, *names: str) -> bool:
-    """The course's own, and what these tests make as somebody else's."""
-    return (labels or {}).get(engine.COURSE_LABEL) == "1" or any(name.startswith((engine.NAME_PREFIX, PREFIX)) for name in names)
+def _images(client: docker.DockerClient, filters: dict[str, str]) -> Iterator[Image]:
+    """The images that match, without those that somebody removes meanwhile, over which `client.images.list` stumbles. Asks the engine."""
+    for entry in client.api.images(filters=dict(filters)):
+        with suppress(ImageNotFound):
+            yield client.images.get(entry["Id"])
+
+
+def _labels(client: docker.DockerClient, image: str) -> dict[str, str]:
+    with suppress(NotFound):
+        return client.api.inspect_image(image)["Config"].get("Labels") or {}
+    return {}
+
+
+def _made(labels: dict[str, str] | None, inherited: dict[str, str] | None, name: str) -> bool:
+    """The course's own, and what these tests make as somebody else's. A mark that the image has too is inherited, and proves nothing."""
+    mark = (labels or {}).get(OBJECT)
+    return _named(name) or (bool(mark) and mark != (inherited or {}).get(OBJECT))
+
+
+def _named(*names: str) -> bool:
+    return any(name.startswith((engine.NAME_PREFIX, PREFIX)) for name in names)
 
 
 def make_canaries(client: docker.DockerClient) -> Iterator[Thing]:
-    """A container, two images, a volume and a network as a learner may have them. Asks the engine."""
+    """Things that somebody else made on this engine, plain ones, and such as inherited the course's labels in each way there is. Asks the engine."""
     name, marks = f"{PREFIX}{uuid.uuid4().hex[:8]}", {MARK: engine_process.mark()}
     yield _image(client, name, marks)
-    # Built by the learner on one of the course's bases, so that it carries the base's labels.
-    yield _image(client, f"{name}-on-a-base", marks | {engine.COURSE_LABEL: "1", engine.OWNER_LABEL: engine.owner(), engine.KIND_LABEL: "base"})
     yield "container", client.containers.create(f"{name}:1", ["/nothing"], name=name, labels=marks).id, name
     yield "volume", client.volumes.create(name, labels=marks).name, name
     yield "network", client.networks.create(name, labels=marks).id, name
+    for image, labels in _inherited().items():  # built FROM an image of the course, and a container of it by hand
+        yield _image(client, f"{name}-{image}", marks | labels)
+        yield from _by_hand(client, f"{name}-{image}", f"{name}-{image}:1")
+    yield _untagged(client, f"{name}-untagged", marks | _inherited()["api"])
+    yield from _committed(client, f"{name}-committed", marks)
+    yield from _of_another_learner(client, f"{name}-neighbour", marks)
+    task = {"com.docker.swarm.task": "", "com.docker.swarm.task.name": f"{name}.1", "com.docker.swarm.service.name": name, "com.docker.swarm.node.id": name}
+    yield "container", client.containers.create(f"{name}:1", ["/nothing"], name=f"{name}-task", labels=marks | task).id, f"{name}-task"
+    yield from _built(client, f"{name}-built", marks)
     if bases.present(client, bases.SLIM):
         plain = {engine.COURSE_LABEL: "", engine.OWNER_LABEL: "", engine.KIND_LABEL: ""}
         running = client.containers.run(bases.SLIM, ["sleep", "7200"], detach=True, name=f"{name}-runs", labels=marks | plain)
         yield "container", running.id, running.name
+        yield from _running_by_hand(client, f"{name}-served", marks)
+
+
+def _inherited() -> dict[str, dict[str, str]]:
+    """What images of the course hand on: a base, the detection API, one that a check built, and those of lessons that clean up by a label."""
+    course = {engine.COURSE_LABEL: "1", engine.OWNER_LABEL: engine.owner(), engine.KIND_LABEL: "image", engine.PROCESS_LABEL: _dead()}
+    lessons = {f"lesson{number}": {"dockerlab.lesson": number} for number in ("01", "02", "08", "12")}
+    labs = {"dockerlab.clinic": engine.owner(), "dockerlab.workbench": engine.owner(), "dockerlab.handover": "1", "dockerlab.check": "canary"}
+    others = {"api": {TAG: "dockerlab-api:multistage"}, "base": {engine.KIND_LABEL: "base"}, "check": {engine.KIND_LABEL: "check"} | labs}
+    return {key: course | labels for key, labels in (lessons | others).items()}
+
+
+def _dead() -> str:
+    """The mark of a process of this machine that has ended."""
+    return f"{engine_process.mark().rsplit('-', 2)[0]}-99999999-1"
+
+
+def _by_hand(client: docker.DockerClient, name: str, image: str) -> Iterator[Thing]:
+    """A container with a volume for its data, as `docker run` without any label leaves it."""
+    container = client.containers.create(image, ["/nothing"], name=name, mounts=[{"Target": "/data", "Type": "volume"}])
+    container.reload()
+    yield "container", container.id, name
+    yield "volume", container.attrs["Mounts"][0]["Name"], f"{name}'s data"
+
+
+def _committed(client: docker.DockerClient, name: str, marks: dict[str, str]) -> Iterator[Thing]:
+    """`docker commit` of a container of the course writes all its labels into an image, which hands them on."""
+    holder = client.containers.create(_image(client, f"{name}-from", marks)[1], ["/nothing"], labels=engine.labels(lesson="01"), name=f"dockerlab-{name}")
+    holder.commit(name, "1", changes=[f"LABEL {engine.PROCESS_LABEL}={_dead()}"])
+    with suppress(DockerException):  # it is the course's, so that a lesson which begins at this moment may remove it
+        holder.remove()
+    client.images.remove(f"{name}-from:1")
+    yield "tag", f"{name}:1", f"{name}:1"
+    yield from _by_hand(client, name, f"{name}:1")
+
+
+def _untagged(client: docker.DockerClient, name: str, marks: dict[str, str]) -> Thing:
+    """An image built FROM one of the course that has lost its tag to the next build."""
+    image = client.images.get(_image(client, name, marks)[1]).id
+    _image(client, name, marks | {"again": "1"})
+    client.images.remove(f"{name}:1")
+    return "image", image, name
+
+
+def _of_another_learner(client: docker.DockerClient, name: str, marks: dict[str, str]) -> Iterator[Thing]:
+    """What the course made for somebody else who does lesson 01 on this engine, too."""
+    labels = marks | engine.labels(lesson="01") | {engine.OWNER_LABEL: "foreign-learner", engine.PROCESS_LABEL: _dead()}
+    yield _image(client, name, {key: value for key, value in labels.items() if key not in (OBJECT, engine.PROCESS_LABEL)})
+    yield "container", client.containers.create(f"{name}:1", ["/nothing"], name=name, labels=labels).id, name
+    yield "volume", client.volumes.create(name, labels=labels).name, name
+    yield "network", client.networks.create(name, labels=labels).id, name
+
+
+def _built(client: docker.DockerClient, name: str, marks: dict[str, str]) -> Iterator[Thing]:
+    """A step in the build cache that looks much like one of lab 04, but is not of the course. Builds as anybody does, over the engine's API."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        for path, text in (("Dockerfile", f"FROM scratch\nCOPY requirements-dev.txt /{name}\n"), ("requirements-dev.txt", name)):
+            entry = tarfile.TarInfo(path)
+            entry.size = len(text)
+            tar.addfile(entry, io.BytesIO(text.encode()))
+    query = {"version": "2", "t": f"{name}:1", "labels": json.dumps(marks)}
+    answer = client.api.post(f"{client.api.base_url}/v{client.api.api_version}/build", params=query, data=buffer.getvalue(),
+                             headers={"Content-Type": "application/x-tar"})
+    answer.raise_for_status()
+    yield "tag", f"{name}:1", f"{name}:1"
+    yield from (("build step", record["ID"], f"{name}'s") for record in cache_records(client) if name in record.get("Description", ""))
+
+
+def _running_by_hand(client: docker.DockerClient, name: str, marks: dict[str, str]) -> Iterator[Thing]:
+    """A service that somebody built FROM an image of a lesson and runs, with its data in a volume."""
+    labels = marks | _inherited()["lesson01"]
+    holder = client.containers.create(bases.SLIM, ["true"], name=f"dockerlab-{name}")
+    holder.commit(name, "1", changes=[f'LABEL {key}="{value}"' for key, value in labels.items()] + ["VOLUME /data"])
+    holder.remove()
+    yield "tag", f"{name}:1", f"{name}:1"
+    running = client.containers.run(f"{name}:1", ["sleep", "7200"], detach=True, name=name)
+    running.reload()
+    yield "container", running.id, name
+    yield "volume", running.attrs["Mounts"][0]["Name"], f"{name}'s data"
 
 
 def _image(client: docker.DockerClient, name: str, marks: dict[str, str]) -> Thing:
@@ -201,15 +315,17 @@ def _image(client: docker.DockerClient, name: str, marks: dict[str, str]) -> Thi
 
 def remove(client: docker.DockerClient, things: list[tuple[str, str]]) -> None:
     """Remove canaries, containers first. Asks the engine."""
-    order = ("container", "network", "volume", "tag")
+    order = ("container", "network", "volume", "tag", "image", "build step")
     actions = {
         "container": lambda key: client.containers.get(key).remove(force=True, v=True),
         "network": lambda key: client.networks.get(key).remove(),
         "volume": lambda key: client.volumes.get(key).remove(),
         "tag": lambda key: client.images.remove(key, force=True),
+        "image": lambda key: client.images.remove(key),
+        "build step": lambda key: client.api.prune_builds(filters={"id": [f"^{key}$"]}, all=True),
     }
     for kind, key in sorted(things, key=lambda thing: order.index(thing[0])):
-        with suppress(NotFound, DockerException, requests.RequestException):
+        with suppress(DockerException, requests.RequestException):
             actions[kind](key)
 
 
@@ -220,10 +336,15 @@ def sweep(client: docker.DockerClient) -> None:
     with suppress(DockerException):
         for container in client.containers.list(all=True, filters=marked, ignore_removed=True):
             found += [("container", container.id)] if not engine_process.alive(container.labels[MARK]) else []
-        for image in clean.listed(client, marked):
-            found += [("tag", tag) for tag in image.tags if tag.startswith(PREFIX) and not engine_process.alive(image.labels[MARK])]
+        for image in _images(client, marked):
+            if not engine_process.alive(image.labels[MARK]):
+                found += [("tag", tag) for tag in image.tags if tag.startswith(PREFIX)] or [("image", image.id)] * (not image.tags)
         for network in client.networks.list(filters=marked):
             found += [("network", network.id)] if not engine_process.alive(network.attrs["Labels"][MARK]) else []
         for volume in client.volumes.list(filters=marked):
             found += [("volume", volume.name)] if not engine_process.alive(volume.attrs["Labels"][MARK]) else []
     remove(client, found)
+
+
+if __name__ == "__main__":
+    sweep(engine.connect())

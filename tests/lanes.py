@@ -1,9 +1,10 @@
 """A pytest plugin for `-n N`: what must stay together does, and what runs side by side keeps out of each other's way.
 
 A file of tests is one group, a notebook is one, each lab's submissions are one. Tests that run a lesson's notebook by themselves share
-the group of that lesson: two runs of one lesson at one time would take each other's containers. Each process is another learner
-(DOCKERLAB_OWNER), so that what one cleans up is not the other's. And where a test takes the engine into a swarm and out again, no container
-may look for a neighbour by name meanwhile: when an engine leaves a swarm, containers that run lose the names of their neighbours.
+the group of that lesson: two runs of one lesson at one time would take each other's containers. Each process is a worker of the learner
+(DOCKERLAB_WORKER): what one cleans up is not the other's, and `dockerlab clean` takes what all of them left. And where a test takes the
+engine into a swarm and out again, no container may look for a neighbour by name meanwhile: when an engine leaves a swarm, containers that
+run lose the names of their neighbours.
 
 What takes longest begins first, so that no process is left with it at the end; and what installs much, which keeps the cores busy, runs
 beside what mostly waits for a swarm.
@@ -17,8 +18,6 @@ from typing import Any
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
-
-from dockerlab import engine
 
 # These run the notebooks of the first lessons.
 RUN_LESSONS = ("test_trust_notebooks.py", "test_trust_labs.py")
@@ -43,7 +42,7 @@ def rank(name: str) -> int:
 
 def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
-        os.environ["DOCKERLAB_OWNER"] = f"{engine.owner()}-{config.workerinput['workerid']}"
+        os.environ["DOCKERLAB_WORKER"] = config.workerinput["workerid"]
 
 
 class Lanes(LoadScopeScheduling):

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import hashlib
+import io
+import json
 import socket
+import tarfile
 import threading
 import time
 import tomllib
@@ -13,16 +17,16 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import docker
 import pytest
 import requests
 from daemons import second_daemon
 
-from dockerlab import bases, clean, cli, engine, measure
-from dockerlab.bases import BaseMissing
+from dockerlab import bases, cli, engine, measure
+from dockerlab.bases import BaseMissing, site_layer
 from dockerlab.container import Running, address, remove, running, wait_until
+from dockerlab.errors import CourseError
 from dockerlab.site import Site, load_site
 
 pytestmark = pytest.mark.engine
@@ -303,7 +307,7 @@ def test_every_standin_says_so_and_is_counted_as_a_base(client: docker.DockerCli
         if bases.STANDIN_LABEL in image.labels:
             assert image.labels[engine.COURSE_LABEL] == "1"
             assert "stand-in" in bases.standin_note(client, name)
-            assert clean.is_base(image.labels, image.tags)
+            assert image.labels[engine.KIND_LABEL] == "base"
     assert all(base.differs for base in bases.BASES.values())
 
 
@@ -365,6 +369,7 @@ class TestSources:
     ) -> None:  # fmt: skip
         for name in names:
             client.images.get(tiny_image).tag(*name.split(":"))
+            monkeypatch.setitem(bases.BASES, name, replace(bases.BASES[bases.DISTROLESS], name=name))
         file = tmp_path / "made" / f"bases.{suffix}"
         assert bases.save(file, client, names) == file.stat().st_size > 100_000
         assert [each.name for each in file.parent.iterdir()] == [file.name]
@@ -375,12 +380,57 @@ class TestSources:
         with pytest.raises(BaseMissing, match="does not hold it"):
             bases.ensure("dockerlab-test-base:other", client, Site(bases_bundle=str(file)), "bundle")
 
-    def test_a_docker_save_file_is_a_bundle(self, client: docker.DockerClient, tiny_image: str, names: list[str], tmp_path: Path) -> None:
+    def test_a_docker_save_file_is_a_bundle(self, client: docker.DockerClient, tiny_image: str, names: list[str], tmp_path: Path,
+                                                         monkeypatch) -> None:
         client.images.get(tiny_image).tag(*names[0].split(":"))
+        monkeypatch.setitem(bases.BASES, names[0], replace(bases.BASES[bases.DISTROLESS], name=names[0]))
         file = tmp_path / "saved.tar"
         file.write_bytes(b"".join(client.images.get(names[0]).save(named=names[0])))
         self.forget(client, names[0])
         assert bases.ensure(names[0], client, Site(bases_bundle=str(file)), "bundle").source == "bundle"
+
+    def test_a_bundle_with_another_image_is_refused_whole(self, client: docker.DockerClient, tiny_image: str, names: list[str], tmp_path: Path) -> None:
+        for name in names:
+            client.images.get(tiny_image).tag(*name.split(":"))
+        file = tmp_path / "bases.tar.zst"
+        bases.save(file, client, names)
+        before = client.images.get(tiny_image).tags
+        with pytest.raises(BaseMissing, match=f"holds {min(names)}, {max(names)}, which is no base of the course, so nothing of it was loaded"):
+            bases.ensure(bases.BASES[bases.DISTROLESS].name + "-none", client, Site(bases_bundle=str(file)), "bundle")
+        assert client.images.get(tiny_image).tags == before
+
+    def test_a_bundle_must_be_the_file_that_was_meant(self, client, tiny_image: str, names: list[str], tmp_path: Path, monkeypatch) -> None:
+        client.images.get(tiny_image).tag(*names[0].split(":"))
+        monkeypatch.setitem(bases.BASES, names[0], replace(bases.BASES[bases.DISTROLESS], name=names[0]))
+        file = tmp_path / "bases.tar"
+        bases.save(file, client, names[:1])
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        self.forget(client, names[0])
+        with pytest.raises(BaseMissing, match=f"its SHA-256 is {digest}"):
+            bases.ensure(names[0], client, Site(bases_bundle=str(file), bases_bundle_sha256=digest[::-1]), "bundle")
+        assert not bases.present(client, names[0])
+        assert bases.ensure(names[0], client, Site(bases_bundle=str(file), bases_bundle_sha256=digest.upper()), "bundle").source == "bundle"
+
+    @pytest.mark.parametrize(("member", "document", "stranger"), [
+        ("manifest.json", [{"RepoTags": ["evil:1"]}], "evil:1"),
+        ("repositories", {"evil": {"1": "x"}}, "evil:1"), ("./manifest.json", [{"RepoTags": ["evil:1"]}], "evil:1"),
+        ("index.json", {"manifests": [{"annotations": {"io.containerd.image.name": "docker.io/library/evil:1"}}]}, "evil:1"),
+        ("index.json", {"manifests": [{"annotations": {"org.opencontainers.image.ref.name": "ghcr.io/evil/python:3.11-slim-bookworm"}}]}, "ghcr.io/evil"),
+        ("manifest.json", [{"RepoTags": ["docker.io/library/python:3.11-slim-bookworm", "registry:2", "docker.io/registry:2"]}], ""),
+        ("manifest.json", [{"RepoTags": None}], ""), ("index.json", {"manifests": None}, ""), ("manifest.json", {"a": 1}, "no file of saved images"),
+    ])
+    def test_names_are_looked_for_where_the_engine_reads_them(self, member: str, document: object, stranger: str) -> None:
+        file = io.BytesIO()
+        with tarfile.open(fileobj=file, mode="w") as archive:
+            entry, data = tarfile.TarInfo(member), json.dumps(document).encode()
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+        file.seek(0)
+        if stranger:
+            with pytest.raises(CourseError, match=stranger):
+                bases.check_bundle(file, "bases.tar")
+        else:
+            bases.check_bundle(file, "bases.tar")
 
     def test_nothing_is_written_where_a_base_is_missing(self, client: docker.DockerClient, tmp_path: Path) -> None:
         with pytest.raises(Exception, match="not saved"):
@@ -405,7 +455,7 @@ class TestSources:
         assert max(seconds[1:]) < 1
 
     def test_without_a_network_one_sentence_says_so(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(bases.debian, "debian_sources", lambda: ["deb http://debian.invalid/debian bookworm main"])
+        monkeypatch.setattr(bases.debian, "debian_sources", lambda site: ["deb http://debian.invalid/debian bookworm main"])
         with second_daemon(tmp_path) as daemon:
             started = time.monotonic()
             with pytest.raises(BaseMissing) as caught:
@@ -451,6 +501,7 @@ def black_hole() -> Iterator[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly  # `make test` makes the set itself; this only holds it to a time
 def test_the_default_set_from_nothing_takes_less_than_four_minutes(tmp_path: Path) -> None:
     """Where the set-up of this very machine had to make them all, by this code, its time counts; else they are made once more."""
     if noted := measure.notes("bases", bases.debian.recipe()):
@@ -464,8 +515,7 @@ def test_the_default_set_from_nothing_takes_less_than_four_minutes(tmp_path: Pat
 
 
 def test_uv_is_told_the_same_as_pip() -> None:
-    client = SimpleNamespace(api=SimpleNamespace(inspect_network=lambda name: {"IPAM": {"Config": [{"Gateway": "10.0.0.1"}]}}))
-    told = tomllib.loads(bases.debian._uv_toml(client, Site(index_url="http://10.0.0.1:8901/simple", ca_bundle="/etc/ssl/site.crt")))
+    told = tomllib.loads(site_layer.uv_toml(Site(index_url="http://10.0.0.1:8901/simple", ca_bundle="/etc/ssl/site.crt"), "10.0.0.1"))
     assert told == {"system-certs": True, "allow-insecure-host": ["10.0.0.1"], "index": [{"url": "http://10.0.0.1:8901/simple", "default": True}]}
 
 

@@ -47,10 +47,16 @@ class Answer:
             raise self.error
 
 
+@pytest.fixture(autouse=True)
+def record_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKERLAB_STATE", str(tmp_path / "state"))
+
+
 def replay(tmp_path: Path, answer: Answer, dockerfile: str = "FROM base\n", **options: Any) -> BuildReport:
     (tmp_path / "Dockerfile").write_text(dockerfile)
     sent: dict[str, Any] = {}
-    client = SimpleNamespace(api=SimpleNamespace(base_url="http://engine", api_version="1.51", post=lambda url, **more: sent.update(more) or answer))
+    api = SimpleNamespace(base_url="http://engine", api_version="1.51", post=lambda url, **more: sent.update(more) or answer)
+    client = SimpleNamespace(info=lambda: {"ID": "recorded"}, api=api)
     try:
         return build(tmp_path, client=client, **options)
     finally:

@@ -69,8 +69,9 @@ def test_many_files_are_named_as_one_and_a_count() -> None:
 
 def build(dockerfile: str, ran: str, files: dict[str, str] | None = None, **inputs: Any) -> Recorded:
     """A build of one stage; `ran` holds one letter a step: r(an) or c(ached)."""
-    steps = [Step(f"[{number}/{len(ran) + 1}] STEP", cached=letter == "c", done=True) for number, letter in enumerate(ran, 2)]
-    return Recorded(Inputs(dockerfile, files or {}, **inputs), BuildReport("sha256:0", None, steps))
+    read = Inputs(dockerfile, files or {}, **inputs)
+    steps = [Step(f"[{key.number}/9] {key.instruction}", cached=letter == "c", done=True) for key, letter in zip(keys(read), ran, strict=True)]
+    return Recorded(read, BuildReport("sha256:0", None, steps))
 
 
 def test_an_edit_taken_back_is_remembered() -> None:
@@ -128,7 +129,7 @@ def test_a_dockerfile_as_data() -> None:
     run, copy, heredoc = read.stages[0].instructions
     assert (str(run), run.text, run.line) == ("RUN a && b", "a   && b", 4)
     assert (copy.flag("from"), copy.words) == ("x", ["a", "b", "/c/"])
-    assert heredoc.heredoc == "# kept\nls\nEOF" and read.arguments[0].text == "V=1"
+    assert heredoc.heredocs[0].content == "# kept\nls\n" and read.arguments[0].text == "V=1"
 
 
 @pytest.mark.parametrize(("given", "expanded"), [
@@ -139,10 +140,49 @@ def test_variables_are_expanded_as_the_builder_does(given: str, expanded: str) -
 
 
 def test_pairs_of_both_forms() -> None:
-    assert pairs('A=1 B="two words" C') == [("A", "1"), ("B", "two words"), ("C", None)]
+    assert pairs('A=1 B="two words" C', "ARG") == [("A", "1"), ("B", "two words"), ("C", None)]
     assert pairs("A one two") == [("A", "one two")]
 
 
 def test_frame_has_a_row_a_step() -> None:
     table = cache.frame(recorded("content of a file"))
     assert list(table["outcome"]).count("ran") == 5 and len(table) == 12
+
+
+def test_where_the_store_merges_layers_a_linked_copy_does_not_depend_on_the_step_before() -> None:
+    """As engine 28.5.2 reports it with the containerd store; with overlay2 there is no such merge, and the copy runs."""
+    text = "FROM base\nRUN {}\nCOPY --link a /a\nRUN b\n"
+    for link, ran in (([Step("[3/4] LINK COPY --link a /a", done=True)], "rcr"), ([], "rrr")):
+        names = [f"[{number}/4] {name}" for number, name in ((2, "RUN {}"), (3, "COPY --link a /a"), (4, "RUN b"))]
+        before, after = (
+            Recorded(Inputs(text.format(word), {"a": "1"}), BuildReport("sha256:0", None, [
+                *link, *(Step(name.format(word), cached=letter == "c", done=True, digest=name) for name, letter in zip(names, ran, strict=True))]))
+            for word in "xy"
+        )  # fmt: skip
+        verdicts = explain(before, after)
+        assert [each.ran for each in verdicts] == [letter == "r" for letter in ran] and all(each.agrees for each in verdicts)
+        assert len(after.report.instructions) == 3
+    assert verdicts[1].cause == "earlier"
+
+
+def test_an_argument_hides_a_variable_and_reaches_the_stages_built_on_its_own() -> None:
+    """Tried on engine 28.5.2: the last of ENV and ARG wins, stages inherit ARGs, and a declared proxy is a build argument like any other."""
+    texts = ("FROM a\nENV X=1\nARG X\nRUN x\n", "FROM a AS p\nARG X\nFROM p\nRUN x\n", "FROM a\nARG HTTP_PROXY\nRUN x\n")
+    for text, name in zip(texts, ("X", "X", "HTTP_PROXY"), strict=True):
+        one, other = (keys(Inputs(text, buildargs={name: value}))[-1] for value in "12")
+        assert [str(part) for part in one.parts if one.parts[part] != other.parts[part]] == [f"build argument {name}"]
+    assert keys(Inputs("FROM a\nRUN x\n", buildargs={"HTTP_PROXY": "1"}))[0].digest == keys(Inputs("FROM a\nRUN x\n"))[0].digest
+
+
+def test_what_means_the_same_has_the_same_key() -> None:
+    same = [("RUN [\"a\", \"b\"]", "RUN [\"a\",\"b\"]"), ("COPY --from=s /a /b", "COPY --from=0 /a /b"), ("RUN <<A\nx\nA", "RUN <<B\nx\nB"),
+            ("COPY --chown=1 --chmod=644 a /b", "COPY --chmod=644 --chown=1 a /b"), ("SHELL [\"a\"]\nRUN [\"b\"]", "RUN [\"b\"]"),
+            ("RUN --mount=src=a,dst=/b c", "RUN --mount=target=/b,source=a c")]  # fmt: skip
+    for one, other in same:
+        first, second = (keys(Inputs(f"FROM x AS s\nRUN y\nFROM x\n{text}\n", {"a": "1"}))[-1] for text in (one, other))
+        assert first.digest == second.digest, one
+    differ = [("COPY <<A /a\n$X\nA", "COPY <<'A' /a\n$X\nA"), ("RUN <<A b\nx\nA", "RUN <<A b\ny\nA"), ("RUN <<A\n#!/b\nA", "RUN <<B\n#!/b\nB"),
+              ("COPY a /b", "ADD a /b")]  # fmt: skip
+    for one, other in differ:
+        first, second = (keys(Inputs(f"FROM x\nENV X=1\n{text}\n", {"a": "1"}))[-1] for text in (one, other))
+        assert first.digest != second.digest, one

@@ -15,6 +15,11 @@ from dockerlab import measure
 from dockerlab.build import build
 
 pytestmark = pytest.mark.engine
+STEPS = {
+    "earlier": "RUN dd if=/dev/urandom of=/earlier bs=1000000 count=20\nRUN touch /earlier.done",
+    "first": "RUN dd if=/dev/urandom of=/first bs=1000000 count=20\nRUN touch /first.done",
+    "second": "RUN dd if=/dev/urandom of=/second bs=1000000 count=20\nRUN touch /second.done",
+}
 
 
 def test_old_steps_of_this_run_go_and_all_others_stay(client: docker.DockerClient, tiny_image: str, tmp_path: Path) -> None:
@@ -24,23 +29,25 @@ def test_old_steps_of_this_run_go_and_all_others_stay(client: docker.DockerClien
         daemon.take(tiny_image, client)
 
         def fill(marker: str) -> None:
-            (context / "Dockerfile").write_text(f"FROM {tiny_image}\nRUN dd if=/dev/urandom of=/{marker} bs=1000000 count=20\nRUN touch /{marker}.done\n")
+            steps = STEPS.get(marker, f"RUN dd if=/dev/urandom of=/{marker} bs=1000000 count=20\nRUN touch /{marker}.done")
+            (context / "Dockerfile").write_text(f"FROM {tiny_image}\n{steps}\n")
             build(context, client=daemon.client)
             daemon.client.images.prune()  # without a tag nothing keeps its layers
             time.sleep(1.1)
 
         def held() -> list[str]:
-            return [name for name in ("earlier", "first", "second") if any(
+            return [name for name in ("earlier", "first", "theirs", "second") if any(
                 record["Size"] >= 20_000_000 and f"/{name} " in record["Description"] for record in measure.cache_records(daemon.client))]
 
         fill("earlier")
         since = dt.datetime.now(dt.UTC)
         time.sleep(1.1)
         fill("first")
+        fill("theirs")
         fill("second")
         cache_budget.keep_within(daemon.client, 0, since, dt.timedelta(seconds=60))
-        assert held() == ["earlier", "first", "second"], "what was used in the last minute may still be wanted"
+        assert held() == ["earlier", "first", "theirs", "second"], "what was used in the last minute may still be wanted"
         assert cache_budget.keep_within(daemon.client, 25_000_000, since, dt.timedelta(0)) >= 20_000_000
-        assert held() == ["earlier", "second"]
+        assert held() == ["earlier", "theirs", "second"]
         cache_budget.keep_within(daemon.client, 0, since, dt.timedelta(0))
-        assert held() == ["earlier"]
+        assert held() == ["earlier", "theirs"], "somebody else built it meanwhile"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from dockerlab import capstone, gate
+from dockerlab.rights import Mount
 from dockerlab.scorecard import beside
 
 
@@ -52,7 +53,9 @@ def test_a_measurement_replaces_image_port_and_limits_and_asks_health_often() ->
     assert api["image"] == "tag:1" and "build" not in api and "deploy" not in api and api["mem_limit"] == "256m" and api["read_only"]
     assert "published" not in api["ports"][0]
     assert api["healthcheck"] == capstone.PACE
-    assert measured["services"]["cache"] == {"image": "redis", "healthcheck": {"test": ["CMD", "redis-cli", "ping"]} | capstone.PACE}
+    cache = measured["services"]["cache"]
+    assert (cache["image"], cache["healthcheck"]) == ("redis", {"test": ["CMD", "redis-cli", "ping"]} | capstone.PACE) and "container_name" not in cache
+    assert all(service["pids_limit"] == 512 and service["logging"]["options"]["max-size"] == "10m" for service in measured["services"].values())
     assert "healthcheck" not in measured["services"]["other"]
     assert "healthcheck" not in capstone.measured_config(config, "tag:1", checked=False)["services"]["api"]
     assert config["services"]["api"]["mem_limit"] == "8g"
@@ -64,17 +67,40 @@ LOCKED = {"ReadonlyRootfs": True, "CapDrop": ["ALL"], "SecurityOpt": ["no-new-pr
 @pytest.mark.parametrize(
     ("host", "uid", "faults"),
     [
-        (LOCKED, "10001", []),
-        (LOCKED | {"CapDrop": ["CAP_ALL"], "SecurityOpt": ["no-new-privileges"]}, "10001", []),
-        (LOCKED, "0", ["it runs as root"]),
-        (LOCKED, "root", ["it runs as root"]),
-        (LOCKED | {"CapAdd": ["NET_ADMIN"]}, "1", ["it keeps capabilities"]),
-        (LOCKED | {"SecurityOpt": ["no-new-privileges:false"]}, "1", ["it may gain privileges"]),
-        ({"CapDrop": None, "SecurityOpt": None}, "1", ["its file system can be written", "it keeps capabilities", "it may gain privileges"]),
+        (LOCKED, 10001, []),
+        (LOCKED | {"CapDrop": ["CAP_ALL"], "SecurityOpt": ["no-new-privileges"]}, 10001, []),
+        (LOCKED, 0, ["it runs as root"]),
+        (LOCKED | {"CapAdd": ["NET_ADMIN"]}, 1, ["it keeps capabilities"]),
+        (LOCKED | {"PidMode": "host"}, 1, ["it shares the host's processes"]),
+        (LOCKED | {"NetworkMode": "host"}, 1, ["it shares the host's network"]),
+        (LOCKED | {"Devices": [{"PathOnHost": "/dev/sda"}]}, 1, ["devices of the host are open to it"]),
+        (LOCKED | {"SecurityOpt": ["no-new-privileges", "seccomp=unconfined"]}, 1, ["no filter stands before the kernel"]),
+        (LOCKED | {"SecurityOpt": ["no-new-privileges:false"]}, 1, ["it may gain privileges"]),
+        ({"CapDrop": None, "SecurityOpt": None}, 1, ["its file system can be written", "it keeps capabilities", "it may gain privileges"]),
     ],
 )
-def test_rights_are_read_off_the_container(host: dict[str, object], uid: str, faults: list[str]) -> None:
-    assert capstone.rights({"HostConfig": host}, [["1", uid, "python"]]) == faults
+def test_rights_are_read_off_the_container(host: dict[str, object], uid: int, faults: list[str]) -> None:
+    assert capstone.rights({"HostConfig": host}, [uid]) == faults
+
+
+def test_mounts_are_rights_too() -> None:
+    secret = Mount("bind", "/home/ann/lab/secrets/api_token.txt", "/run/secrets/api_token", writable=False)
+    assert capstone.rights({"HostConfig": LOCKED}, [1], [secret, Mount("volume", "/var/lib/docker/volumes/x/_data", "/data", writable=True)]) == []
+    assert capstone.rights({"HostConfig": LOCKED}, [1], [Mount("bind", "/run/docker.sock", "/tmp/calm", writable=False)]) == [
+        "the engine's socket comes with the mount at /tmp/calm"]
+    assert capstone.rights({"HostConfig": LOCKED}, [1], [Mount("bind", "/home/ann/lab/app", "/srv/app", writable=True)]) == [
+        "it may write to /home/ann/lab/app of the host"]
+
+
+def test_pictures_that_decide_are_new_each_time(tmp_path: Path) -> None:
+    made = []
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        made.append({path.name: path.read_bytes() for path in gate.draw(tmp_path / name)})
+    assert not made[0].keys() & made[1].keys() and {name.split("-")[0] for name in made[0]} == {"sound", "rust", "dent", "hole"}
+    answers = gate.own_answers(tmp_path / "a")
+    right = [max(scores, key=scores.__getitem__) == name.split("-")[0] for name, scores in answers.items()]
+    assert answers.keys() == made[0].keys() and sum(right) >= 4
 
 
 def test_litter_carries_the_token_where_tokens_are_kept(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from dockerlab.charts.timeline import compare_timelines
 
 EDITS = {
     "touch a file": [Verdict("WORKDIR /app", False, "", False), Verdict("COPY $A app", False, "", False)],
-    "app code": [Verdict("WORKDIR /app", False, "", False), Verdict("COPY $A app", True, "a, which it copies, changed", True)],
+    "app code": [Verdict("WORKDIR /app", False, "", False), Verdict("COPY $A app", True, "a, which it copies, changed", True, "file")],
 }
 
 

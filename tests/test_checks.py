@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+import tempfile
+import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -11,7 +15,7 @@ from typing import Any
 import docker
 import pytest
 
-from dockerlab import checks, engine
+from dockerlab import checks, container, engine, engine_process
 from dockerlab.checks import Criterion, Lab, NotStarted, Outcome, Status, Submission, cli, core, report
 from dockerlab.errors import CourseError
 
@@ -151,17 +155,18 @@ def test_criteria_are_unique_and_in_order() -> None:
 def test_clean_up_runs_last_first_also_after_ctrl_c(folder: Path) -> None:
     done: list[object] = []
 
+    copies: list[Path] = []
+
     def measure(submission: Submission) -> Outcome:
-        copy = submission.copy()
-        assert (copy / "Dockerfile").read_text() == "FROM scratch\n"
-        submission.callback(lambda: done.append(copy.exists()))
+        copies.append(submission.copy())
+        assert (copies[0] / "Dockerfile").read_text() == "FROM scratch\n"
+        submission.callback(lambda: done.append(copies[0].exists()))
         submission.callback(done.append, "first")
         raise KeyboardInterrupt
 
-    copies: list[Path] = []
     with pytest.raises(KeyboardInterrupt):
         core.judge(_lab(_criterion("image", measure)), folder)
-    assert done == ["first", True] and not copies
+    assert done == ["first", True] and not copies[0].exists() and not copies[0].parent.exists()
 
 
 def test_a_cached_build_happens_once_and_its_error_stays(folder: Path) -> None:
@@ -221,6 +226,140 @@ def test_no_nameless_volume_is_left(folder: Path, client: Any, tiny_image: str) 
     left = {volume.name for volume in client.volumes.list()}
     assert made["foreign"] in left and made["own"] not in left
     client.volumes.get(made["foreign"]).remove()
+
+
+# bounds
+
+
+@pytest.mark.engine
+def test_a_build_that_does_not_end_is_ended(folder: Path, client: Any, tiny_image: str) -> None:
+    (folder / "Dockerfile").write_text(f"FROM {tiny_image}\nRUN sleep 600 # {uuid.uuid4().hex}\n")
+
+    def measure(submission: Submission) -> Outcome:
+        submission.build("app", seconds=4)
+        return Outcome(True, "built")
+
+    started = time.monotonic()
+    (result,) = core.judge(_lab(_criterion("image", measure)), folder, client).results
+    assert result.measured.startswith("The build of app was ended after 4 s.") and time.monotonic() - started < 60
+
+
+def test_a_check_says_once_what_it_waits_for(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(core, "PATIENCE", 0.1)
+    with core.waiting("the build of app", 1200):
+        time.sleep(0.5)
+    with core.waiting("nothing", 0.05):
+        time.sleep(0.2)
+    assert capsys.readouterr().err == "The check waits for the build of app, for at most 1,200 s; Ctrl-C ends it.\n"
+
+
+@pytest.mark.engine
+def test_a_container_that_writes_without_end_is_bounded(folder: Path, client: Any, tiny_image: str) -> None:
+    seen: dict[str, Any] = {}
+
+    def measure(submission: Submission) -> Outcome:
+        endless = "while true; do echo harbour harbour harbour harbour; done"
+        with submission.running("app", tiny_image, command=["sh", "-c", endless], ready=None, port=0) as service:
+            assert container.wait_until(lambda: len(core.log_of(service.container, 5000)) == 5000, 60, 0.2)
+            service.container.reload()
+            seen["host"], seen["labels"] = service.container.attrs["HostConfig"], service.container.labels
+            seen["log"] = core.log_of(service.container, 5000)
+        return Outcome(True, "ran")
+
+    assert core.judge(_lab(_criterion("image", measure)), folder, client).passed
+    assert seen["host"]["PidsLimit"] == 512 and seen["host"]["Memory"] == 2**30 and seen["host"]["LogConfig"]["Config"]["max-size"] == "10m"
+    assert len(seen["log"]) == 5000 and "dockerlab.check" in seen["labels"]
+
+
+@pytest.mark.parametrize(("options", "added"), [
+    ([], ["--pids-limit", "512", "--log-driver", "json-file", "--log-opt", "max-size=10m", "--log-opt", "max-file=1", "--memory", "1g"]),
+    (["--memory=64m", "--log-driver", "none"], ["--pids-limit", "512"]),
+    (["-m", "64m", "--log-opt", "max-size=1m"], ["--pids-limit", "512"]),
+    (["-m64m", "--log-opt=x=y"], ["--pids-limit", "512"]),
+    (["--mount", "type=tmpfs,target=/x", "--log-opt=x=y"], ["--pids-limit", "512", "--memory", "1g"]),
+])
+def test_options_of_a_learner_are_bounded_where_they_say_nothing(options: list[str], added: list[str]) -> None:
+    assert core.bounds(options, memory=True) == added
+
+
+def test_what_was_measured_moves_no_cursor(folder: Path) -> None:
+    evil = "\x1b[31mred\x1b[0m \x1b[2J\x07\udcff end"
+    for measure in (lambda _: Outcome(False, evil), _raises(CourseError(evil))):
+        (result,) = core.judge(_lab(_criterion("image", measure)), folder).results
+        assert result.measured.startswith("red ") and "\x1b" not in result.measured and "\x07" not in result.measured
+        repr(core.judge(_lab(_criterion("image", measure)), folder)).encode()
+    prepared = core.judge(_lab(_criterion("image"), prepare=_raises(CourseError(evil))), folder)
+    assert "\x1b" not in repr(prepared)
+
+
+def test_what_several_threads_ask_for_is_made_once(folder: Path) -> None:
+    made: list[int] = []
+
+    def make() -> int:
+        time.sleep(0.2)
+        made.append(1)
+        return len(made)
+
+    with Submission(folder) as submission:
+        pool = submission.pool(8)
+        assert {each.result() for each in [pool.submit(submission.cached, "key", make) for _ in range(8)]} == {1}
+
+
+def test_no_image_names_a_process(folder: Path) -> None:
+    with Submission(folder) as submission:
+        assert engine.PROCESS_LABEL not in submission.image_labels() and engine.PROCESS_LABEL in submission.labels()
+        assert submission.tag("app").startswith(core.IMAGE_PREFIX) and submission.tag("app").endswith(engine_process.mark())
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import docker
+from dockerlab.checks.core import Submission
+with Submission(Path(sys.argv[1]), lab="05") as submission:
+    tag = submission.build("app").tag
+    docker.from_env().containers.run(tag, ["sleep", "600"], detach=True, name=submission.name("learner"))  # as a learner's program does it
+    submission.client.volumes.create(submission.name("data"), labels=submission.labels())
+    print(submission.id, tag, submission.scratch(), flush=True)
+    os.kill(os.getpid(), getattr(signal, sys.argv[2]))
+    signal.pause()
+"""
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("how", ["SIGINT", "SIGKILL"])
+def test_nothing_is_left_of_a_check_that_was_ended(folder: Path, client: Any, tiny_image: str, how: str, tmp_path: Path,
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKERLAB_OWNER", f"owner-{uuid.uuid4().hex[:8]}")  # no check of another process sweeps this one's things
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    (folder / "Dockerfile").write_text(f"FROM {tiny_image}\nLABEL x={uuid.uuid4().hex}\n")
+    program = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n{KILLED}"  # also where the run ignores it
+    done = subprocess.run([sys.executable, "-c", program, str(folder), how], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode, done.stderr
+    check, tag, scratch = done.stdout.split()
+    if how == "SIGKILL":
+        assert client.images.list(tag) and Path(scratch).exists()
+        assert {tag, scratch} <= set(core.sweep(client))
+    made = {"label": f"dockerlab.check={check}"}
+    left = [*client.containers.list(all=True, filters=made), *client.images.list(tag), *client.volumes.list(filters=made)]
+    assert left == [] and not Path(scratch).exists()
+
+
+@pytest.mark.engine
+def test_an_end_before_time_does_not_wait_for_what_other_threads_build(folder: Path, client: Any, tiny_image: str) -> None:
+    (folder / "Dockerfile").write_text(f"FROM {tiny_image}\nRUN sleep 600 # {uuid.uuid4().hex}\n")
+    started = time.monotonic()
+
+    def measure(submission: Submission) -> Outcome:
+        submission.pool(1).submit(submission.build, "app")
+        assert container.wait_until(lambda: bool(submission._builds), 10)
+        time.sleep(2)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        core.judge(_lab(_criterion("image", measure)), folder, client)
+    assert time.monotonic() - started < 60
 
 
 # progress and the command line

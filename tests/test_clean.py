@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 
 import docker
 import pytest
 from daemons import second_daemon
 from docker.errors import NotFound
 
-from dockerlab import clean, engine
-
-COURSE = {"dockerlab.course": "1", "dockerlab.owner": "ann"}
-
-
-@pytest.mark.parametrize(
-    ("labels", "names", "expected"),
-    [
-        (COURSE, ["anything"], True),
-        (COURSE | {"dockerlab.kind": "image"}, ["dockerlab-api:slim"], True),
-        ({"dockerlab.course": "1"}, ["no-owner"], True),
-        ({"dockerlab.course": "0"}, ["dockerlab-x"], False),
-        ({}, ["dockerlab-x"], False),
-        (None, [], False),
-        (COURSE | {"dockerlab.owner": "bob"}, ["dockerlab-x"], False),
-        # inherited from a stand-in by somebody's own image or container
-        (COURSE | {"dockerlab.kind": "base"}, ["my-shop:1"], False),
-        (COURSE | {"dockerlab.kind": "base"}, ["dockerlab-api:slim"], True),
-        (COURSE | {"dockerlab.kind": "base"}, ["python:3.11-slim-bookworm"], False),
-    ],
-)
-def test_only_what_the_course_made_for_this_learner_is_ours(labels, names, expected) -> None:
-    assert clean.is_ours(labels, names, "ann") is expected
+from dockerlab import clean, engine, ownership
+from dockerlab.checks import core
 
 
 def test_the_report_counts_in_words() -> None:
@@ -49,9 +31,11 @@ def name() -> str:
 
 
 @pytest.fixture
-def learner(monkeypatch: pytest.MonkeyPatch, name: str) -> str:
-    """A learner of our own, so that the tests touch nobody's things on a shared engine."""
+def learner(monkeypatch: pytest.MonkeyPatch, name: str, tmp_path: Path) -> str:
+    """A learner of our own, with a record of their own, so that the tests touch nobody's things on a shared engine."""
     monkeypatch.setenv("DOCKERLAB_OWNER", f"t{name}")
+    monkeypatch.setenv("DOCKERLAB_STATE", str(tmp_path / "state"))
+    monkeypatch.delenv("DOCKERLAB_WORKER", raising=False)
     return engine.owner()
 
 
@@ -86,7 +70,8 @@ def test_foreign_things_survive_and_ours_go(client, tiny_image, learner, foreign
     container = client.containers.run(tiny_image, "sleep 300", detach=True, labels=ours, name=f"dockerlab-{name}")
     network = client.networks.create(f"dockerlab-{name}", labels=ours)
     volume = client.volumes.create(f"dockerlab-{name}", labels=ours)
-    container.commit(f"dockerlab-{name}", "1", changes=[f"LABEL {key}={value}" for key, value in ours.items()])
+    committed = container.commit(f"dockerlab-{name}", "1")
+    ownership.note(client, id=committed.id)
 
     report = clean.clean(client, everything=everything)
 
@@ -105,29 +90,15 @@ def test_foreign_things_survive_and_ours_go(client, tiny_image, learner, foreign
 
 
 @pytest.mark.engine
-def test_bases_stay_unless_everything_goes(client, tiny_image, learner, name, monkeypatch) -> None:
-    tag = f"public-{name}:1"
-    monkeypatch.setattr(clean, "BASES", {tag: None})
-    holder = client.containers.create(tiny_image, "true", name=f"dockerlab-holder-{name}")
-    changes = [f"LABEL {key}={value}" for key, value in engine.labels(kind="base").items()]
-    holder.commit(*tag.split(":"), changes=changes)
-    holder.remove()
-    assert clean.clean(client).images == 0
-    assert client.images.get(tag)
-    assert clean.clean(client, everything=True).images == 1
-    with pytest.raises(NotFound):
-        client.images.get(tag)
-
-
-@pytest.mark.engine
-def test_a_label_of_ones_own_takes_its_objects_and_no_others(client, tiny_image, name) -> None:
-    wanted, other = {"dockerlab.lesson": f"t{name}"}, {"dockerlab.lesson": f"t{name}-neighbour"}
+def test_a_label_of_ones_own_takes_its_objects_and_no_others(client, tiny_image, name, learner) -> None:
+    wanted, other = (engine.labels(lesson=f"t{name}{more}") for more in ("", "-neighbour"))
     client.containers.create(tiny_image, "true", labels=wanted, name=f"dockerlab-{name}")
     client.volumes.create(f"dockerlab-{name}", labels=wanted)
     client.networks.create(f"dockerlab-{name}", labels=wanted)
     stays = [client.containers.create(tiny_image, "true", labels=other, name=f"dockerlab-{name}-2"), client.volumes.create(f"dockerlab-{name}-2", labels=other)]
-    holder = client.containers.create(tiny_image, "true", labels=wanted)
-    image = holder.commit(f"dockerlab-{name}", "1", changes=[f"LABEL dockerlab.lesson=t{name}"])
+    dockerfile = io.BytesIO(f"FROM {tiny_image}\nENV NAME={name}\n".encode())
+    image, _ = client.images.build(fileobj=dockerfile, tag=f"dockerlab-{name}:1", labels=wanted, rm=True)
+    client.containers.create(tiny_image, "true", labels=wanted | engine.labels(lesson=f"t{name}"))
     image.tag(f"dockerlab-{name}", "2")
     try:
         report = clean.remove_labelled(client, f"dockerlab.lesson=t{name}")
@@ -142,17 +113,50 @@ def test_a_label_of_ones_own_takes_its_objects_and_no_others(client, tiny_image,
             each.remove()
 
 
+@pytest.fixture
+def kept(client: docker.DockerClient, tiny_image: str, name: str, learner: str) -> Iterator[tuple[str, str]]:
+    """An image of ours, by its id, to which somebody has given a name of their own."""
+    labels = engine.image_labels(check=name)
+    image, _ = client.images.build(fileobj=io.BytesIO(f"FROM {tiny_image}\nENV NAME={name}\n".encode()), tag=f"dockerlab-{name}:1", labels=labels, rm=True)
+    image.tag(f"foreign-keep-{name}", "7")
+    yield image.id, f"foreign-keep-{name}:7"
+    client.images.remove(f"foreign-keep-{name}:7")
+
+
+@pytest.mark.engine
+def test_by_name_goes_what_is_ours(client, tiny_image, name, learner, kept) -> None:
+    ours, prefix = engine.labels(kind="test"), f"dockerlab-{name}"
+    client.containers.create(tiny_image, "true", labels=ours, name=prefix)
+    client.volumes.create(f"{prefix}-data", labels=ours)
+    stays = [client.containers.create(tiny_image, "true", labels={"dockerlab.course": ""}, name=f"{prefix}-theirs"),
+             client.volumes.create(f"{prefix}-theirs"), client.volumes.create(f"foreign-x-{prefix}", labels=ours)]
+    try:
+        report = clean.remove_named(client, prefix)
+        assert (report.containers, report.networks, report.volumes, report.images, report.kept) == (1, 0, 1, 0, ())
+        assert client.containers.get(stays[0].id) and all(client.volumes.get(each.name) for each in stays[1:])
+        assert client.images.get(kept[1]).tags == [kept[1]] and not len(clean.named(client, prefix))
+    finally:
+        for each in stays:
+            each.remove()
+
+
+@pytest.mark.engine
+def test_what_a_check_made_goes_without_the_names_of_others(client, name, kept) -> None:
+    core._remove_made(client, name)
+    assert client.images.get(kept[0]).tags == [kept[1]]
+
+
 @pytest.mark.engine
 @pytest.mark.parametrize("containerd", [False, True], ids=["overlay2", "containerd"])
-def test_the_steps_of_the_classic_builder_go_with_their_image(tmp_path, containerd) -> None:
+def test_the_steps_of_the_classic_builder_go_with_their_image(tmp_path, containerd, learner) -> None:
     context = tmp_path / "context"
     context.mkdir()
     (context / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\nCOPY number /\n")
-    with second_daemon(tmp_path, containerd=containerd) as daemon:
+    with second_daemon(tmp_path, containerd=containerd) as daemon, closing(ownership.Client(docker.APIClient(base_url=daemon.url))) as course:
         for number in range(2):  # the first one of each lesson loses its name
             (context / "number").write_text(str(number))
             for lesson in ("02", "03"):  # labels are set in the order of the alphabet, the owner's last
-                daemon.client.images.build(path=str(context), tag=f"dockerlab-{lesson}:1", labels=COURSE | {"dockerlab.lesson": lesson}, rm=True)
+                course.images.build(path=str(context), tag=f"dockerlab-{lesson}:1", labels={"dockerlab.lesson": lesson}, rm=True)
         for lesson in ("02", "03"):
             assert clean.remove_labelled(daemon.client, f"dockerlab.lesson={lesson}").images >= 2
             assert not daemon.client.images.list(filters={"label": f"dockerlab.lesson={lesson}"})

@@ -38,7 +38,7 @@ def test_without_a_list_everything_is_sent(folder: Path) -> None:
 def test_patterns_count_from_the_top_and_the_last_match_wins(folder: Path) -> None:
     assert _sent(folder, "__pycache__\n*.md\n") == {"Dockerfile", ".dockerignore", "app/main.py", "app/__pycache__/main.pyc", ".env", "docs/a.md"}
     assert _sent(folder, "**/__pycache__\n**/*.md\n!README.md\n") == {"Dockerfile", ".dockerignore", "app/main.py", ".env", "README.md"}
-    assert _sent(folder, "*\n!app\n**/__pycache__\n") == {"Dockerfile", ".dockerignore", "app/main.py"}
+    assert _sent(folder, "*\n!app\n**/__pycache__\n") == {"app/main.py"}
 
 
 def test_a_list_of_its_own_for_one_dockerfile(folder: Path) -> None:

@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 import requests
+from docker.models.containers import ContainerCollection
 
 from dockerlab import doctor, engine
 from dockerlab.build import BuildFailed
@@ -29,6 +30,12 @@ def test_api_version(version, status) -> None:
     assert doctor.api_version(version).status == status
 
 
+@pytest.mark.parametrize(("url", "status"), [("unix:///var/run/docker.sock", "ok"), ("tcp://mira:s3cret-pw@192.0.2.7:2376", "warning")])
+def test_the_endpoint_is_named(url, status) -> None:
+    check = doctor.endpoint(url)
+    assert check.status == status and url.rpartition("@")[2] in check.found and "s3cret-pw" not in check.found
+
+
 @pytest.mark.parametrize(("size", "status"), [(16e9, "ok"), (3e9, "warning"), (1e9, "failed")])
 def test_memory(size, status) -> None:
     assert doctor.memory(int(size)).status == status
@@ -47,6 +54,25 @@ def test_store_cgroup_and_plugins() -> None:
     assert doctor.plugin("compose", "2.40.3", "w").status == "ok"
     assert doctor.plugin("compose", "1.29.2", "w").status == "warning"
     assert doctor.plugin("buildx", None, "w").found == "missing"
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    (["name=apparmor", "name=seccomp,profile=builtin", "name=cgroupns"], ""), (["name=seccomp,profile=builtin", "name=rootless"], "rootless"),
+    (["name=userns"], "userns-remap"), (["name=selinux"], "SELinux"), ([], "")])
+def test_other_rights_than_roots_are_said(options, words) -> None:
+    check = doctor.rights(options)
+    assert words in check.found and check.status == ("warning" if words else "ok")
+
+
+@pytest.mark.engine
+def test_a_folder_that_containers_do_not_see_is_named(client, tmp_path, monkeypatch) -> None:
+    """As a VM does it: what the engine mounts under the same path is another, empty folder."""
+    run = ContainerCollection.run
+    elsewhere = {f"{tmp_path}/other": {"bind": "/probe"}}
+    monkeypatch.setattr(ContainerCollection, "run", lambda *words, **options: run(*words, **options | {"volumes": elsewhere}))
+    check = doctor.mounted(client, "temporary mounts", tmp_path)
+    assert check.status == "failed" and str(tmp_path) in check.found and "TMPDIR" in check.fix
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]
 
 
 @pytest.mark.parametrize(("code", "status"), [(200, "ok"), (404, "failed"), (503, "failed")])
@@ -92,7 +118,7 @@ def test_model(tmp_path) -> None:
 def test_without_an_engine_the_table_still_stands(offline) -> None:
     results = doctor.checks(SITE, None, CourseError("No engine.", fix="Run `make engine`."))
     names = [check.name for check in results]
-    assert len(names) == len(set(names)) == 16
+    assert len(names) == len(set(names)) == 19
     assert results[0] == doctor.Check("engine", "failed", "No engine.", "Run `make engine`.")
     text = doctor.table(results)
     assert all(name in text for name in names) and "do: Run `make engine`." in text
@@ -110,7 +136,9 @@ def test_main_fails_with_one_where_no_engine_answers(monkeypatch, capsys, offlin
 @pytest.mark.engine
 def test_with_an_engine_the_same_checks(client) -> None:
     results = {check.name: check for check in doctor.checks(SITE, client)}
-    assert len(results) == 16
+    assert len(results) == 21
+    assert results["endpoint"].found == f"{engine.address_of(client)}, on this machine"
+    assert results["mounts"].status == results["temporary mounts"].status == "ok"
     assert results["engine"].status == results["API version"].status == results["builder"].status == "ok"
 
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import json
+import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
 import docker
 import pytest
+from docker.models.containers import Container
 from matplotlib.colors import to_hex
 
-from dockerlab import bases, intruder
+from dockerlab import bases, container, engine, intruder, outside
 from dockerlab.charts.intruder import attack_grid
 from dockerlab.charts.style import PALETTE
 
@@ -63,3 +70,42 @@ def test_an_image_without_python_is_said_so(client: docker.DockerClient) -> None
     bases.ensure(bases.DEBIAN, client)
     with pytest.raises(intruder.NoProbe):
         intruder.tried(bases.DEBIAN, client, command=["sleep", "30"])
+
+
+@pytest.fixture
+def liar(client: docker.DockerClient, tiny_image: str) -> Iterator[Callable[..., Container]]:
+    """Starts a container in whose image `python3` answers every attempt with a refusal, and `cat` and `id` name a user without rights."""
+    answers = {"python3": json.dumps({key: [False, "refused"] for key in intruder.ATTEMPTS}), "id": "65532", "cat": "Uid:\t65532\t65532\t65532\t65532"}
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, answer in answers.items():
+            script, entry = f"#!/bin/sh\necho '{answer}'\n".encode(), tarfile.TarInfo(name)
+            entry.size, entry.mode = len(script), 0o755
+            tar.addfile(entry, io.BytesIO(script))
+    with ExitStack() as stack:
+
+        def start(**options: object) -> Container:
+            box = client.containers.create(tiny_image, ["sleep", "120"], labels=engine.labels(kind="test"), **options)
+            stack.callback(container.remove, box)
+            box.put_archive("/bin", buffer.getvalue())
+            box.start()
+            return box
+
+        yield start
+
+
+@pytest.mark.engine
+def test_an_interpreter_that_lies_is_not_believed(client: docker.DockerClient, liar: Callable[..., Container]) -> None:
+    bases.ensure(bases.SLIM, client)
+    box = liar(privileged=True, volumes={intruder.engine_socket(): {"bind": "/innocent", "mode": "ro"}})
+    assert intruder.probe(box).open == []
+    card = intruder.judged(box, client)
+    assert {"kernel", "host", "engine", "root", "chown", "raw", "code", "install", "processes", "shell"} <= set(card.open), card.frame().to_string()
+
+
+@pytest.mark.engine
+def test_who_runs_in_a_container_is_not_asked_inside(client: docker.DockerClient, liar: Callable[..., Container]) -> None:
+    bases.ensure(bases.SLIM, client)
+    root, nobody = (outside.look(client, liar(**options)) for options in ({}, {"user": "10001", "cap_drop": ["ALL"]}))
+    assert root.users == {0} and "CHOWN" in root.first.capabilities and root.first.name == "sleep"
+    assert nobody.users == {10001} and nobody.first.capabilities == ()

@@ -85,3 +85,7 @@ def test_the_builder_itself(tmp_path: Path, client: docker.DockerClient) -> None
     (tmp_path / "Dockerfile").write_text("FROM scratch\nFOO bar\n")
     with pytest.raises(LintFailed, match="FOO"):
         lint.build_check(tmp_path)
+
+
+def test_lines_are_counted_as_the_linters_count() -> None:
+    assert Annotated("FROM a\x0cb\r\nRUN c\u2028d\n", []).lines == ["FROM a\x0cb", "RUN c\u2028d"] and Annotated("", []).lines == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 
 import pytest
 
@@ -63,3 +64,11 @@ def test_every_platform_has_a_mistake_a_check_and_a_reason() -> None:
     assert len(manifest_checks.choices()) == len(KEYS) == 10
     own = {path.stem for path in manifest_checks.SCHEMAS.glob("*.json")}
     assert own == {key for key in KEYS if manifest_checks.OWN in manifest_checks.checked_by(key)}
+
+
+@pytest.mark.parametrize(("platform", "module", "package"), [("kubernetes", "kubernetes_validate", "kubernetes-validate"), ("ecs", "cfnlint.api", "cfn-lint")])
+def test_a_missing_tool_of_this_lesson_is_one_sentence_with_its_command(monkeypatch, platform: str, module: str, package: str) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(CourseError) as caught:
+        manifest_checks.problems(platform, manifests.write(ONE, platform))
+    assert caught.value.what == f"{package} is not installed." and "'.[production]'" in caught.value.fix

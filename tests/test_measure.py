@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,13 @@ def test_notes_add_up_and_a_damaged_file_counts_as_none(tmp_path: Path, monkeypa
     assert measure.notes("b", "x") == {}
     (tmp_path / "rungs.json").write_text("{cut")
     assert measure.notes("a", "x") == {}
+
+
+def test_notes_taken_at_the_same_time_are_all_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "BUILD", tmp_path)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: measure.note(f"rung {number}", "x", build_seconds=number), range(100)))
+    assert all(measure.notes(f"rung {number}", "x") == {"build_seconds": number} for number in range(100))
 
 
 def test_packages_are_added_up_by_their_folder() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from pathlib import Path
 
@@ -29,5 +30,28 @@ def test_the_cache_of_a_build_made_once_is_freed(client: docker.DockerClient, ti
     assert held(mine) == held(other) == 20_000_000
     for marker in (other, mine):
         measure._remove(f"dockerlab-test:{marker}", client)
-    measure._forget(report, before, client)
+    measure.forget(report, before, client)
     assert (held(mine), held(other)) == (0, 20_000_000)
+
+
+def test_the_same_command_in_a_build_of_somebody_else_stays(client: docker.DockerClient, tiny_image: str, tmp_path: Path) -> None:
+    command = f"echo {uuid.uuid4().hex} > /made"
+
+    def built(who: str) -> measure.BuildReport:
+        (tmp_path / "Dockerfile").write_text(f"FROM {tiny_image}\nENV WHO={who}\nRUN {command}\n")
+        return build(tmp_path, client=client)
+
+    def steps() -> set[str]:
+        return {record["ID"] for record in measure.cache_records(client) if record["Description"].endswith(command)}
+
+    before = {record["ID"] for record in measure.cache_records(client)}
+    report = built("us")
+    ours = steps()
+    time.sleep(1.5)
+    other = built("them")
+    theirs = steps() - ours
+    assert len(ours) == len(theirs) == 1
+    measure.forget(report, before, client)
+    assert steps() == theirs
+    for each in (report, other):
+        measure._remove(each.image_id, client)

@@ -10,7 +10,7 @@ import requests
 
 from dockerlab import bases, engine
 from dockerlab.charts.stack import stack_svg
-from dockerlab.stack import StackFailed, graph, labelled, running_stack
+from dockerlab.stack import StackFailed, bounded, graph, running_stack, with_labels
 
 HEALTHY = """
 services:
@@ -125,7 +125,21 @@ def test_reachability_is_tried_from_inside(client: docker.DockerClient, tmp_path
 
 
 def test_labels_reach_everything_but_what_is_external() -> None:
-    override = labelled(CONFIG, {"a": "1"})
-    assert override["services"]["api"] == {"labels": {"a": "1"}, "build": {"labels": {"a": "1"}}}
-    assert override["services"]["db"] == {"labels": {"a": "1"}}
+    marks = {"a": "1", engine.OBJECT_LABEL: "x"}
+    override = with_labels(CONFIG | {"name": "shop"}, marks)
+    image = {"a": "1", engine.KIND_LABEL: "image", engine.TAG_LABEL: "shop-api:latest"}
+    assert override["services"]["api"] == {"labels": marks, "build": {"labels": image}}
+    assert override["services"]["db"] == {"labels": marks}
     assert set(override["networks"]) == {"front", "back"} and set(override["volumes"]) == {"rows"}
+
+
+def test_what_a_service_leaves_unbounded_is_bounded_where_compose_takes_it() -> None:
+    limited = {"deploy": {"resources": {"limits": {"memory": "64M"}}}}
+    own = {"pids_limit": 9, "logging": {"driver": "none"}, "mem_limit": "1048576"}
+    config = {"services": {"plain": {}, "limited": limited, "own": own, "cpus": {"deploy": {"resources": {"limits": {"cpus": "1"}}}}}}
+    services = bounded({"services": {name: {} for name in config["services"]}}, config)["services"]
+    assert services["plain"]["pids_limit"] == 512 and services["plain"]["logging"]["options"]["max-size"] == "10m"
+    assert services["plain"]["mem_limit"] == "1g"
+    assert "mem_limit" not in services["cpus"] and services["cpus"]["deploy"] == {"resources": {"limits": {"pids": 512, "memory": "1g"}}}
+    assert "pids_limit" not in services["limited"] and services["limited"]["deploy"] == {"resources": {"limits": {"pids": 512}}}
+    assert services["own"] == {}

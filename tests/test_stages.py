@@ -25,8 +25,15 @@ COPY app app
 
 
 def test_shipped_adds_up_what_the_last_stage_copies() -> None:
-    layers = [Layer("(base image)", 100), Layer("COPY /opt/venv /opt/venv", 70), Layer("COPY /out/model model/", 9), Layer("COPY app app", 1)]
+    layers = [Layer("(base image)", 100), Layer("COPY /opt/venv /opt/venv", 70), Layer("COPY --chmod=444 /out/model model/", 9), Layer("COPY app app", 1)]
     assert stages.shipped(TEXT, ImageReport("x", layers, {})) == {"packages": 70, "export": 9}
+
+
+def test_shipped_reads_a_copy_as_the_history_has_it() -> None:
+    text = 'FROM a AS One\nARG X=1\nFROM b\nARG D=/y U=app\nCOPY --link --from=ONE --chown=$U:$U /x $D\n'
+    text += 'COPY --from=0 ["/a b", "/c"]\n' + 2 * "COPY --from=0 /x /z\n"
+    layers = [Layer("COPY --chown=app:app /x /y", 1), Layer("COPY /a b /c", 10), Layer("COPY /x /z", 100), Layer("COPY /x /z", 1000)]
+    assert stages.shipped(text, ImageReport("x", layers, {})) == {"one": 1111}
 
 
 def _report(*steps: tuple[str, float, float, bool]) -> BuildReport:

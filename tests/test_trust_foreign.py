@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import docker
+import foreign
 import nbformat
 import pytest
 from daemons import Daemon, second_daemon
 
+from dockerlab import bases, engine, engine_process, ownership
+
 pytestmark = pytest.mark.engine
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
+CODE = os.pathsep.join([str(HERE), str(HERE.parent)])  # of this checkout, wherever the environment's package lies
 PRUNE = """
 from dockerlab import engine
 client = engine.connect()
@@ -21,6 +28,35 @@ client.containers.prune()
 client.volumes.prune(filters={"all": True})
 client.networks.prune()
 client.images.prune(filters={"dangling": False})
+"""
+
+
+# Every way in which the course tidies up: at the first cell and the last of a lesson, in labs and checks, and on the command line.
+TIDY = """
+from dockerlab import clean, engine, rollout, swarm
+from dockerlab.checks import handover
+from dockerlab.checks.core import Submission
+from dockerlab.checks.mending import Workbench
+from dockerlab.clinic import Ward
+from dockerlab.experiment import Bench
+from pathlib import Path
+client = engine.connect()
+clean.sweep(client)
+for number in range(13):
+    Bench(f"{number:02d}", client, Path(f"lesson-{number}")).clear()
+    clean.remove_labelled(client, f"dockerlab.lesson={number:02d}")
+Ward(Bench("10", client, Path("ward"))).clear()
+Workbench(Path("lab"), client).clear()
+handover.take_back(client, Path("lab-02"))
+rollout.remove_images("*/dockerlab-lesson11", client)
+with swarm.one_node(client):
+    pass
+with Submission(Path("."), client) as submission:
+    submission.client
+    submission.id = "canary"
+clean.clean(client)
+clean.clean(client, everything=True)
+assert len(client.containers.list(filters={"name": "foreign-"})) == 2, "those that run go on running"
 """
 
 
@@ -44,11 +80,22 @@ def run(daemon: Daemon, tmp_path: Path) -> Callable[..., subprocess.CompletedPro
         return subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-p", "nbval.plugin", "-p", "foreign", "-p", "no:cacheprovider", "--nbval", "--nbval-current-env",
              *options, file],
-            env={**os.environ, "DOCKER_HOST": daemon.url, "PYTHONPATH": str(HERE), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
-            cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+            env={**os.environ, "DOCKER_HOST": daemon.url, "PYTHONPATH": CODE, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+            cwd=tmp_path, capture_output=True, text=True, timeout=400, check=False,
         )  # fmt: skip
 
     return pytest_on
+
+
+@pytest.fixture
+def runnable(daemon: Daemon, tiny_image: str, client: docker.DockerClient) -> Iterator[None]:
+    """A small image under the name of the one whose containers run as somebody else's."""
+    daemon.take(tiny_image, client)
+    daemon.client.images.get(tiny_image).tag(bases.SLIM)
+    daemon.client.images.remove(tiny_image)
+    yield
+    daemon.client.images.remove(bases.SLIM)
+    assert everything(daemon) == ([], [], [], {"bridge", "host", "none"})
 
 
 def everything(daemon: Daemon) -> tuple[list, list, list, set[str]]:
@@ -63,7 +110,7 @@ def test_a_prune_fails_the_run(run, daemon, notebook) -> None:
     assert done.returncode == 1, done.stdout + done.stderr
     assert "1 failed, 1 passed" in done.stdout and "foreign things are untouched" in done.stdout
     assert all(f"{kind} foreign-" in done.stdout for kind in ("container", "tag", "volume", "network")), done.stdout
-    assert "-on-a-base:1" in done.stdout
+    assert "-base:1" in done.stdout and "-committed:1" in done.stdout
     assert everything(daemon) == ([], [], [], {"bridge", "host", "none"})
 
 
@@ -107,3 +154,48 @@ def test_a_good_run_passes_and_leaves_nothing(run, daemon) -> None:
                   "    engine.connect().volumes.get('someone').remove()\n    raise KeyboardInterrupt\n")
     assert stopped.returncode == 1 and "Gone, although the course did not make it: volume someone" in stopped.stdout, stopped.stdout
     assert everything(daemon) == ([], [], [], {"bridge", "host", "none"})
+
+
+@pytest.mark.parametrize("built", [True, False], ids=["ours", "foreign"])
+def test_an_image_that_lost_its_tag_is_the_courses_where_it_built_it(run, daemon, built) -> None:
+    old, new = (_empty_image(daemon, "dockerlab-moved:1", number) for number in (1, 2))
+    if built:
+        ownership.note(daemon.client, id=old, tag="dockerlab-moved:1", kind="image")
+    done = run("import pytest\n@pytest.mark.engine\ndef test_takes_it():\n    from dockerlab import engine\n"
+               f"    engine.connect().images.remove('{old}')\n")
+    daemon.client.images.remove(new)
+    assert ("2 passed" if built else "1 failed, 1 passed") in done.stdout, done.stdout + done.stderr
+    assert everything(daemon) == ([], [], [], {"bridge", "host", "none"})
+
+
+def _empty_image(daemon: Daemon, tag: str, number: int) -> str:
+    """The id of an image that is built as `tag`, labelled as the course's and different for each number."""
+    labels = engine.image_labels(tag) | {"number": str(number)}
+    buffer = io.BytesIO()
+    tarfile.open(fileobj=buffer, mode="w").close()
+    repository, version = tag.split(":")
+    changes = [f"LABEL {key}={value}" for key, value in labels.items()]
+    daemon.client.api.import_image_from_data(buffer.getvalue(), repository=repository, tag=version, changes=changes)
+    return daemon.client.images.get(tag).id
+
+
+@pytest.mark.parametrize("notebook", [False, True], ids=["test", "notebook"])
+def test_no_clean_up_takes_what_only_inherited_our_labels(run, runnable, notebook) -> None:
+    body = TIDY if notebook else "import pytest\n@pytest.mark.engine\ndef test_tidy():\n" + TIDY.replace("\n", "\n    ")
+    done = run(body, notebook)
+    assert done.returncode == 0 and "2 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_make_clean_removes_the_canaries_of_a_run_that_was_killed_and_of_no_other(runnable, daemon) -> None:
+    client, made = daemon.client, {}
+    for name, mark in (("foreign-killed", foreign._dead()), ("foreign-lives", engine_process.mark())):
+        labels = {foreign.MARK: mark}
+        volume, network = client.volumes.create(name, labels=labels), client.networks.create(name, labels=labels)
+        made[name] = [*foreign._running_by_hand(client, name, labels), ("volume", name, volume.name), ("network", network.id, name)]
+    done = subprocess.run(["make", "-n", "clean"], cwd=HERE.parent, capture_output=True, text=True, check=True)
+    course, tests = (line.removeprefix(".venv/bin/").split() for line in done.stdout.splitlines()[-2:])
+    assert course == ["dockerlab", "clean"] and tests[0] == "python"
+    subprocess.run([sys.executable, *tests[1:]], cwd=HERE.parent, env={**os.environ, "DOCKER_HOST": daemon.url, "PYTHONPATH": CODE}, check=True)
+    there = {(kind, key) for kind, key, _, _ in foreign.everything(client)}
+    assert {name: {(kind, key) in there for kind, key, _ in things} for name, things in made.items()} == {"foreign-killed": {False}, "foreign-lives": {True}}
+    foreign.remove(client, [(kind, key) for kind, key, _ in made["foreign-lives"]])

@@ -18,7 +18,7 @@ from kernels import Kernel, kernel
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
-from dockerlab import engine
+from dockerlab import clean, engine, ownership
 from dockerlab.container import wait_until
 from dockerlab.site import ROOT
 
@@ -32,11 +32,11 @@ STAYS = ("dockerlab-wheels",)
 
 def course_things(client: docker.DockerClient) -> set[tuple[str, str]]:
     """Kind and name of everything of this learner on the engine, and the tags that a lesson makes for itself."""
-    mine = {"label": [f"{engine.COURSE_LABEL}=1", f"{engine.OWNER_LABEL}={engine.owner()}"]}
+    mine = engine.mine()
     found = {("container", thing.name) for thing in client.containers.list(all=True, filters=mine, ignore_removed=True)}
     found |= {("network", thing.name) for thing in client.networks.list(filters=mine)}
     found |= {("volume", thing.name) for thing in client.volumes.list(filters=mine)}
-    found |= {("image", tag) for image in client.images.list(filters=mine) for tag in image.tags if tag.startswith("dockerlab-lesson")}
+    found |= {("image", tag) for image in ownership.images(client) for tag in image.ours if tag.startswith("dockerlab-lesson")}
     return {(kind, name) for kind, name in found if name not in STAYS}
 
 
@@ -47,7 +47,7 @@ def kill_while_a_container_runs(lesson: Kernel, cells: list[str], first: int) ->
     """
     armed, ended = threading.Event(), threading.Event()
     watcher = engine.connect()
-    events = watcher.events(filters={"type": "container", "event": "start", "label": f"{engine.OWNER_LABEL}={engine.owner()}"}, decode=True)
+    events = watcher.events(filters={"type": "container", "event": "start", **engine.mine()}, decode=True)
 
     def watch() -> None:
         for _ in events:
@@ -159,7 +159,7 @@ def seen(client: docker.DockerClient, tiny_image: str, tmp_path_factory: pytest.
         patch.setenv("TINY", tiny_image)
         NotebookClient(notebook, timeout=120, allow_errors=True, resources={"metadata": {"path": str(folder)}}, kernel_name="python3").execute()
     assert not notebook.cells[0].outputs, notebook.cells[0].outputs
-    engine.connect().close()  # the kernel has ended, so this takes away what the failed cells left
+    clean.sweep(client)  # the kernel has ended, so this takes away what the failed cells left
     assert course_things(client) == before
     return dict(zip([*ERRORS, "a stack", "another server"], (cell.outputs[-1] for cell in notebook.cells[1:]), strict=True))
 

@@ -15,7 +15,7 @@ import nbformat
 import pytest
 from commands import hears_ctrl_c
 
-from dockerlab import container, engine, engine_process
+from dockerlab import clean, container, engine_process
 
 pytestmark = pytest.mark.engine
 HERE = Path(__file__).parent
@@ -92,9 +92,9 @@ def test_ctrl_c_leaves_nothing_running(client, tmp_path, name, notebook) -> None
     left = client.containers.list(all=True, filters={"name": name})
     if notebook:
         assert not left
-    else:  # the test's own process lived until now; the next connection sees that it has ended
+    else:  # the test's own process lived until now; the next sweep sees that it has ended
         assert [each.name for each in left] in ([], [f"{name}-2"])
-        engine.connect().close()
+        clean.sweep(client)
         assert not client.containers.list(all=True, filters={"name": name})
     canaries = client.containers.list(all=True, filters={"label": "foreign.canary"}, ignore_removed=True)
     assert all(engine_process.alive(each.labels["foreign.canary"]) for each in canaries)

@@ -36,6 +36,7 @@ from dockerlab.widgets import (
     compare_builds,
 )
 from dockerlab.widgets import ladder as ladder_module
+from dockerlab.widgets import live as live_module
 from dockerlab.widgets import timeline as timeline_module
 from dockerlab.widgets.console import sparkline, state_of
 from dockerlab.widgets.layers import ALL, lines, tree, tree_html, wasted_html
@@ -82,6 +83,16 @@ def test_the_console_does_what_its_buttons_say(client: docker.DockerClient, slee
     console.buttons["start"].click()
     assert console.wait_for("running")
     assert "running" in console.text() and "x" in console.text()
+
+
+def test_the_consoles_name_is_no_markup(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ContainerConsole, "every", lambda *_: None)
+    monkeypatch.setattr(ContainerConsole, "start", lambda *_: None)
+    console = ContainerConsole("<b>x")
+    console._do("stop", lambda found: None)
+    console._draw("<i>log")
+    for shown in (console._head.value, console._line.value, console._lines.value):
+        assert "&lt;" in shown and "<b>x" not in shown and "<i>log" not in shown
 
 
 @pytest.mark.engine
@@ -134,6 +145,63 @@ def _live_widgets() -> list[object]:
 
 
 @pytest.mark.engine
+class Client:
+    """A connection that counts how often it was made and whether it is open."""
+
+    made: list[Client] = []
+
+    def __init__(self) -> None:
+        self.open = True
+        self.made.append(self)
+
+    def use(self) -> None:
+        self.open = True
+
+    def close(self) -> None:
+        self.open = False
+
+
+@pytest.fixture
+def slow_connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Connections are made only once the event is set."""
+    may = threading.Event()
+    monkeypatch.setattr(Client, "made", [])
+    monkeypatch.setattr(live_module.engine, "connect", lambda: may.wait(30) and Client())
+    monkeypatch.setattr(live_module, "JOIN_SECONDS", 0.1)
+    yield may
+    close_all()
+
+
+def test_two_threads_share_one_connection(slow_connect: threading.Event) -> None:
+    instrument, got = live_module.Instrument(), []
+    for _ in range(2):
+        instrument.start(lambda: got.append(instrument.client))
+    slow_connect.set()
+    instrument.wait(30)
+    assert len(Client.made) == 1 and got == Client.made * 2
+
+
+@pytest.mark.parametrize("connected", [False, True])
+def test_a_thread_that_outlives_its_instrument_leaves_no_connection(slow_connect: threading.Event, connected: bool) -> None:
+    instrument, go_on, reached = live_module.Instrument(), threading.Event(), threading.Event()
+
+    def work() -> None:
+        client = instrument.client if connected else None
+        reached.set()
+        go_on.wait(30)
+        (client or instrument.client).use()
+
+    if connected:
+        slow_connect.set()
+    instrument.start(work)
+    assert reached.wait(30)
+    instrument.rest()
+    slow_connect.set()
+    go_on.set()
+    instrument.wait(30)
+    assert not any(client.open for client in Client.made) and len(Client.made) == connected
+
+
 def test_making_one_blocks_nobody(sleeper: str) -> None:
     began = time.monotonic()
     console = ContainerConsole(sleeper)
@@ -177,6 +245,7 @@ def test_a_build_can_be_cancelled_and_ends_with_its_cell(tiny_image: str, tmp_pa
     again.close()
 
 
+@pytest.mark.engine
 def test_drawing_and_the_end_of_the_build_do_not_meet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A slow drawing of a running build, and the build ends meanwhile: each step once, and the end has the last word."""
     drawn = BuildReport("sha256:1", "a:b", [Step(f"[{number}/3] RUN x", str(number), done=True) for number in range(1, 4)])

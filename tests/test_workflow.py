@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from pathlib import Path
 
 import pytest
 
 from dockerlab import workflow
+from dockerlab.errors import CourseError
 from dockerlab.site import ROOT
 
 RELEASE = ROOT / "assets/production/release.yml"
@@ -41,3 +43,13 @@ def test_scripts_run_in_order_with_the_environment(tmp_path: Path) -> None:
 def test_a_script_that_fails_stops_it(script: str, says: str, tmp_path: Path) -> None:
     with pytest.raises(workflow.StepFailed, match=says):
         workflow.run(workflow.Step("step", script), tmp_path, {})
+
+
+def test_without_its_linter_it_says_what_to_install(monkeypatch) -> None:
+    def absent(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", absent)
+    with pytest.raises(CourseError, match="jactionlint is not installed") as caught:
+        workflow.findings(RELEASE)
+    assert "'.[production]'" in caught.value.fix

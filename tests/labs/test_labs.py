@@ -19,11 +19,12 @@ from dockerlab.site import ROOT
 HERE = Path(__file__).parent
 LABS = [path.name for path in sorted((ROOT / "sources/labs").glob("[!._]*")) if path.is_dir()]
 WRONG, RIGHT = 4, 2  # so many of each lab at least
+MISTAKES = 5  # so many of each lab `make test` judges at most; `make labs` judges all
 SUBMISSIONS = sorted(path for path in HERE.glob("[0-9]*/*") if path.is_dir() and path.name.startswith(("wrong_", "right_")))
 
 
 def _chosen() -> set[Path]:
-    """What `make test` judges: all that is right, of each criterion the first mistake, and of each lab four mistakes at least."""
+    """What `make test` judges: all that is right, and of each lab four mistakes or five, the first of as many criteria as there are."""
     chosen: set[Path] = set()
     for _, paths in itertools.groupby(SUBMISSIONS, lambda path: path.parent):
         right, wrong = [], {}
@@ -32,7 +33,7 @@ def _chosen() -> set[Path]:
             (wrong.setdefault(expected["fails"], []) if "fails" in expected else right).append(path)
         firsts = [each[0] for each in wrong.values()]
         others = [path for each in wrong.values() for path in each[1:]]
-        chosen.update(right, firsts, others[: max(0, WRONG - len(firsts))])
+        chosen.update(right, firsts[:MISTAKES], others[: max(0, WRONG - len(firsts))])
     return chosen
 
 

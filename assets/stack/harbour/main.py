@@ -13,12 +13,14 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from app import pages
 from app.detectors import Detector, load_detector
-from app.limits import Door
-from app.pictures import Refused, check_type, decode
+from app.limits import Door, Line, read_picture
+from app.pictures import Refused, decode
 from app.settings import Settings, load_settings
 from app.threads import available_cpus
 from fastapi import FastAPI, HTTPException, Query, Request, Response, UploadFile
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from redis import RedisError
 
@@ -33,6 +35,7 @@ log = logging.getLogger("uvicorn.error")
 def create_app(settings: Settings, load: Callable[[str, int], Detector], cache: Cache, rows: Log) -> FastAPI:
     """An application that has loaded its model and reached its database before it takes a request."""
     state: dict[str, Detector] = {}
+    line = Line()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -44,26 +47,26 @@ def create_app(settings: Settings, load: Callable[[str, int], Detector], cache: 
         state["model"] = load(settings.model, available_cpus())
         yield
 
-    app = FastAPI(title="Detection API with a cache and a log", version=VERSION, lifespan=lifespan)
-    app.add_middleware(Door, max_image_bytes=settings.max_image_bytes)
+    app = FastAPI(title="Detection API with a cache and a log", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.add_middleware(Door, path="/detect", max_image_bytes=settings.max_image_bytes, line=line)
+    pages.add(app, "/docs", pages.DOCS)
 
     @app.post("/detect")
-    def detect(
+    async def detect(
         request: Request, response: Response, image: UploadFile,
         confidence: float = Query(settings.confidence, ge=0, le=1, allow_inf_nan=False),
     ) -> dict[str, object]:
         """As the detection API answers; the headers X-Cache and X-Served-By say where the answer comes from."""
         begun = time.perf_counter()
-        check_type(image.content_type)
-        data = image.file.read()
+        data = await read_picture(request, image, settings.max_image_bytes)
         key = cache.key(state["model"].model, data, confidence)
-        answer = cache.get(key)
+        answer = await run_in_threadpool(cache.get, key)
         hit = answer is not None
         if answer is None:
-            answer = _answer(state["model"], data, confidence, settings)
-            cache.put(key, answer)
+            answer = await line.run(_answer, state["model"], data, confidence, settings.max_pixels)
+            await run_in_threadpool(cache.put, key, answer)
         milliseconds = 1000 * (time.perf_counter() - begun)
-        rows.add(key, hit, len(answer["detections"]), milliseconds, HERE)
+        await run_in_threadpool(rows.add, key, hit, len(answer["detections"]), milliseconds, HERE)
         response.headers.update({"X-Cache": "hit" if hit else "miss", "X-Served-By": HERE})
         return answer | {"milliseconds": answer["milliseconds"] | {"total": round(milliseconds, 2)}}
 
@@ -73,8 +76,9 @@ def create_app(settings: Settings, load: Callable[[str, int], Detector], cache: 
         try:
             cache.ping()
             rows.count()
-        except (RedisError, LogFailed) as error:
-            raise HTTPException(503, f"A neighbour does not answer: {error}") from error
+        except (RedisError, LogFailed) as error:  # the log says why, and who asks is told which: an address is nobody else's business
+            log.error("%s", error)
+            raise HTTPException(503, f"The {'cache' if isinstance(error, RedisError) else 'database'} does not answer.") from error
         return {"status": "ok", "model": state["model"].model}
 
     @app.get("/stats")
@@ -93,11 +97,9 @@ def create_app(settings: Settings, load: Callable[[str, int], Detector], cache: 
     return app
 
 
-def _answer(model: Detector, data: bytes, confidence: float, settings: Settings) -> dict[str, object]:
-    if len(data) > settings.max_image_bytes:
-        raise Refused(413, f"The picture has {len(data)} bytes; at most {settings.max_image_bytes} are taken.")
+def _answer(model: Detector, data: bytes, confidence: float, max_pixels: int) -> dict[str, object]:
     begun = time.perf_counter()
-    picture = decode(data, settings.max_pixels)
+    picture = decode(data, max_pixels)
     decoded = time.perf_counter()
     found = model.detect(picture, confidence)
     done = time.perf_counter()
