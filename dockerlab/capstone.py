@@ -27,7 +27,7 @@ import requests
 from docker.errors import APIError, DockerException
 from docker.models.containers import Container
 
-from dockerlab import bases, container, context, dockerfile, engine_process, gate, image, intruder, leaks, lint, measure, outside, plan, workspace
+from dockerlab import bases, container, context, dockerfile, engine, engine_process, gate, image, leaks, lint, measure, outside, plan, workspace
 from dockerlab.build import BuildReport
 from dockerlab.checks.core import Submission
 from dockerlab.errors import CourseError
@@ -364,7 +364,7 @@ def _token(box: Container, url: str) -> str:
 
 def _rights(case: _Case, box: Container, boxes: Iterable[Container]) -> list[str]:
     """What the service may do that it need not, and what its neighbours open to whoever gets into them."""
-    users, socket = outside.look(case.client, box, labels=case.submission.labels()).users, intruder.engine_socket()
+    users, socket = outside.look(case.client, box, labels=case.submission.labels()).users, engine.engine_socket()
     faults = rights(box.attrs, users, outside.mounts(case.client, box.attrs), socket)
     for other in boxes:
         if other.id != box.id:

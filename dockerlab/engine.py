@@ -297,3 +297,10 @@ def command_reaches() -> tuple[str, str]:
     except (OSError, subprocess.SubprocessError) as error:
         return "", str(error)
     return done.stdout.strip(), " ".join(done.stderr.split())
+
+
+def engine_socket() -> str:
+    """The path of the engine's socket as containers can mount it. Docker Desktop, in its virtual machine, knows the usual place only."""
+    found = endpoints()
+    url = found[0].url if found and found[0].name != "Docker Desktop" else ""
+    return url.removeprefix("unix://") if url.startswith("unix://") else "/var/run/docker.sock"

@@ -133,7 +133,7 @@ def judged(service: Container, client: docker.DockerClient, labels: Mapping[str,
     architecture = {"aarch64": "arm64"}.get(client.info()["Architecture"], "amd64")
     seen = outside.look(client, service, PROBE.read_text(encoding="utf-8"), foreign.program(architecture, ""), NOT_FROM_OUTSIDE, labels)
     inside = {each.key: (each.worked, each.seen) for each in probe(service).attempts}
-    facts = {key: (True, said) for key, said in rights.opened(service.attrs, outside.mounts(client, service.attrs), engine_socket()).items()}
+    facts = {key: (True, said) for key, said in rights.opened(service.attrs, outside.mounts(client, service.attrs), engine.engine_socket()).items()}
     facts |= _of_processes(seen)
     return read({key: next((each[key] for each in (facts, seen.attempts, inside) if key in each and each[key][0]), inside[key]) for key in ATTEMPTS})
 
@@ -144,13 +144,6 @@ def _of_processes(seen: outside.Seen) -> dict[str, tuple[bool, str]]:
     facts = {"root": (True, "a process of it is root")} if 0 in seen.users else {}
     facts |= {key: (True, f"a process of it has the capability {name}") for key, name in (("chown", "CHOWN"), ("raw", "NET_RAW")) if name in held}
     return facts
-
-
-def engine_socket() -> str:
-    """The path of the engine's socket as containers can mount it. Docker Desktop, in its virtual machine, knows the usual place only."""
-    found = engine.endpoints()
-    url = found[0].url if found and found[0].name != "Docker Desktop" else ""
-    return url.removeprefix("unix://") if url.startswith("unix://") else "/var/run/docker.sock"
 
 
 def tried(image: str, client: docker.DockerClient, **options: Any) -> Scorecard:

@@ -97,7 +97,7 @@ def liar(client: docker.DockerClient, tiny_image: str) -> Iterator[Callable[...,
 @pytest.mark.engine
 def test_an_interpreter_that_lies_is_not_believed(client: docker.DockerClient, liar: Callable[..., Container]) -> None:
     bases.ensure(bases.SLIM, client)
-    box = liar(privileged=True, volumes={intruder.engine_socket(): {"bind": "/innocent", "mode": "ro"}})
+    box = liar(privileged=True, volumes={engine.engine_socket(): {"bind": "/innocent", "mode": "ro"}})
     assert intruder.probe(box).open == []
     card = intruder.judged(box, client)
     assert {"kernel", "host", "engine", "root", "chown", "raw", "code", "install", "processes", "shell"} <= set(card.open), card.frame().to_string()

@@ -144,7 +144,7 @@ def _service(submission: Submission) -> tuple[Container, str]:
         (folder / "key").write_text(key)
         (folder / "key").chmod(0o444)
         tag, name = _image(submission), submission.name("gate")
-        values = {"IMAGE": tag, "KEY_FILE": str(folder / "key"), "HARBOUR_KEY": key, "SOCKET": intruder.engine_socket()}
+        values = {"IMAGE": tag, "KEY_FILE": str(folder / "key"), "HARBOUR_KEY": key, "SOCKET": engine.engine_socket()}
         words, port = run_line(submission.text("run.sh"), values)
         labels = [word for key, value in submission.labels().items() for word in ("--label", f"{key}={value}")]
         submission.state["key file"] = values["KEY_FILE"]

@@ -54,7 +54,7 @@ print("user in the image's config:", bench.inspect("naive")["Config"]["User"] or
 # And a run line with three remedies that you will find in many answers: "permission denied? add `--privileged`", "mount the Docker socket", "pass the token with `-e`".
 
 # %%
-socket = intruder.engine_socket()
+socket = engine.engine_socket()
 out = !docker run -d --name dockerlab-lesson09-naive {labels} -p 127.0.0.1::8000 \
   --privileged -v {socket}:/var/run/docker.sock -e REGISTRY_TOKEN=tkn-4711 dockerlab-lesson09:naive
 naive = client.containers.get("dockerlab-lesson09-naive")
