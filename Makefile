@@ -110,9 +110,9 @@ lock: setup  ## write requirements.lock anew from pyproject.toml
 	$(COMPILE) --upgrade --output-file requirements.lock >/dev/null
 
 .PHONY: proto
-proto: setup  ## generate dockerlab/_buildkit_pb2.py anew, by the oldest compiler whose code every allowed protobuf runs
+proto: setup  ## generate dockerlab/images/buildkit_pb2.py anew, by the oldest compiler whose code every allowed protobuf runs
 	$(UV) tool run --quiet --python $(PYTHON) --from grpcio-tools==$(GRPCIO_TOOLS) \
-		python -m grpc_tools.protoc --proto_path=dockerlab --python_out=$(or $(OUT),dockerlab) _buildkit.proto
+		python -m grpc_tools.protoc --proto_path=dockerlab/images --python_out=$(or $(OUT),dockerlab/images) buildkit.proto
 
 .PHONY: clean
 clean: setup  ## remove what the course and tests that were killed made on the engine; other people's things stay

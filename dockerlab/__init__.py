@@ -16,6 +16,6 @@ if _scripts not in os.environ.get("PATH", "").split(os.pathsep):
     os.environ["PATH"] = os.pathsep.join([_scripts, os.environ.get("PATH", "")]).rstrip(os.pathsep)
 
 if "IPython" in sys.modules and (_shell := sys.modules["IPython"].get_ipython()) is not None:
-    from dockerlab import display
+    from dockerlab.core import markup
 
-    display.in_notebooks(_shell)
+    markup.in_notebooks(_shell)

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dockerlab import __version__
-from dockerlab.errors import CourseError, redact
+from dockerlab.core.errors import CourseError, redact
 
 if TYPE_CHECKING:
-    from dockerlab.build import Step
-    from dockerlab.image import ImageReport
+    from dockerlab.images.build import Step
+    from dockerlab.images.image import ImageReport
 
 # Subcommands that read their own arguments.
 OWN_ARGUMENTS = ("doctor", "ladder")
@@ -94,9 +94,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("Stopped.", file=sys.stderr)
         return 130
     except Exception as error:
-        from dockerlab import engine_errors
+        from dockerlab.engine import error_messages
 
-        plain = engine_errors.explain(error)
+        plain = error_messages.explain(error)
         if plain is None:
             raise
         print("\n".join(part for part in (plain.what, plain.why, plain.fix) if part), file=sys.stderr)
@@ -109,63 +109,64 @@ def run(args: argparse.Namespace, rest: Sequence[str]) -> int:
         _sweep()
     match args.command:
         case "doctor":
-            from dockerlab import doctor
+            from dockerlab.course import doctor
 
             return doctor.main(rest)
         case "ladder":
-            from dockerlab import measure
+            from dockerlab.detection import benchmark
 
-            return measure.main(rest) or 0
+            return benchmark.main(rest) or 0
         case "engine":
-            from dockerlab import engine_install
+            from dockerlab.engine import installation
 
             if args.remove:
-                engine_install.remove(args.yes)
+                installation.remove(args.yes)
             elif args.browser:
-                engine_install.install_browser(args.yes, dry_run=args.dry_run)
+                installation.install_browser(args.yes, dry_run=args.dry_run)
             else:
-                engine_install.install(args.yes, dry_run=args.dry_run)
+                installation.install(args.yes, dry_run=args.dry_run)
         case "bases":
-            from dockerlab import bases
+            from dockerlab.images import base_images
 
-            names = args.names or (bases.BASES if args.all else bases.COURSE_BASES)
+            names = args.names or (base_images.BASES if args.all else base_images.COURSE_BASES)
             started = time.monotonic()
-            states = bases.ensure_all(source=args.source, names=names)
-            if names is bases.COURSE_BASES and all(state.source == "debian" for state in states):
-                from dockerlab import measure
+            states = base_images.ensure_all(source=args.source, names=names)
+            if names is base_images.COURSE_BASES and all(state.source == "debian" for state in states):
+                from dockerlab.detection import benchmark
 
-                measure.note("bases", bases.debian.recipe(), build_seconds=time.monotonic() - started)
+                benchmark.note("bases", base_images.debian.recipe(), build_seconds=time.monotonic() - started)
             if args.save:
-                print(f"{args.save}: {bases.save(args.save, names=names) / 1e6:.0f} MB; set bases_bundle to its place in course.local.toml, "
+                print(f"{args.save}: {base_images.save(args.save, names=names) / 1e6:.0f} MB; set bases_bundle to its place in course.local.toml, "
                       f"and bases_bundle_sha256 to {_sha256(args.save)}")
         case "build":
             return _build(args)
         case "inspect":
-            from dockerlab import image
+            from dockerlab.images import image
 
             print(_image_text(image.inspect(args.image)))
         case "clean":
-            from dockerlab import clean, engine
-            from dockerlab.checks import core
+            from dockerlab.course import cleanup
+            from dockerlab.course.grading import judging
+            from dockerlab.engine import connection
 
-            client = engine.connect()
-            report = clean.clean(client, everything=args.all)
-            core.sweep(client)  # what learners' programs started in checks that were killed carries no mark
+            client = connection.connect()
+            report = cleanup.clean(client, everything=args.all)
+            judging.sweep(client)  # what learners' programs started in checks that were killed carries no mark
             print(report)
         case "check":
-            from dockerlab.checks import cli as labs
+            from dockerlab.course.grading import commands as labs
 
             return labs.check(args.lab, first=args.first)
         case "hint":
-            from dockerlab.checks import cli as labs
+            from dockerlab.course.grading import commands as labs
 
             return labs.hint(args.lab, args.criterion)
         case "progress":
-            from dockerlab.checks import cli as labs
+            from dockerlab.course.grading import commands as labs
 
             return labs.progress()
         case _:
-            from dockerlab.checks import cli as labs
+            from dockerlab.course.grading import commands as labs
 
             return getattr(labs, args.command)(args.lab)
     return 0
@@ -173,10 +174,11 @@ def run(args: argparse.Namespace, rest: Sequence[str]) -> int:
 
 def _sweep() -> None:
     """Remove what killed processes left; where no engine answers, the command itself says so."""
-    from dockerlab import clean, engine
+    from dockerlab.course import cleanup
+    from dockerlab.engine import connection
 
     with suppress(CourseError):
-        clean.sweep(engine.connect(timeout=30))
+        cleanup.sweep(connection.connect(timeout=30))
 
 
 def _sha256(file: Path) -> str:
@@ -187,7 +189,7 @@ def _sha256(file: Path) -> str:
 
 
 def _build(args: argparse.Namespace) -> int:
-    from dockerlab import build
+    from dockerlab.images import build
 
     wrong = [pair for pair in args.buildargs if "=" not in pair]
     if wrong:
@@ -214,7 +216,7 @@ def _step_printer() -> Callable[[Step], None]:
 
 def _image_text(report: ImageReport) -> str:
     """An image's layers as a table, then its two sizes."""
-    from dockerlab.image import mb
+    from dockerlab.images.image import mb
 
     return (
         f"{report.frame().to_string(max_colwidth=60)}\n"

@@ -24,10 +24,10 @@ import pytest
 import requests
 from docker.errors import DockerException
 
-from dockerlab import engine
-from dockerlab.errors import CourseError
-from dockerlab.measure import cache_records
-from dockerlab.site import ROOT
+from dockerlab.core.errors import CourseError
+from dockerlab.core.settings import ROOT
+from dockerlab.detection.benchmark import cache_records
+from dockerlab.engine import connection
 
 BUDGET = 16_000_000_000  # bytes; with 6 GB what other lessons had installed was installed again, which took a fifth of the whole run
 RECENT = dt.timedelta(minutes=4)
@@ -56,7 +56,7 @@ def _watch_the_disk() -> None:
 def _watch_the_cache() -> None:
     while not ENDED.wait(EVERY):
         with suppress(DockerException, requests.RequestException, CourseError):
-            client = engine.connect()
+            client = connection.connect()
             try:
                 keep_within(client, min(BUDGET, FREE[0] // 4))
             finally:

@@ -17,8 +17,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from dockerlab.build import BuildReport, Step
-from dockerlab.cache import BuildDiary, Inputs, Recorded, Verdict
+from dockerlab.images.build import BuildReport, Step
+from dockerlab.images.cache_model import BuildDiary, Inputs, Recorded, Verdict
 
 RECORD = Path(__file__).parent / "data" / "cache_builds.json"
 TAG = f"dockerlab-test-cache:edits-{os.getpid()}"
@@ -150,9 +150,9 @@ def load(data: dict[str, Any]) -> Recorded:
 
 
 def main() -> None:
-    from dockerlab import engine
+    from dockerlab.engine import connection
 
-    client = engine.connect()
+    client = connection.connect()
     with tempfile.TemporaryDirectory() as folder:
         record = {name: [dump(build) for build in verdicts_of(edit, Path(folder) / "project", client)[0].builds] for name, (edit, _) in EDITS.items()}
     client.images.remove(TAG, force=True)

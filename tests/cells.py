@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dockerlab.checks.core import UNATTENDED
+from dockerlab.course.grading.judging import UNATTENDED
 
 _said: dict[Path, str] = {}
 

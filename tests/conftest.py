@@ -18,8 +18,10 @@ import lanes
 import pytest
 import verdicts
 
-from dockerlab import bases, container, engine, naming
-from dockerlab.errors import CourseError
+from dockerlab.containers import container
+from dockerlab.core.errors import CourseError
+from dockerlab.engine import connection, naming
+from dockerlab.images import base_images
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -45,7 +47,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session")
 def client(request: pytest.FixtureRequest) -> docker.DockerClient:
     try:
-        return engine.connect()
+        return connection.connect()
     except CourseError as error:
         if request.config.getoption("--require-docker"):
             pytest.fail(str(error))
@@ -55,8 +57,8 @@ def client(request: pytest.FixtureRequest) -> docker.DockerClient:
 @pytest.fixture
 def registry(client: docker.DockerClient) -> Iterator[str]:
     """A registry on a free port, as `127.0.0.1:port`."""
-    bases.ensure(bases.REGISTRY, client)
-    with container.running(bases.REGISTRY, port=5000, ready="/v2/", client=client) as service:
+    base_images.ensure(base_images.REGISTRY, client)
+    with container.running(base_images.REGISTRY, port=5000, ready="/v2/", client=client) as service:
         yield service.url.removeprefix("http://")
 
 
@@ -73,7 +75,7 @@ def tiny_image(client: docker.DockerClient, tmp_path_factory: pytest.TempPathFac
             link.type, link.linkname = tarfile.SYMTYPE, "busybox"
             tar.addfile(link)
     repository, version = tag.split(":")
-    changes = [f"LABEL {key}={value}" for key, value in engine.image_labels(tag, kind="test").items()] + ['CMD ["/bin/sh"]', "ENV PATH=/bin"]
+    changes = [f"LABEL {key}={value}" for key, value in connection.image_labels(tag, kind="test").items()] + ['CMD ["/bin/sh"]', "ENV PATH=/bin"]
     client.api.import_image_from_data(buffer.getvalue(), repository=repository, tag=version, changes=changes)
     yield tag
     client.images.remove(tag, force=True)

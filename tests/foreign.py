@@ -28,10 +28,12 @@ import requests
 from docker.errors import DockerException, ImageNotFound, NotFound
 from docker.models.images import Image
 
-from dockerlab import bases, clean, engine, engine_process, ownership
-from dockerlab.checks.volumes import NamelessVolumes
-from dockerlab.errors import CourseError
-from dockerlab.measure import cache_records
+from dockerlab.core.errors import CourseError
+from dockerlab.course import cleanup
+from dockerlab.course.grading.volumes import NamelessVolumes
+from dockerlab.detection.benchmark import cache_records
+from dockerlab.engine import connection, ownership, process_marks
+from dockerlab.images import base_images
 
 MARK = "foreign.canary"
 OBJECT, TAG = "dockerlab.object", "dockerlab.tag"  # the course's mark of what it made, and its word on what an image was built as
@@ -105,12 +107,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def _look(config: pytest.Config) -> bool:
     """Note what is there and add the canaries; False where no engine answers. Asks the engine."""
     try:
-        client = engine.connect()
+        client = connection.connect()
     except CourseError:
         return False  # the fixture `client` says it, or fails the run
     sweep(client)
     before = {(kind, key, name) for kind, key, name, ours in everything(client) if not ours}
-    config.stash[GUARD] = Guard(client, before, set(make_canaries(client)), NamelessVolumes(client, engine.COURSE_LABEL, "1"))
+    config.stash[GUARD] = Guard(client, before, set(make_canaries(client)), NamelessVolumes(client, connection.COURSE_LABEL, "1"))
     return True
 
 
@@ -128,12 +130,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Also after Ctrl-C or `-x`, when the last test never ran and the kernel of a notebook was killed with its containers running."""
     if _is_worker(session.config):
         with suppress(CourseError):
-            clean.sweep(engine.connect())
+            cleanup.sweep(connection.connect())
         return
     guard = session.config.stash.get(GUARD, None)
     if guard is None:
         return
-    clean.sweep(guard.client)
+    cleanup.sweep(guard.client)
     if _hands_out(session.config) and session.exitstatus != pytest.ExitCode.INTERRUPTED:
         _report(session, guard)
     with suppress(DockerException, requests.RequestException):
@@ -197,12 +199,12 @@ def _made(labels: dict[str, str] | None, inherited: dict[str, str] | None, name:
 
 
 def _named(*names: str) -> bool:
-    return any(name.startswith((engine.NAME_PREFIX, PREFIX)) for name in names)
+    return any(name.startswith((connection.NAME_PREFIX, PREFIX)) for name in names)
 
 
 def make_canaries(client: docker.DockerClient) -> Iterator[Thing]:
     """Things that somebody else made on this engine, plain ones, and such as inherited the course's labels in each way there is. Asks the engine."""
-    name, marks = f"{PREFIX}{uuid.uuid4().hex[:8]}", {MARK: engine_process.mark()}
+    name, marks = f"{PREFIX}{uuid.uuid4().hex[:8]}", {MARK: process_marks.mark()}
     yield _image(client, name, marks)
     yield "container", client.containers.create(f"{name}:1", ["/nothing"], name=name, labels=marks).id, name
     yield "volume", client.volumes.create(name, labels=marks).name, name
@@ -216,25 +218,25 @@ def make_canaries(client: docker.DockerClient) -> Iterator[Thing]:
     task = {"com.docker.swarm.task": "", "com.docker.swarm.task.name": f"{name}.1", "com.docker.swarm.service.name": name, "com.docker.swarm.node.id": name}
     yield "container", client.containers.create(f"{name}:1", ["/nothing"], name=f"{name}-task", labels=marks | task).id, f"{name}-task"
     yield from _built(client, f"{name}-built", marks)
-    if bases.present(client, bases.SLIM):
-        plain = {engine.COURSE_LABEL: "", engine.OWNER_LABEL: "", engine.KIND_LABEL: ""}
-        running = client.containers.run(bases.SLIM, ["sleep", "7200"], detach=True, name=f"{name}-runs", labels=marks | plain)
+    if base_images.present(client, base_images.SLIM):
+        plain = {connection.COURSE_LABEL: "", connection.OWNER_LABEL: "", connection.KIND_LABEL: ""}
+        running = client.containers.run(base_images.SLIM, ["sleep", "7200"], detach=True, name=f"{name}-runs", labels=marks | plain)
         yield "container", running.id, running.name
         yield from _running_by_hand(client, f"{name}-served", marks)
 
 
 def _inherited() -> dict[str, dict[str, str]]:
     """What images of the course hand on: a base, the detection API, one that a check built, and those of lessons that clean up by a label."""
-    course = {engine.COURSE_LABEL: "1", engine.OWNER_LABEL: engine.owner(), engine.KIND_LABEL: "image", engine.PROCESS_LABEL: _dead()}
+    course = {connection.COURSE_LABEL: "1", connection.OWNER_LABEL: connection.owner(), connection.KIND_LABEL: "image", connection.PROCESS_LABEL: _dead()}
     lessons = {f"lesson{number}": {"dockerlab.lesson": number} for number in ("01", "02", "08", "12")}
-    labs = {"dockerlab.clinic": engine.owner(), "dockerlab.workbench": engine.owner(), "dockerlab.handover": "1", "dockerlab.check": "canary"}
-    others = {"api": {TAG: "dockerlab-api:multistage"}, "base": {engine.KIND_LABEL: "base"}, "check": {engine.KIND_LABEL: "check"} | labs}
+    labs = {"dockerlab.clinic": connection.owner(), "dockerlab.workbench": connection.owner(), "dockerlab.handover": "1", "dockerlab.check": "canary"}
+    others = {"api": {TAG: "dockerlab-api:multistage"}, "base": {connection.KIND_LABEL: "base"}, "check": {connection.KIND_LABEL: "check"} | labs}
     return {key: course | labels for key, labels in (lessons | others).items()}
 
 
 def _dead() -> str:
     """The mark of a process of this machine that has ended."""
-    return f"{engine_process.mark().rsplit('-', 2)[0]}-99999999-1"
+    return f"{process_marks.mark().rsplit('-', 2)[0]}-99999999-1"
 
 
 def _by_hand(client: docker.DockerClient, name: str, image: str) -> Iterator[Thing]:
@@ -247,8 +249,8 @@ def _by_hand(client: docker.DockerClient, name: str, image: str) -> Iterator[Thi
 
 def _committed(client: docker.DockerClient, name: str, marks: dict[str, str]) -> Iterator[Thing]:
     """`docker commit` of a container of the course writes all its labels into an image, which hands them on."""
-    holder = client.containers.create(_image(client, f"{name}-from", marks)[1], ["/nothing"], labels=engine.labels(lesson="01"), name=f"dockerlab-{name}")
-    holder.commit(name, "1", changes=[f"LABEL {engine.PROCESS_LABEL}={_dead()}"])
+    holder = client.containers.create(_image(client, f"{name}-from", marks)[1], ["/nothing"], labels=connection.labels(lesson="01"), name=f"dockerlab-{name}")
+    holder.commit(name, "1", changes=[f"LABEL {connection.PROCESS_LABEL}={_dead()}"])
     with suppress(DockerException):  # it is the course's, so that a lesson which begins at this moment may remove it
         holder.remove()
     client.images.remove(f"{name}-from:1")
@@ -266,8 +268,8 @@ def _untagged(client: docker.DockerClient, name: str, marks: dict[str, str]) -> 
 
 def _of_another_learner(client: docker.DockerClient, name: str, marks: dict[str, str]) -> Iterator[Thing]:
     """What the course made for somebody else who does lesson 01 on this engine, too."""
-    labels = marks | engine.labels(lesson="01") | {engine.OWNER_LABEL: "foreign-learner", engine.PROCESS_LABEL: _dead()}
-    yield _image(client, name, {key: value for key, value in labels.items() if key not in (OBJECT, engine.PROCESS_LABEL)})
+    labels = marks | connection.labels(lesson="01") | {connection.OWNER_LABEL: "foreign-learner", connection.PROCESS_LABEL: _dead()}
+    yield _image(client, name, {key: value for key, value in labels.items() if key not in (OBJECT, connection.PROCESS_LABEL)})
     yield "container", client.containers.create(f"{name}:1", ["/nothing"], name=name, labels=labels).id, name
     yield "volume", client.volumes.create(name, labels=labels).name, name
     yield "network", client.networks.create(name, labels=labels).id, name
@@ -292,7 +294,7 @@ def _built(client: docker.DockerClient, name: str, marks: dict[str, str]) -> Ite
 def _running_by_hand(client: docker.DockerClient, name: str, marks: dict[str, str]) -> Iterator[Thing]:
     """A service that somebody built FROM an image of a lesson and runs, with its data in a volume."""
     labels = marks | _inherited()["lesson01"]
-    holder = client.containers.create(bases.SLIM, ["true"], name=f"dockerlab-{name}")
+    holder = client.containers.create(base_images.SLIM, ["true"], name=f"dockerlab-{name}")
     holder.commit(name, "1", changes=[f'LABEL {key}="{value}"' for key, value in labels.items()] + ["VOLUME /data"])
     holder.remove()
     yield "tag", f"{name}:1", f"{name}:1"
@@ -335,16 +337,16 @@ def sweep(client: docker.DockerClient) -> None:
     marked = {"label": MARK}
     with suppress(DockerException):
         for container in client.containers.list(all=True, filters=marked, ignore_removed=True):
-            found += [("container", container.id)] if not engine_process.alive(container.labels[MARK]) else []
+            found += [("container", container.id)] if not process_marks.alive(container.labels[MARK]) else []
         for image in _images(client, marked):
-            if not engine_process.alive(image.labels[MARK]):
+            if not process_marks.alive(image.labels[MARK]):
                 found += [("tag", tag) for tag in image.tags if tag.startswith(PREFIX)] or [("image", image.id)] * (not image.tags)
         for network in client.networks.list(filters=marked):
-            found += [("network", network.id)] if not engine_process.alive(network.attrs["Labels"][MARK]) else []
+            found += [("network", network.id)] if not process_marks.alive(network.attrs["Labels"][MARK]) else []
         for volume in client.volumes.list(filters=marked):
-            found += [("volume", volume.name)] if not engine_process.alive(volume.attrs["Labels"][MARK]) else []
+            found += [("volume", volume.name)] if not process_marks.alive(volume.attrs["Labels"][MARK]) else []
     remove(client, found)
 
 
 if __name__ == "__main__":
-    sweep(engine.connect())
+    sweep(connection.connect())

@@ -10,8 +10,10 @@ from pathlib import Path
 import docker
 import pytest
 
-from dockerlab import bases, engine, index
-from dockerlab.build import build
+from dockerlab.detection import wheel_index
+from dockerlab.engine import connection
+from dockerlab.images import base_images
+from dockerlab.images.build import build
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 TESTS = ASSETS / "detection-api" / "tests"
@@ -36,8 +38,8 @@ def test_without_the_option_nothing_asks_for_ultralytics() -> None:
 @pytest.mark.engine
 def test_every_test_of_the_api_passes_in_the_image(client: docker.DockerClient) -> None:
     """PyTorch's layers are those of the multi-stage rung, so they come from the cache where lesson 00 was built."""
-    bases.ensure(bases.SLIM, client)
-    build(ASSETS, dockerfile="detection-api/tests/Dockerfile", tag=TAG, buildargs={"TORCH_INDEX": index.torch_index(client)}, client=client)
-    said = client.containers.run(TAG, remove=True, network_mode="none", labels=engine.labels(kind="test")).decode()
+    base_images.ensure(base_images.SLIM, client)
+    build(ASSETS, dockerfile="detection-api/tests/Dockerfile", tag=TAG, buildargs={"TORCH_INDEX": wheel_index.torch_index(client)}, client=client)
+    said = client.containers.run(TAG, remove=True, network_mode="none", labels=connection.labels(kind="test")).decode()
     assert re.search(rf"^{len(_collected('onnxruntime', 'ultralytics'))} passed(, \d+ warnings?)? in ", said, re.MULTILINE), said[-3000:]
     assert not re.search(r"\d+ (skipped|failed|errors?|xfailed|xpassed|deselected)", said), said[-3000:]

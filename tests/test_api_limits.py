@@ -16,7 +16,8 @@ import pytest
 import requests
 import uvicorn
 
-from dockerlab import container, dockerfile, plan
+from dockerlab.containers import container
+from dockerlab.images import build_plan, dockerfile
 
 ROOT = Path(__file__).resolve().parent.parent
 API = ROOT / "assets" / "detection-api"
@@ -237,9 +238,9 @@ BARE = {*(f"assets/detection-api/Dockerfile.{rung}" for rung in ("naive", "slim"
         *(f"solutions/{lab}/Dockerfile.today" for lab in ("04_speed_up_a_rebuild", "05_shrink_the_image"))}
 
 
-def started(path: Path, images: dict[str, plan.Image]) -> tuple[str, dict[str, str]]:
+def started(path: Path, images: dict[str, build_plan.Image]) -> tuple[str, dict[str, str]]:
     """The command of the image that a Dockerfile ships, and the variables it is started with."""
-    stages = plan.plan(dockerfile.parse(dockerfile.read(path)), images=images)
+    stages = build_plan.plan(dockerfile.parse(dockerfile.read(path)), images=images)
     place, chain = len(stages) - 1, []
     while place is not None:
         chain, place = [*stages[place].stage.instructions, *chain], stages[place].parent
@@ -249,7 +250,7 @@ def started(path: Path, images: dict[str, plan.Image]) -> tuple[str, dict[str, s
 
 def test_every_image_of_ours_that_serves_is_started_with_these_limits() -> None:
     _, shipped = started(API / "Dockerfile.multistage", {})
-    images = {"dockerlab-api:multistage": plan.Image(shipped)}
+    images = {"dockerlab-api:multistage": build_plan.Image(shipped)}
     files = [path for folder in ("assets", "solutions") for path in sorted((ROOT / folder).rglob("Dockerfile*")) if path.suffix != ".dockerignore"]
     serving = {path.relative_to(ROOT).as_posix(): variables for path in files for words, variables in [started(path, images)] if "uvicorn" in words}
     assert {"assets/stack/Dockerfile", "assets/production/Dockerfile", "solutions/12_ship_it_alone/Dockerfile"} <= serving.keys()

@@ -22,13 +22,17 @@ import requests
 from docker.models.containers import Container
 from PIL import Image
 
-from dockerlab import bases, capstone, container, engine, gate, load, measure, workers
-from dockerlab.build import build
-from dockerlab.site import ROOT
+from dockerlab.containers import container, load_generator, workers
+from dockerlab.core.settings import ROOT
+from dockerlab.detection import benchmark
+from dockerlab.engine import connection
+from dockerlab.images import base_images
+from dockerlab.images.build import build
+from dockerlab.lessons.lesson12_capstone import application, scoring
 
 TAG = "dockerlab-api-tests:load"
 CAPSTONE_TAG = "dockerlab-api-tests:capstone"
-LIMITS = measure.LOCKED_DOWN | {"mem_limit": "512m", "memswap_limit": "512m", "nano_cpus": 10**9}
+LIMITS = benchmark.LOCKED_DOWN | {"mem_limit": "512m", "memswap_limit": "512m", "nano_cpus": 10**9}
 CLIENTS, FIRST = 64, 3
 MOST_PIXELS = 12_500_000
 SIDE = 3535  # its square is the largest that is taken
@@ -65,12 +69,12 @@ def many_scans(scans: int, side: int) -> bytes:
     return whole[:end] + whole[start:end] * (scans - whole.count(b"\xff\xda")) + whole[end:]
 
 
-def post(picture: bytes) -> load.Request:
-    head = f'--{load.BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
-    return load.Request("POST", "/detect", head.encode() + picture + f"\r\n--{load.BOUNDARY}--\r\n".encode(), f"multipart/form-data; boundary={load.BOUNDARY}")
+def post(picture: bytes) -> load_generator.Request:
+    head = f'--{load_generator.BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
+    return load_generator.Request("POST", "/detect", head.encode() + picture + f"\r\n--{load_generator.BOUNDARY}--\r\n".encode(), f"multipart/form-data; boundary={load_generator.BOUNDARY}")
 
 
-def hostile(side: int = SIDE) -> list[load.Request]:
+def hostile(side: int = SIDE) -> list[load_generator.Request]:
     """Small files that cost much: two that have to be refused, and the costliest that are taken; `side` is that of the largest."""
     refused = [one_colour("PNG", 5000), many_scans(1200, 5000)]
     assert all(len(each) < 150_000 for each in refused)
@@ -82,9 +86,9 @@ def hostile(side: int = SIDE) -> list[load.Request]:
 class Bombarded:
     """What was seen: normal pictures, hostile ones, normal ones after that; /health in milliseconds, alone and under load; memory in bytes."""
 
-    normal: load.Seen
-    hostile: load.Seen
-    after: load.Seen
+    normal: load_generator.Seen
+    hostile: load_generator.Seen
+    after: load_generator.Seen
     idle: list[tuple[int, float]]
     loaded: list[tuple[int, float]]
     memory: int
@@ -96,7 +100,7 @@ class Bombarded:
         return float(np.percentile([took for _, took in probes], 95))
 
     def __repr__(self) -> str:
-        def counts(seen: load.Seen) -> dict[int, int]:
+        def counts(seen: load_generator.Seen) -> dict[int, int]:
             return {status: sum(sample.status == status for sample in seen.samples) for status in sorted({sample.status for sample in seen.samples})}
 
         return (f"normal {counts(self.normal)}, hostile {counts(self.hostile)}, /health p95 {self.p95(self.loaded):.0f} ms of {len(self.loaded)} "
@@ -107,8 +111,8 @@ class Bombarded:
 def probing(client: docker.DockerClient, box: Container, seconds: float) -> Iterator[list[tuple[int, float]]]:
     """Ask for /health for so long from a container beside it; what was seen is in the list when the block ends. Asks the engine."""
     seen: list[tuple[int, float]] = []
-    prober = client.containers.run(bases.SLIM, ["python", "-c", PROBER.format(seconds=seconds)], network_mode=f"container:{box.id}", detach=True,
-                                   labels=engine.labels(kind="test"))
+    prober = client.containers.run(base_images.SLIM, ["python", "-c", PROBER.format(seconds=seconds)], network_mode=f"container:{box.id}", detach=True,
+                                   labels=connection.labels(kind="test"))
     try:
         yield seen
         assert prober.wait(timeout=seconds + 60)["StatusCode"] == 0, prober.logs().decode()
@@ -158,39 +162,39 @@ def unnamed(url: str) -> None:
 
 
 def bombard(client: docker.DockerClient, image: str, seconds: float, **options: object) -> Bombarded:
-    worst, normal = hostile(), load.picture(measure.samples()[0])
+    worst, normal = hostile(), load_generator.picture(benchmark.samples()[0])
     with container.running(image, client=client, **LIMITS | options) as server:
-        load.run(server.url, normal, 20, 4)  # so that "beside the model" begins where the model has worked
+        load_generator.run(server.url, normal, 20, 4)  # so that "beside the model" begins where the model has worked
         before = memory(server.container, "VmRSS")
         with probing(client, server.container, 5) as idle:
             pass
         each, worked = CLIENTS // (len(worst) + 2), workers.cpu_seconds(server.container)
         # Who is answered asks again at once and finds the place that has just become free: the few who come first keep theirs, all others compete.
         with (probing(client, server.container, seconds) as loaded, silent(server.url),
-              load.traffic(server.url, normal, clients=FIRST, pause=0, timeout=120) as first,
-              load.traffic(server.url, *worst, clients=each, pause=0, timeout=120) as attack,
-              load.traffic(server.url, normal, clients=CLIENTS - FIRST - each * len(worst), pause=0, timeout=120) as later):
+              load_generator.traffic(server.url, normal, clients=FIRST, pause=0, timeout=120) as first,
+              load_generator.traffic(server.url, *worst, clients=each, pause=0, timeout=120) as attack,
+              load_generator.traffic(server.url, normal, clients=CLIENTS - FIRST - each * len(worst), pause=0, timeout=120) as later):
             container.wait_until(lambda: False, seconds, 0.5)
             share = min(1, (workers.cpu_seconds(server.container) - worked) / seconds)
-        after = load.run(server.url, normal, 5, 1, 120)
+        after = load_generator.run(server.url, normal, 5, 1, 120)
         unnamed(server.url)
         used = memory(server.container, "VmHWM") - before
         server.container.reload()
         attrs = server.container.attrs
         state = {name: attrs["State"][name] for name in ("Running", "OOMKilled", "ExitCode")}
-        usual = load.Seen(first.samples + later.samples, later.seconds)
+        usual = load_generator.Seen(first.samples + later.samples, later.seconds)
         return Bombarded(usual, attack, after, idle, loaded, used, share, state, attrs["RestartCount"])
 
 
 @pytest.fixture(scope="module")
 def image(client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The multi-stage rung of today's files; what lesson 00 built comes from the cache."""
-    context = measure.stage_context(tmp_path_factory.mktemp("load") / "detection-api")
-    measure.build_rung("multistage", context, client, tag=TAG)
+    context = benchmark.stage_context(tmp_path_factory.mktemp("load") / "detection-api")
+    benchmark.build_rung("multistage", context, client, tag=TAG)
     return TAG
 
 
-def answered(normal: load.Seen, attack: load.Seen) -> None:
+def answered(normal: load_generator.Seen, attack: load_generator.Seen) -> None:
     """Normal pictures were answered or told to come again, and some were answered; what was hostile was sent, and broke nothing."""
     assert {200} <= {sample.status for sample in normal.samples} <= {200, 503}, normal
     assert attack.samples and {sample.status for sample in attack.samples} <= {200, 413, 503}, attack
@@ -207,22 +211,22 @@ def holds(seen: Bombarded) -> None:
 
 @pytest.mark.engine
 def test_the_capstone_outlives_ten_seconds_of_the_worst_in_its_256_megabytes(client: docker.DockerClient) -> None:
-    for base in (bases.SLIM, bases.DISTROLESS):
-        bases.ensure(base, client)
+    for base in (base_images.SLIM, base_images.DISTROLESS):
+        base_images.ensure(base, client)
     build(ROOT / "solutions/12_ship_it_alone", tag=CAPSTONE_TAG, client=client)
     wall = next((ROOT / "assets/capstone/samples").glob("*.png"))
-    attack, normal = ([replace(each, path="/inspect", authorization=f"Bearer {gate.TOKEN}") for each in some]
-                      for some in (hostile(side=2000), [load.picture(wall)]))
-    limits = measure.LOCKED_DOWN | capstone.LIMITS | {"memswap_limit": capstone.LIMITS["mem_limit"]}
-    with container.running(CAPSTONE_TAG, client=client, environment={"API_TOKEN": gate.TOKEN}, **limits) as server:
-        load.run(server.url, *normal, 5, 1)
+    attack, normal = ([replace(each, path="/inspect", authorization=f"Bearer {application.TOKEN}") for each in some]
+                      for some in (hostile(side=2000), [load_generator.picture(wall)]))
+    limits = benchmark.LOCKED_DOWN | scoring.LIMITS | {"memswap_limit": scoring.LIMITS["mem_limit"]}
+    with container.running(CAPSTONE_TAG, client=client, environment={"API_TOKEN": application.TOKEN}, **limits) as server:
+        load_generator.run(server.url, *normal, 5, 1)
         before = memory(server.container, "VmRSS", PYTHON)
-        with (silent(server.url), load.traffic(server.url, *normal, clients=FIRST, pause=0, timeout=60) as usual,
-              load.traffic(server.url, *attack, clients=3, pause=0, timeout=60) as worst, load.traffic(server.url, clients=1) as probes):
+        with (silent(server.url), load_generator.traffic(server.url, *normal, clients=FIRST, pause=0, timeout=60) as usual,
+              load_generator.traffic(server.url, *attack, clients=3, pause=0, timeout=60) as worst, load_generator.traffic(server.url, clients=1) as probes):
             container.wait_until(lambda: False, 10, 0.5)
         answered(usual, worst)
         assert probes.samples and not probes.failed, probes
-        assert [load.run(server.url, each, 1, 1).samples[0].status for each in attack[:2]] == [413, 413]
+        assert [load_generator.run(server.url, each, 1, 1).samples[0].status for each in attack[:2]] == [413, 413]
         unnamed(server.url)
         assert memory(server.container, "VmHWM", PYTHON) - before < ONE_PICTURE
         server.container.reload()

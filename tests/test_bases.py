@@ -23,11 +23,14 @@ import pytest
 import requests
 from daemons import second_daemon
 
-from dockerlab import bases, cli, engine, measure
-from dockerlab.bases import BaseMissing, site_layer
-from dockerlab.container import Running, address, remove, running, wait_until
-from dockerlab.errors import CourseError
-from dockerlab.site import Site, load_site
+from dockerlab import cli
+from dockerlab.containers.container import Running, address, remove, running, wait_until
+from dockerlab.core.errors import CourseError
+from dockerlab.core.settings import Site, load_site
+from dockerlab.detection import benchmark
+from dockerlab.engine import connection
+from dockerlab.images import base_images
+from dockerlab.images.base_images import BaseMissing, site_layer
 
 pytestmark = pytest.mark.engine
 MANIFEST = {"Accept": ", ".join(f"application/vnd.{kind}+json" for kind in ("docker.distribution.manifest.v2", "oci.image.manifest.v1", "oci.image.index.v1"))}
@@ -45,10 +48,10 @@ class TestRegistry:
 
     @pytest.fixture(autouse=True)
     def base(self, client: docker.DockerClient) -> None:
-        bases.ensure(bases.REGISTRY, client)
+        base_images.ensure(base_images.REGISTRY, client)
 
     def test_push_list_pull_and_delete_by_digest(self, client: docker.DockerClient, tiny_image: str) -> None:
-        with running(bases.REGISTRY, port=5000, ready="/v2/", environment={"REGISTRY_STORAGE_DELETE_ENABLED": "true"}, client=client) as service:
+        with running(base_images.REGISTRY, port=5000, ready="/v2/", environment={"REGISTRY_STORAGE_DELETE_ENABLED": "true"}, client=client) as service:
             repository = f"{service.url.removeprefix('http://')}/harbour/tiny"
             image = client.images.get(tiny_image)
             image.tag(repository, "1.0")
@@ -70,16 +73,16 @@ class TestRegistry:
                 client.images.remove(f"{repository}:1.0")
 
     def test_deletion_is_off_unless_asked_for(self, client: docker.DockerClient) -> None:
-        with running(bases.REGISTRY, port=5000, ready="/v2/", client=client) as service:
+        with running(base_images.REGISTRY, port=5000, ready="/v2/", client=client) as service:
             answer = requests.delete(f"{service.url}/v2/any/manifests/sha256:{'0' * 64}", timeout=5)
             assert (answer.status_code, answer.json()["errors"][0]["code"]) == (405, "UNSUPPORTED")
 
     def test_variables_override_the_configuration_file(self, client: docker.DockerClient) -> None:
-        with running(bases.REGISTRY, port=5005, ready="/v2/", environment={"REGISTRY_HTTP_ADDR": ":5005"}, client=client) as service:
+        with running(base_images.REGISTRY, port=5005, ready="/v2/", environment={"REGISTRY_HTTP_ADDR": ":5005"}, client=client) as service:
             assert "listening on [::]:5005" in service.logs(20)
 
     def test_port_volume_and_command_are_the_official_ones(self, client: docker.DockerClient) -> None:
-        config = client.images.get(bases.REGISTRY).attrs["Config"]
+        config = client.images.get(base_images.REGISTRY).attrs["Config"]
         assert config["Entrypoint"] == ["/entrypoint.sh"]
         assert config["Cmd"] == ["/etc/docker/registry/config.yml"]
         assert list(config["ExposedPorts"]) == ["5000/tcp"]
@@ -91,11 +94,11 @@ class TestRedis:
 
     @pytest.fixture(autouse=True)
     def base(self, client: docker.DockerClient) -> None:
-        bases.ensure(bases.REDIS, client)
+        base_images.ensure(base_images.REDIS, client)
 
     @contextlib.contextmanager
     def redis(self, client: docker.DockerClient, **options: object) -> Iterator[Running]:
-        with running(bases.REDIS, port=6379, ready=None, client=client, **options) as service:
+        with running(base_images.REDIS, port=6379, ready=None, client=client, **options) as service:
             assert wait_until(lambda: service.container.exec_run(["redis-cli", "ping"]).output == b"PONG\n", 120), service.logs()
             yield service
 
@@ -128,7 +131,7 @@ class TestRedis:
             assert inside(service, "redis-cli", "set", "a", "b") == "OK"
 
     def test_data_outlive_the_container(self, client: docker.DockerClient) -> None:
-        volume = client.volumes.create(f"dockerlab-test-{uuid.uuid4().hex[:8]}", labels=engine.labels(kind="test"))
+        volume = client.volumes.create(f"dockerlab-test-{uuid.uuid4().hex[:8]}", labels=connection.labels(kind="test"))
         try:
             options = {"volumes": {volume.name: {"bind": "/data"}}}
             with self.redis(client, **options) as service:
@@ -140,7 +143,7 @@ class TestRedis:
             volume.remove()
 
     def test_port_volume_and_command_are_the_official_ones(self, client: docker.DockerClient) -> None:
-        config = client.images.get(bases.REDIS).attrs["Config"]
+        config = client.images.get(base_images.REDIS).attrs["Config"]
         assert (config["Entrypoint"], config["Cmd"], config["WorkingDir"]) == (["docker-entrypoint.sh"], ["redis-server"], "/data")
         assert (list(config["ExposedPorts"]), list(config["Volumes"])) == (["6379/tcp"], ["/data"])
 
@@ -150,13 +153,13 @@ class TestPostgres:
 
     @pytest.fixture(autouse=True)
     def base(self, client: docker.DockerClient) -> None:
-        bases.ensure(bases.POSTGRES, client)
+        base_images.ensure(base_images.POSTGRES, client)
 
     @contextlib.contextmanager
     def postgres(self, client: docker.DockerClient, *command: str, **options: object) -> Iterator[Running]:
         """Ready only when it answers by TCP: while it runs its first-start files it listens on its socket alone."""
         environment = options.pop("environment", {"POSTGRES_PASSWORD": "harbour"})
-        with running(bases.POSTGRES, command=list(command) or None, port=5432, ready=None, environment=environment, client=client, **options) as service:
+        with running(base_images.POSTGRES, command=list(command) or None, port=5432, ready=None, environment=environment, client=client, **options) as service:
             assert wait_until(lambda: service.container.exec_run(["pg_isready", "-h", "127.0.0.1", "-U", "postgres"]).exit_code == 0, 240), service.logs(30)
             yield service
 
@@ -168,7 +171,7 @@ class TestPostgres:
 
     def ends(self, client: docker.DockerClient, environment: dict[str, str], *command: str, **options: object) -> tuple[int, str]:
         """Exit code and output of a container that is expected to end by itself."""
-        container = client.containers.create(bases.POSTGRES, list(command), environment=environment, labels=engine.labels(kind="test"), **options)
+        container = client.containers.create(base_images.POSTGRES, list(command), environment=environment, labels=connection.labels(kind="test"), **options)
         try:
             container.start()
             return container.wait(timeout=20)["StatusCode"], container.logs().decode()
@@ -260,7 +263,7 @@ class TestPostgres:
             assert self.sql(service, "select 1") == "1"
 
     def test_data_outlive_the_container(self, client: docker.DockerClient) -> None:
-        volume = client.volumes.create(f"dockerlab-test-{uuid.uuid4().hex[:8]}", labels=engine.labels(kind="test"))
+        volume = client.volumes.create(f"dockerlab-test-{uuid.uuid4().hex[:8]}", labels=connection.labels(kind="test"))
         try:
             options = {"volumes": {volume.name: {"bind": "/var/lib/postgresql/data"}}}
             with self.postgres(client, **options) as service:
@@ -271,27 +274,27 @@ class TestPostgres:
             volume.remove()
 
     def test_port_volume_signal_and_command_are_the_official_ones(self, client: docker.DockerClient) -> None:
-        config = client.images.get(bases.POSTGRES).attrs["Config"]
+        config = client.images.get(base_images.POSTGRES).attrs["Config"]
         assert (config["Entrypoint"], config["Cmd"], config["StopSignal"]) == (["docker-entrypoint.sh"], ["postgres"], "SIGINT")
         assert (list(config["ExposedPorts"]), list(config["Volumes"])) == (["5432/tcp"], ["/var/lib/postgresql/data"])
 
 
 def test_debian_slim_can_be_built_upon(client: docker.DockerClient) -> None:
-    bases.ensure(bases.DEBIAN, client)
-    run = {"remove": True, "labels": engine.labels(kind="test")}
-    assert b'VERSION_CODENAME=bookworm' in client.containers.run(bases.DEBIAN, ["cat", "/etc/os-release"], **run)
+    base_images.ensure(base_images.DEBIAN, client)
+    run = {"remove": True, "labels": connection.labels(kind="test")}
+    assert b'VERSION_CODENAME=bookworm' in client.containers.run(base_images.DEBIAN, ["cat", "/etc/os-release"], **run)
     install = "apt-get update -qq && apt-get install -y -qq --no-install-recommends tree >/dev/null 2>&1 && tree --version"
-    assert b"tree v2" in client.containers.run(bases.DEBIAN, ["sh", "-c", install], **run)
-    assert client.images.get(bases.DEBIAN).attrs["Config"]["Cmd"] == ["bash"]
+    assert b"tree v2" in client.containers.run(base_images.DEBIAN, ["sh", "-c", install], **run)
+    assert client.images.get(base_images.DEBIAN).attrs["Config"]["Cmd"] == ["bash"]
 
 
 def test_apt_leaves_in_a_layer_what_it_leaves_in_the_official_images(client: docker.DockerClient) -> None:
-    base = replace(bases.BASES[bases.DEBIAN], name=f"dockerlab-test-apt:{uuid.uuid4().hex[:8]}")
-    bases.debian.make(base, client, load_site())
+    base = replace(base_images.BASES[base_images.DEBIAN], name=f"dockerlab-test-apt:{uuid.uuid4().hex[:8]}")
+    base_images.debian.make(base, client, load_site())
     look = ("apt-get update -qq && apt-get install -y -qq jq >/dev/null 2>&1; find /var/cache/apt -type f; "
             "find /var/lib/apt/lists -type f -name '*_Packages*'; apt-config dump APT::Install-Recommends")
     try:
-        left = client.containers.run(base.name, ["sh", "-c", look], remove=True, labels=engine.labels(kind="test")).decode().split()
+        left = client.containers.run(base.name, ["sh", "-c", look], remove=True, labels=connection.labels(kind="test")).decode().split()
     finally:
         client.images.remove(base.name, force=True)
     assert not [path for path in left if path.endswith((".bin", ".deb"))]
@@ -301,14 +304,14 @@ def test_apt_leaves_in_a_layer_what_it_leaves_in_the_official_images(client: doc
 
 
 def test_every_standin_says_so_and_is_counted_as_a_base(client: docker.DockerClient) -> None:
-    here = [name for name in bases.BASES if bases.present(client, name)]
+    here = [name for name in base_images.BASES if base_images.present(client, name)]
     for name in here:
         image = client.images.get(name)
-        if bases.STANDIN_LABEL in image.labels:
-            assert image.labels[engine.COURSE_LABEL] == "1"
-            assert "stand-in" in bases.standin_note(client, name)
-            assert image.labels[engine.KIND_LABEL] == "base"
-    assert all(base.differs for base in bases.BASES.values())
+        if base_images.STANDIN_LABEL in image.labels:
+            assert image.labels[connection.COURSE_LABEL] == "1"
+            assert "stand-in" in base_images.standin_note(client, name)
+            assert image.labels[connection.KIND_LABEL] == "base"
+    assert all(base.differs for base in base_images.BASES.values())
 
 
 class TestSources:
@@ -323,7 +326,7 @@ class TestSources:
 
     @pytest.fixture(autouse=True)
     def fresh_probe(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(bases, "_reached", {})
+        monkeypatch.setattr(base_images, "_reached", {})
 
     def forget(self, client: docker.DockerClient, *names: str) -> None:
         for name in names:
@@ -340,26 +343,26 @@ class TestSources:
         name = f"{registry}/harbour/base:1"
         self.push(client, tiny_image, name)
         try:
-            assert bases.ensure(name, client, Site(), "pull").source == "pull"
-            assert bases.ensure(name, client, Site(), "pull").source == "here"
+            assert base_images.ensure(name, client, Site(), "pull").source == "pull"
+            assert base_images.ensure(name, client, Site(), "pull").source == "here"
         finally:
             self.forget(client, name)
         with pytest.raises(BaseMissing, match="pull: .*(not found|unknown)"):
-            bases.ensure(f"{registry}/harbour/base:2", client, Site(), "pull")
+            base_images.ensure(f"{registry}/harbour/base:2", client, Site(), "pull")
 
     def test_mirror_gives_the_public_name(self, client: docker.DockerClient, registry: str, tiny_image: str, names: list[str]) -> None:
         self.push(client, tiny_image, f"{registry}/library/{names[0]}")
         site = Site(registry_mirror=f"http://{registry}")
-        assert bases.ensure(names[0], client, site, "mirror").source == "mirror"
+        assert base_images.ensure(names[0], client, site, "mirror").source == "mirror"
         assert not [tag for tag in client.images.get(names[0]).tags if registry in tag]
         with pytest.raises(BaseMissing, match=names[1]):
-            bases.ensure(names[1], client, site, "mirror")
+            base_images.ensure(names[1], client, site, "mirror")
 
     def test_a_mirror_keeps_names_of_other_registries(self, client: docker.DockerClient, registry: str, tiny_image: str) -> None:
         name = f"gcr.io/dockerlab-test/base:{uuid.uuid4().hex[:6]}"
         self.push(client, tiny_image, f"{registry}/{name}")
         try:
-            assert bases.ensure(name, client, Site(registry_mirror=registry), "auto").source == "mirror"
+            assert base_images.ensure(name, client, Site(registry_mirror=registry), "auto").source == "mirror"
         finally:
             self.forget(client, name)
 
@@ -369,47 +372,47 @@ class TestSources:
     ) -> None:  # fmt: skip
         for name in names:
             client.images.get(tiny_image).tag(*name.split(":"))
-            monkeypatch.setitem(bases.BASES, name, replace(bases.BASES[bases.DISTROLESS], name=name))
+            monkeypatch.setitem(base_images.BASES, name, replace(base_images.BASES[base_images.DISTROLESS], name=name))
         file = tmp_path / "made" / f"bases.{suffix}"
-        assert bases.save(file, client, names) == file.stat().st_size > 100_000
+        assert base_images.save(file, client, names) == file.stat().st_size > 100_000
         assert [each.name for each in file.parent.iterdir()] == [file.name]
         self.forget(client, *names)
-        monkeypatch.setattr(bases, "ThreadPoolExecutor", lambda threads: ThreadPoolExecutor(at_once))
-        states = bases.ensure_all(client, Site(bases_bundle=str(file)), "bundle", names, say=lambda line: None)
+        monkeypatch.setattr(base_images, "ThreadPoolExecutor", lambda threads: ThreadPoolExecutor(at_once))
+        states = base_images.ensure_all(client, Site(bases_bundle=str(file)), "bundle", names, say=lambda line: None)
         assert [state.source for state in states] == ["bundle", "bundle"]
         with pytest.raises(BaseMissing, match="does not hold it"):
-            bases.ensure("dockerlab-test-base:other", client, Site(bases_bundle=str(file)), "bundle")
+            base_images.ensure("dockerlab-test-base:other", client, Site(bases_bundle=str(file)), "bundle")
 
     def test_a_docker_save_file_is_a_bundle(self, client: docker.DockerClient, tiny_image: str, names: list[str], tmp_path: Path,
                                                          monkeypatch) -> None:
         client.images.get(tiny_image).tag(*names[0].split(":"))
-        monkeypatch.setitem(bases.BASES, names[0], replace(bases.BASES[bases.DISTROLESS], name=names[0]))
+        monkeypatch.setitem(base_images.BASES, names[0], replace(base_images.BASES[base_images.DISTROLESS], name=names[0]))
         file = tmp_path / "saved.tar"
         file.write_bytes(b"".join(client.images.get(names[0]).save(named=names[0])))
         self.forget(client, names[0])
-        assert bases.ensure(names[0], client, Site(bases_bundle=str(file)), "bundle").source == "bundle"
+        assert base_images.ensure(names[0], client, Site(bases_bundle=str(file)), "bundle").source == "bundle"
 
     def test_a_bundle_with_another_image_is_refused_whole(self, client: docker.DockerClient, tiny_image: str, names: list[str], tmp_path: Path) -> None:
         for name in names:
             client.images.get(tiny_image).tag(*name.split(":"))
         file = tmp_path / "bases.tar.zst"
-        bases.save(file, client, names)
+        base_images.save(file, client, names)
         before = client.images.get(tiny_image).tags
         with pytest.raises(BaseMissing, match=f"holds {min(names)}, {max(names)}, which is no base of the course, so nothing of it was loaded"):
-            bases.ensure(bases.BASES[bases.DISTROLESS].name + "-none", client, Site(bases_bundle=str(file)), "bundle")
+            base_images.ensure(base_images.BASES[base_images.DISTROLESS].name + "-none", client, Site(bases_bundle=str(file)), "bundle")
         assert client.images.get(tiny_image).tags == before
 
     def test_a_bundle_must_be_the_file_that_was_meant(self, client, tiny_image: str, names: list[str], tmp_path: Path, monkeypatch) -> None:
         client.images.get(tiny_image).tag(*names[0].split(":"))
-        monkeypatch.setitem(bases.BASES, names[0], replace(bases.BASES[bases.DISTROLESS], name=names[0]))
+        monkeypatch.setitem(base_images.BASES, names[0], replace(base_images.BASES[base_images.DISTROLESS], name=names[0]))
         file = tmp_path / "bases.tar"
-        bases.save(file, client, names[:1])
+        base_images.save(file, client, names[:1])
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
         self.forget(client, names[0])
         with pytest.raises(BaseMissing, match=f"its SHA-256 is {digest}"):
-            bases.ensure(names[0], client, Site(bases_bundle=str(file), bases_bundle_sha256=digest[::-1]), "bundle")
-        assert not bases.present(client, names[0])
-        assert bases.ensure(names[0], client, Site(bases_bundle=str(file), bases_bundle_sha256=digest.upper()), "bundle").source == "bundle"
+            base_images.ensure(names[0], client, Site(bases_bundle=str(file), bases_bundle_sha256=digest[::-1]), "bundle")
+        assert not base_images.present(client, names[0])
+        assert base_images.ensure(names[0], client, Site(bases_bundle=str(file), bases_bundle_sha256=digest.upper()), "bundle").source == "bundle"
 
     @pytest.mark.parametrize(("member", "document", "stranger"), [
         ("manifest.json", [{"RepoTags": ["evil:1"]}], "evil:1"),
@@ -428,20 +431,20 @@ class TestSources:
         file.seek(0)
         if stranger:
             with pytest.raises(CourseError, match=stranger):
-                bases.check_bundle(file, "bases.tar")
+                base_images.check_bundle(file, "bases.tar")
         else:
-            bases.check_bundle(file, "bases.tar")
+            base_images.check_bundle(file, "bases.tar")
 
     def test_nothing_is_written_where_a_base_is_missing(self, client: docker.DockerClient, tmp_path: Path) -> None:
         with pytest.raises(Exception, match="not saved"):
-            bases.save(tmp_path / "bases.tar", client, ["dockerlab-test-base:never"])
+            base_images.save(tmp_path / "bases.tar", client, ["dockerlab-test-base:never"])
         assert list(tmp_path.iterdir()) == []
 
     def test_a_missing_or_broken_bundle_is_named(self, client: docker.DockerClient, tmp_path: Path) -> None:
         (tmp_path / "broken.tar").write_text("not a tar")
         for file in ("absent.tar", "broken.tar"):
             with pytest.raises(BaseMissing, match="bundle: "):
-                bases.ensure("dockerlab-test-base:never", client, Site(bases_bundle=str(tmp_path / file)), "bundle")
+                base_images.ensure("dockerlab-test-base:never", client, Site(bases_bundle=str(tmp_path / file)), "bundle")
 
     def test_a_registry_that_never_answers_costs_seconds_once(self, client: docker.DockerClient) -> None:
         with black_hole() as address:
@@ -449,19 +452,19 @@ class TestSources:
             for number in (1, 2, 3):
                 started = time.monotonic()
                 with pytest.raises(BaseMissing, match=f"{address} did not answer"):
-                    bases.ensure(f"{address}/harbour/base:{number}", client, Site(), "pull")
+                    base_images.ensure(f"{address}/harbour/base:{number}", client, Site(), "pull")
                 seconds.append(time.monotonic() - started)
-        assert seconds[0] < bases.PROBE_SECONDS + 2
+        assert seconds[0] < base_images.PROBE_SECONDS + 2
         assert max(seconds[1:]) < 1
 
     def test_without_a_network_one_sentence_says_so(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(bases.debian, "debian_sources", lambda site: ["deb http://debian.invalid/debian bookworm main"])
+        monkeypatch.setattr(base_images.debian, "debian_sources", lambda site: ["deb http://debian.invalid/debian bookworm main"])
         with second_daemon(tmp_path) as daemon:
             started = time.monotonic()
             with pytest.raises(BaseMissing) as caught:
-                bases.ensure(bases.REGISTRY, daemon.client, Site(), "auto")
+                base_images.ensure(base_images.REGISTRY, daemon.client, Site(), "auto")
         assert time.monotonic() - started < 30
-        assert caught.value.what == f"The base image {bases.REGISTRY} is not on the engine, and this machine reaches no network that has it."
+        assert caught.value.what == f"The base image {base_images.REGISTRY} is not on the engine, and this machine reaches no network that has it."
         assert "bases_bundle" in caught.value.fix
 
     def test_debian_and_a_file_for_the_class(self, client: docker.DockerClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
@@ -469,17 +472,17 @@ class TestSources:
         file = tmp_path / "class" / "bases.tar.zst"
         with second_daemon(tmp_path / "1", containerd=False) as teacher:
             monkeypatch.setenv("DOCKER_HOST", teacher.url)
-            assert cli.main(["bases", bases.REGISTRY, "--source", "debian", "--save", str(file)]) == 0
+            assert cli.main(["bases", base_images.REGISTRY, "--source", "debian", "--save", str(file)]) == 0
         said = capsys.readouterr().out
-        assert f"{bases.REGISTRY}: debian, " in said and "set bases_bundle" in said
+        assert f"{base_images.REGISTRY}: debian, " in said and "set bases_bundle" in said
         monkeypatch.setenv("DOCKERLAB_BASES_BUNDLE", str(file))
         with second_daemon(tmp_path / "2") as learner:
             monkeypatch.setenv("DOCKER_HOST", learner.url)
-            assert cli.main(["bases", bases.REGISTRY]) == 0
-            labels = learner.client.images.get(bases.REGISTRY).labels
-        assert f"{bases.REGISTRY}: bundle, " in capsys.readouterr().out
+            assert cli.main(["bases", base_images.REGISTRY]) == 0
+            labels = learner.client.images.get(base_images.REGISTRY).labels
+        assert f"{base_images.REGISTRY}: bundle, " in capsys.readouterr().out
         assert (labels["dockerlab.course"], labels["dockerlab.kind"]) == ("1", "base")
-        assert labels[bases.STANDIN_LABEL] == bases.BASES[bases.REGISTRY].differs
+        assert labels[base_images.STANDIN_LABEL] == base_images.BASES[base_images.REGISTRY].differs
 
 
 @contextlib.contextmanager
@@ -504,14 +507,14 @@ def black_hole() -> Iterator[str]:
 @pytest.mark.nightly  # `make test` makes the set itself; this only holds it to a time
 def test_the_default_set_from_nothing_takes_less_than_four_minutes(tmp_path: Path) -> None:
     """Where the set-up of this very machine had to make them all, by this code, its time counts; else they are made once more."""
-    if noted := measure.notes("bases", bases.debian.recipe()):
+    if noted := benchmark.notes("bases", base_images.debian.recipe()):
         assert noted["build_seconds"] < 240
         return
     with second_daemon(tmp_path) as daemon:
         started = time.monotonic()
-        states = bases.ensure_all(daemon.client, source="debian", say=lambda line: None)
+        states = base_images.ensure_all(daemon.client, source="debian", say=lambda line: None)
         assert time.monotonic() - started < 240
-        assert [state.source for state in states] == ["debian"] * len(bases.COURSE_BASES)
+        assert [state.source for state in states] == ["debian"] * len(base_images.COURSE_BASES)
 
 
 def test_uv_is_told_the_same_as_pip() -> None:
@@ -520,6 +523,6 @@ def test_uv_is_told_the_same_as_pip() -> None:
 
 
 def test_pip_and_uv_both_find_packages_in_the_slim_base(client: docker.DockerClient) -> None:
-    bases.ensure(bases.SLIM, client)
+    base_images.ensure(base_images.SLIM, client)
     command = "pip install --quiet uv && uv pip install --system --quiet itsdangerous && python -c 'import itsdangerous; print(\"found\")'"
-    assert client.containers.run(bases.SLIM, ["sh", "-c", command], remove=True, labels=engine.labels(kind="test")).decode().strip() == "found"
+    assert client.containers.run(base_images.SLIM, ["sh", "-c", command], remove=True, labels=connection.labels(kind="test")).decode().strip() == "found"

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from dockerlab.bothways import BothWays, column, which
+from dockerlab.notebook.cli_and_python import BothWays, column, which
 
 
 @pytest.mark.parametrize(

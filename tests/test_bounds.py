@@ -21,10 +21,19 @@ import pytest
 import requests
 import yaml
 
-from dockerlab import bases, container, detect, engine, errors, intruder, load, rollout
-from dockerlab.checks import Criterion, Lab, Outcome, Status, Submission, core, lab05, lab08, rollouts, specification
-from dockerlab.fetch import NoAnswer, TooLarge, TooSlow, fetch
-from dockerlab.site import ROOT
+from dockerlab.containers import container, load_generator
+from dockerlab.core import errors
+from dockerlab.core.fetch import NoAnswer, TooLarge, TooSlow, fetch
+from dockerlab.core.settings import ROOT
+from dockerlab.course.grading import Criterion, Lab, Outcome, Status, Submission, judging
+from dockerlab.detection import api_client
+from dockerlab.engine import connection
+from dockerlab.images import base_images
+from dockerlab.lessons.lesson03_dockerfile.measures import _knocked
+from dockerlab.lessons.lesson05_multi_stage import lab as lab05
+from dockerlab.lessons.lesson08_compose import lab as lab08
+from dockerlab.lessons.lesson09_security import attack_surface
+from dockerlab.lessons.lesson11_production import measures, rollout
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 900000000\r\n\r\n"
 BEHAVIOUR = {
@@ -92,23 +101,24 @@ def test_whoever_handles_a_failed_question_handles_these() -> None:
 
 def test_a_detection_that_drips_or_floods_is_one_sentence() -> None:
     picture = next(iter((ROOT / "assets").rglob("*.jpg")))
-    with server("body by drips") as url, at_most(8), pytest.raises(detect.DetectionFailed, match="did not answer within 1 seconds"):
-        detect.detect(url, picture, timeout=1)
-    with server("without end") as url, at_most(20), pytest.raises(detect.DetectionFailed, match=r"^\S+ answered with more than 10 MB"):
-        detect.detect(url, picture, timeout=15)
+    with server("body by drips") as url, at_most(8), pytest.raises(api_client.DetectionFailed, match="did not answer within 1 seconds"):
+        api_client.detect(url, picture, timeout=1)
+    with server("without end") as url, at_most(20), pytest.raises(api_client.DetectionFailed, match=r"^\S+ answered with more than 10 MB"):
+        api_client.detect(url, picture, timeout=15)
 
 
 @pytest.mark.parametrize("behaviour", ["body by drips", "without end"])
 def test_load_gives_up_an_answer_that_does_not_end(behaviour: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(load, "MOST_BYTES", 1_000_000)
+    monkeypatch.setattr(load_generator, "MOST_BYTES", 1_000_000)
     with server(behaviour) as url, at_most(15):
-        (sample,) = load.run(url, load.Request(), 1, 1, timeout=2).samples
+        (sample,) = load_generator.run(url, load_generator.Request(), 1, 1, timeout=2).samples
     assert sample.status == 0 and sample.error == "TimeoutError"
 
 
 def test_no_check_asks_a_learner_without_bounds() -> None:
     """`requests.get` reads whatever comes for as long as it comes, `exec_run` too."""
-    asked = [*(ROOT / "dockerlab/checks").glob("*.py"), *(ROOT / f"dockerlab/{name}.py" for name in ("capstone", "container", "detect", "gate", "intruder"))]
+    asked = [*(ROOT / "dockerlab/course/grading").glob("*.py"), *(ROOT / "dockerlab/lessons").rglob("*.py"),
+             *(ROOT / f"dockerlab/{name}.py" for name in ("containers/container", "detection/api_client"))]
     found = [f"{path.name}: {line.strip()}" for path in asked for line in path.read_text(encoding="utf-8").splitlines()
              if re.search(r"\brequests\.(get|post|put|head|request)\(|session\.(get|post|put)\(|\.exec_run\(", line)]
     assert not found
@@ -120,11 +130,11 @@ def test_no_check_asks_a_learner_without_bounds() -> None:
 @pytest.fixture
 def box(client: docker.DockerClient) -> Iterator[Any]:
     """A container in which `pip` never ends and `python3` writes without end."""
-    bases.ensure(bases.SLIM, client)
+    base_images.ensure(base_images.SLIM, client)
     lies = {"pip": "sleep 600", "python3": "yes"}
     lying = "; ".join(f"rm -f {name}; printf '#!/bin/sh\\nexec {program}' >{name}; chmod +x {name}" for name, program in lies.items())
     command = ["sh", "-c", f"cd /usr/local/bin; {lying}; touch /ready; exec sleep 600"]
-    made = client.containers.run(bases.SLIM, command, detach=True, labels=engine.labels(kind="test"), **core.BOUNDS)
+    made = client.containers.run(base_images.SLIM, command, detach=True, labels=connection.labels(kind="test"), **judging.BOUNDS)
     try:
         assert container.wait_until(lambda: container.execute(made, ["test", "-e", "/ready"])[0] == 0, 60, 0.1)
         yield made
@@ -145,17 +155,17 @@ def test_a_program_inside_is_bounded_in_time_and_bytes(box: Any, monkeypatch: py
     monkeypatch.setattr(lab05, "TOOL_SECONDS", 1)
     with at_most(20):  # what never ends is there all the same
         assert lab05._runs(box, "pip") and not lab05._runs(box, "gcc")
-        assert not specification._knocked(box)
-        with pytest.raises(intruder.NoProbe, match="`python3 .*wrote more than 1 MB"):
-            intruder.probe(box)
+        assert not _knocked(box)
+        with pytest.raises(attack_surface.NoProbe, match="`python3 .*wrote more than 1 MB"):
+            attack_surface.probe(box)
 
 
 @pytest.mark.engine
 def test_what_a_learners_program_started_is_bounded_where_it_sets_nothing(client: docker.DockerClient, tiny_image: str) -> None:
     def host(**options: Any) -> dict[str, Any]:
-        made = client.containers.run(tiny_image, ["sleep", "60"], detach=True, labels=engine.labels(kind="test"), **options)
+        made = client.containers.run(tiny_image, ["sleep", "60"], detach=True, labels=connection.labels(kind="test"), **options)
         try:
-            core.bound(made)
+            judging.bound(made)
             made.reload()
             assert made.status == "running"
             return made.attrs["HostConfig"]
@@ -163,7 +173,7 @@ def test_what_a_learners_program_started_is_bounded_where_it_sets_nothing(client
             container.remove(made)
 
     open_, own = host(), host(mem_limit="64m", pids_limit=20)
-    assert (open_["PidsLimit"], open_["Memory"], open_["MemorySwap"]) == (512, core.MEMORY, core.MEMORY)
+    assert (open_["PidsLimit"], open_["Memory"], open_["MemorySwap"]) == (512, judging.MEMORY, judging.MEMORY)
     assert (own["PidsLimit"], own["Memory"]) == (20, 64 << 20)
 
 
@@ -186,7 +196,7 @@ def test_a_service_of_a_swarm_is_bounded_where_it_says_nothing(version: str, pid
     file, more = tmp_path / "stack.yaml", tmp_path / "bounds.json"
     own = "{image: x, logging: {driver: none}, deploy: {resources: {limits: {memory: 64M}}}}"
     file.write_text(f"{version}services:\n  open: {{image: x, deploy: {{replicas: 2}}}}\n  own: {own}\n")
-    more.write_text(json.dumps(rollouts.bounded(yaml.safe_load(rollout.config(file)))))
+    more.write_text(json.dumps(measures.bounded(yaml.safe_load(rollout.config(file)))))
     merged = subprocess.run(["docker", "stack", "config", "-c", file, "-c", more], capture_output=True, text=True, check=True).stdout
     found = yaml.safe_load(merged)["services"]
     limits = {name: service["deploy"]["resources"]["limits"] for name, service in found.items()}
@@ -219,7 +229,7 @@ def test_a_check_ends_as_a_whole_and_says_what_it_did_not_judge(prepared: bool, 
 
     lab = Lab("05", "shrink", (criterion("first", lambda _: Outcome(True, "fine")), criterion("second", _waits), criterion("third", _waits)), prepare)
     with at_most(60):
-        report = core.judge(lab, tmp_path, client, seconds=4)
+        report = judging.judge(lab, tmp_path, client, seconds=4)
     left = "2, 3" if prepared else "1, 2, 3"
     assert report.problem == f"The check was ended after 4 s; what it had not judged by then: {left}."
     assert [each.status for each in report.results] == [Status.PASSED if prepared else Status.NOT_CHECKED, Status.NOT_CHECKED, Status.NOT_CHECKED]
@@ -231,7 +241,7 @@ def test_a_build_is_ended_with_the_time_of_the_check(client: docker.DockerClient
     (tmp_path / "Dockerfile").write_text(f"FROM {tiny_image}\nRUN sleep 600 # {uuid.uuid4().hex}\n")
     lab = Lab("05", "shrink", (Criterion("builds", "It builds", "why", "hint", "more", "wanted", lambda each: Outcome(bool(each.build("app")), "")),))
     with at_most(60):
-        report = core.judge(lab, tmp_path, client, seconds=4)
+        report = judging.judge(lab, tmp_path, client, seconds=4)
     assert report.results[0].status is Status.NOT_CHECKED and "4 s" in report.problem
 
 

@@ -13,10 +13,10 @@ import pytest
 from commands import sleeps
 from matplotlib.figure import Figure
 
-from dockerlab import build as module
-from dockerlab.build import BuildFailed, BuildReport, ContextTooLarge, Trace, build
-from dockerlab.charts.timeline import compare_timelines
-from dockerlab.container import wait_until
+from dockerlab.containers.container import wait_until
+from dockerlab.images import build as module
+from dockerlab.images.build import BuildFailed, BuildReport, ContextTooLarge, Trace, build
+from dockerlab.notebook.charts.timeline import compare_timelines
 
 pytestmark = pytest.mark.engine
 

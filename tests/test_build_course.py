@@ -11,9 +11,10 @@ from types import ModuleType
 
 import pytest
 
-from dockerlab import notebooks, regions, workspace
-from dockerlab.errors import CourseError
-from dockerlab.regions import BuildError, derive
+from dockerlab.core.errors import CourseError
+from dockerlab.course import workspace
+from dockerlab.course.authoring import notebooks, regions
+from dockerlab.course.authoring.regions import BuildError, derive
 
 DATA = Path(__file__).parent / "data" / "course"
 

@@ -12,10 +12,10 @@ import pytest
 import requests
 from matplotlib.figure import Figure
 
-from dockerlab import build as module
-from dockerlab.build import BuildFailed, BuildReport, ClassicTrace, EngineStopped, Step, Trace, build
-from dockerlab.charts.timeline import build_timeline
-from dockerlab.errors import CourseError
+from dockerlab.core.errors import CourseError
+from dockerlab.images import build as module
+from dockerlab.images.build import BuildFailed, BuildReport, ClassicTrace, EngineStopped, Step, Trace, build
+from dockerlab.notebook.charts.timeline import build_timeline
 
 DATA = Path(__file__).parent / "data"
 CLASSIC = [

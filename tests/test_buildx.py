@@ -12,8 +12,8 @@ import docker
 import pytest
 from commands import sleeps
 
-from dockerlab.build import BuildCancelled, BuildFailed, BuildReport, Cancel, Step, build
-from dockerlab.container import wait_until
+from dockerlab.containers.container import wait_until
+from dockerlab.images.build import BuildCancelled, BuildFailed, BuildReport, Cancel, Step, build
 
 pytestmark = pytest.mark.engine
 

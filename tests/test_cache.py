@@ -10,10 +10,10 @@ import docker
 import pytest
 from cache_edits import EDITS, RECORD, TAG, load, verdicts_of
 
-from dockerlab import cache
-from dockerlab.build import BuildReport, Step
-from dockerlab.cache import Inputs, Recorded, Verdict, context_files, explain, keys
-from dockerlab.dockerfile import expand, pairs, parse
+from dockerlab.images import cache_model
+from dockerlab.images.build import BuildReport, Step
+from dockerlab.images.cache_model import Inputs, Recorded, Verdict, context_files, explain, keys
+from dockerlab.images.dockerfile import expand, pairs, parse
 
 RECORDS: dict[str, list[dict[str, Any]]] = json.loads(RECORD.read_text())
 LIVE = ["touch", "comment", "content of a file", "mounted file", "file ignored", "other stage, same result", "argument", "proxy", "variable", "base"]
@@ -145,7 +145,7 @@ def test_pairs_of_both_forms() -> None:
 
 
 def test_frame_has_a_row_a_step() -> None:
-    table = cache.frame(recorded("content of a file"))
+    table = cache_model.frame(recorded("content of a file"))
     assert list(table["outcome"]).count("ran") == 5 and len(table) == 12
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nbformat
 
-from dockerlab.checks.core import UNATTENDED
+from dockerlab.course.grading.judging import UNATTENDED
 
 HERE = Path(__file__).parent
 
@@ -29,8 +29,8 @@ def _run(folder: Path, *cells: tuple[str, str]) -> str:
 
 
 def test_a_check_in_a_cell_does_not_say_what_it_waits_for(tmp_path) -> None:
-    said = _run(tmp_path, ("import time\nfrom dockerlab.checks import core\ncore.PATIENCE = 0.1\n"
-                           "with core.waiting('the build', 60):\n    time.sleep(1)\nprint('built')", "built\n"))
+    said = _run(tmp_path, ("import time\nfrom dockerlab.course.grading import judging\ncore.PATIENCE = 0.1\n"
+                           "with judging.waiting('the build', 60):\n    time.sleep(1)\nprint('built')", "built\n"))
     assert "1 passed" in said, said
 
 

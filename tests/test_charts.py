@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from dockerlab.charts.ladder import size_ladder
+from dockerlab.notebook.charts.ladder import size_ladder
 
 
 def test_the_title_is_the_finding() -> None:

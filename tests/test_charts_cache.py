@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from dockerlab.build import BuildReport, Step
-from dockerlab.cache import Verdict
-from dockerlab.charts.cache import install_costs, rerun_matrix
-from dockerlab.charts.timeline import compare_timelines
+from dockerlab.images.build import BuildReport, Step
+from dockerlab.images.cache_model import Verdict
+from dockerlab.lessons.lesson04_cache.charts import install_costs, rerun_matrix
+from dockerlab.notebook.charts.timeline import compare_timelines
 
 EDITS = {
     "touch a file": [Verdict("WORKDIR /app", False, "", False), Verdict("COPY $A app", False, "", False)],

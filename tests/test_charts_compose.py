@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from dockerlab.charts.compose import answer_times, reachability
+from dockerlab.lessons.lesson08_compose.charts import answer_times, reachability
 
 MATRIX = pd.DataFrame([[True, False], [True, True]], index=["a", "b"], columns=["a", "outside"])
 

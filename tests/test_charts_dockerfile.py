@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from dockerlab.charts.dockerfile import context_weight, instruction_effects, stop_times
+from dockerlab.lessons.lesson03_dockerfile.charts import context_weight, instruction_effects, stop_times
 
 
 def _texts(figure: Figure) -> str:

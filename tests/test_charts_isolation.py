@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from dockerlab.charts import isolation
+from dockerlab.lessons.lesson01_processes import charts
 
 
 def test_start_times_label_what_is_measured_and_what_is_cited() -> None:
-    fig = isolation.start_times({"process": [0.001, 0.002, 0.0015], "container": [0.3, 0.5, 0.4]}, {"VM": 29.3}, "finding")
+    fig = charts.start_times({"process": [0.001, 0.002, 0.0015], "container": [0.3, 0.5, 0.4]}, {"VM": 29.3}, "finding")
     axes = fig.axes[0]
     assert axes.get_title(loc="left") == "finding" and axes.get_xscale() == "log"
     assert [text.get_text() for text in axes.texts] == ["1.5 ms", "400 ms", "29.3 s, cited"]
@@ -18,7 +18,7 @@ def test_start_times_label_what_is_measured_and_what_is_cited() -> None:
 
 
 def test_every_text_of_the_stacks_fits_its_block() -> None:
-    fig = isolation.stacks()
+    fig = charts.stacks()
     canvas = FigureCanvasAgg(fig)
     canvas.draw()
     words = {text.get_text() for axes in fig.axes for text in axes.texts}

@@ -7,10 +7,10 @@ import math
 import pandas as pd
 from matplotlib.figure import Figure
 
-from dockerlab import measure
-from dockerlab.charts.ladder import ladder_panels, package_bars
-from dockerlab.charts.panels import Panel, small_multiples, written
-from dockerlab.charts.style import PALETTE
+from dockerlab.detection import benchmark
+from dockerlab.notebook.charts.ladder import ladder_panels, package_bars
+from dockerlab.notebook.charts.panels import Panel, small_multiples, written
+from dockerlab.notebook.charts.style import PALETTE
 
 
 def _texts(figure: Figure, number: int) -> list[str]:
@@ -45,11 +45,11 @@ def test_numbers_have_as_many_digits_as_can_be_read() -> None:
 
 def test_the_ladder_states_size_rebuild_and_boxes() -> None:
     rows = [("naive", "full", "t", 6e9, 3e9, 80.0, 80.0, 2.7, 26.0, 28.0, 1.0), ("minimal", "small", "t", 1.5e8, 6e7, 60.0, 0.4, 0.5, 13.0, 15.0, 0.995)]
-    figure = ladder_panels(pd.DataFrame(rows, columns=measure.COLUMNS))
+    figure = ladder_panels(pd.DataFrame(rows, columns=benchmark.COLUMNS))
     assert figure.get_suptitle() == "minimal against naive: 40 times smaller, rebuilt 200 times faster, the same boxes"
     assert len([axes for axes in figure.axes if axes.get_title(loc="left")]) == 7
     worse = [*rows[:1], (*rows[1][:-1], 0.5)]
-    assert "agree to 50%" in ladder_panels(pd.DataFrame(worse, columns=measure.COLUMNS)).get_suptitle()
+    assert "agree to 50%" in ladder_panels(pd.DataFrame(worse, columns=benchmark.COLUMNS)).get_suptitle()
 
 
 def test_the_lightest_packages_stand_in_one_bar() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from dockerlab.charts import production
+from dockerlab.lessons.lesson11_production import charts
 
 FRAME = pd.DataFrame({"cpus": [1, 2], "workers": [1, 4], "per_second": [20.0, 31.0], "p95_ms": [400.0, 380.0], "memory_mb": [130.0, 500.0]})
 
@@ -14,7 +14,7 @@ def samples(statuses: list[int], versions: list[str]) -> pd.DataFrame:
 
 
 def test_workers_have_three_panels_from_zero_that_write_their_values() -> None:
-    fig = production.workers(FRAME, "four workers cost four times the memory")
+    fig = charts.workers(FRAME, "four workers cost four times the memory")
     panels = fig.get_axes()
     assert len(panels) == 3 and all(axes.get_xlim()[0] == 0 for axes in panels)
     assert [[bar.get_width() for bar in axes.patches] for axes in panels] == [[20, 31], [400, 380], [130, 500]]
@@ -23,7 +23,7 @@ def test_workers_have_three_panels_from_zero_that_write_their_values() -> None:
 
 
 def test_requests_show_each_request_once_and_say_how_many_failed() -> None:
-    fig = production.requests({"naive": samples([200, 503, 0, 200], ["1", "", "", "2"]), "careful": samples([200, 200], ["1", "2"])}, "finding")
+    fig = charts.requests({"naive": samples([200, 503, 0, 200], ["1", "", "", "2"]), "careful": samples([200, 200], ["1", "2"])}, "finding")
     axes = fig.get_axes()[0]
     points = {collection.get_label(): len(collection.get_offsets()) for collection in axes.collections}
     assert points["failed"] == 2 and sum(points.values()) + 0 >= 4
@@ -33,4 +33,4 @@ def test_requests_show_each_request_once_and_say_how_many_failed() -> None:
 
 
 def test_a_run_without_requests_can_be_drawn() -> None:
-    assert production.requests({"none": samples([], [])}, "nothing").get_axes()
+    assert charts.requests({"none": samples([], [])}, "nothing").get_axes()

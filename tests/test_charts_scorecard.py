@@ -7,9 +7,8 @@ import math
 
 from matplotlib.figure import Figure
 
-from dockerlab import capstone
-from dockerlab.charts import scorecard as charts
-from dockerlab.scorecard import TITLES, Score, Scorecard
+from dockerlab.lessons.lesson12_capstone import charts, scoring
+from dockerlab.lessons.lesson12_capstone.scorecard import TITLES, Score, Scorecard
 
 
 def card(name: str, **values: float) -> Scorecard:
@@ -52,7 +51,7 @@ def test_bars_are_shares_of_the_target_and_cut_at_twice() -> None:
 
 
 def test_gallery_captions_every_picture() -> None:
-    pictures = capstone.samples()
+    pictures = scoring.samples()
     fig = charts.gallery(pictures, [path.stem for path in pictures])
     assert [axes.get_title() for axes in fig.axes] == [path.stem for path in pictures]
 

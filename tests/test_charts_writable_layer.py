@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dockerlab.charts.writable_layer import Writable, stack_with_containers
-from dockerlab.image import ImageReport, Layer
+from dockerlab.images.image import ImageReport, Layer
+from dockerlab.lessons.lesson02_images_and_containers.charts_layers import Writable, stack_with_containers
 
 REPORT = ImageReport("api:1", [
     Layer("(base image)", 120_000_000, 0, {"usr/bin/python3": 120_000_000}),

@@ -15,9 +15,21 @@ from typing import Any
 import docker
 import pytest
 
-from dockerlab import checks, container, engine, engine_process
-from dockerlab.checks import Criterion, Lab, NotStarted, Outcome, Status, Submission, cli, core, report
-from dockerlab.errors import CourseError
+from dockerlab.containers import container
+from dockerlab.core.errors import CourseError
+from dockerlab.course import grading
+from dockerlab.course.grading import (
+    Criterion,
+    Lab,
+    NotStarted,
+    Outcome,
+    Status,
+    Submission,
+    commands,
+    judging,
+    report,
+)
+from dockerlab.engine import connection, process_marks
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +74,7 @@ def _statuses(result: report.Report) -> list[Status]:
 
 
 def test_all_that_holds_passes(folder: Path) -> None:
-    result = core.judge(_lab(_criterion("image"), _criterion("start")), folder)
+    result = judging.judge(_lab(_criterion("image"), _criterion("start")), folder)
     assert result.passed and result.held == 2 and result.first_failure is None
     assert repr(result).splitlines()[0] == "Lab 05, shrink: all 2 hold"
     assert result.hints() == "Nothing needs a hint."
@@ -70,9 +82,9 @@ def test_all_that_holds_passes(folder: Path) -> None:
 
 def test_the_report_is_stable_and_hints_at_the_first_failure(folder: Path) -> None:
     lab = _lab(_criterion("image"), _criterion("start", _fails), _criterion("edit", needs=("start",)))
-    result = core.judge(lab, folder)
+    result = judging.judge(lab, folder)
     assert not result.passed
-    assert repr(result) == repr(core.judge(lab, folder)) == (
+    assert repr(result) == repr(judging.judge(lab, folder)) == (
         "Lab 05, shrink: 1 of 3 hold\n"
         "✓ 1. The image is small\n"
         "     wanted: at most 100 MB   measured: 85 MB\n"
@@ -90,21 +102,21 @@ def test_the_report_is_stable_and_hints_at_the_first_failure(folder: Path) -> No
 
 def test_it_can_stop_at_the_first_failure_or_go_past_some(folder: Path) -> None:
     lab = _lab(_criterion("image", _fails), _criterion("start", _fails), _criterion("edit", _raises(AssertionError("not asked"))))
-    stopped = core.judge(lab, folder, first=True)
+    stopped = judging.judge(lab, folder, first=True)
     assert _statuses(stopped) == [Status.FAILED, Status.NOT_CHECKED, Status.NOT_CHECKED]
     assert stopped.results[1].measured == "stopped at: The image is small"
-    assert _statuses(core.judge(lab, folder, first=True, past=["image"])) == [Status.FAILED, Status.FAILED, Status.NOT_CHECKED]
+    assert _statuses(judging.judge(lab, folder, first=True, past=["image"])) == [Status.FAILED, Status.FAILED, Status.NOT_CHECKED]
 
 
 def test_the_table_says_the_same_and_escapes(folder: Path) -> None:
-    html = core.judge(_lab(_criterion("image"), _criterion("start", _fails)), folder)._repr_html_()
+    html = judging.judge(_lab(_criterion("image"), _criterion("start", _fails)), folder)._repr_html_()
     assert "900 &lt;MB&gt;" in html and "<MB>" not in html
     assert html.count("<tr>") == 3 and "✓" in html and "✗" in html and "look at start" in html
 
 
 @pytest.mark.parametrize("error", [NotImplementedError(), NotStarted("Dockerfile is still empty.")])
 def test_what_was_not_begun_is_not_a_failure(folder: Path, error: Exception) -> None:
-    result = core.judge(_lab(_criterion("image", _raises(error))), folder)
+    result = judging.judge(_lab(_criterion("image", _raises(error))), folder)
     assert _statuses(result) == [Status.NOT_STARTED] and not result.started and not result.passed
     assert "not started" in repr(result) and "Traceback" not in repr(result)
 
@@ -114,7 +126,7 @@ def test_an_empty_or_missing_file_is_not_started(folder: Path, content: str | No
     (folder / "Dockerfile").unlink()
     if content is not None:
         (folder / "Dockerfile").write_text(content)
-    result = core.judge(_lab(_criterion("image"), files=("Dockerfile",)), folder)
+    result = judging.judge(_lab(_criterion("image"), files=("Dockerfile",)), folder)
     assert _statuses(result) == [Status.NOT_STARTED]
 
 
@@ -123,27 +135,27 @@ def test_an_empty_or_missing_file_is_not_started(folder: Path, content: str | No
     [(CourseError("It does not build.", "No base."), "It does not build. No base."), (KeyError("boxes"), "KeyError: 'boxes'")],
 )
 def test_an_error_is_a_failure_with_its_sentence(folder: Path, error: Exception, sentence: str) -> None:
-    result = core.judge(_lab(_criterion("image", _raises(error)), _criterion("start")), folder)
+    result = judging.judge(_lab(_criterion("image", _raises(error)), _criterion("start")), folder)
     assert _statuses(result) == [Status.FAILED, Status.PASSED]
     assert result.results[0].measured == sentence
 
 
 def test_after_a_failed_preparation_nothing_is_checked(folder: Path) -> None:
     lab = _lab(_criterion("image"), _criterion("start"), prepare=_raises(CourseError("It does not build.")))
-    result = core.judge(lab, folder)
+    result = judging.judge(lab, folder)
     assert _statuses(result) == [Status.NOT_CHECKED] * 2 and not result.passed and result.started
     assert repr(result).splitlines()[1] == "  It does not build."
     lab = _lab(_criterion("image"), prepare=_raises(NotImplementedError()))
-    assert _statuses(core.judge(lab, folder)) == [Status.NOT_STARTED]
+    assert _statuses(judging.judge(lab, folder)) == [Status.NOT_STARTED]
 
 
 def test_no_engine_is_nobodys_failure(folder: Path) -> None:
-    with pytest.raises(engine.EngineUnavailable):
-        core.judge(_lab(_criterion("image", _raises(engine.EngineUnavailable("No engine.")))), folder)
+    with pytest.raises(connection.EngineUnavailable):
+        judging.judge(_lab(_criterion("image", _raises(connection.EngineUnavailable("No engine.")))), folder)
 
 
 def test_an_empty_lab_never_passes(folder: Path) -> None:
-    assert not core.judge(_lab(), folder).passed
+    assert not judging.judge(_lab(), folder).passed
 
 
 def test_criteria_are_unique_and_in_order() -> None:
@@ -165,7 +177,7 @@ def test_clean_up_runs_last_first_also_after_ctrl_c(folder: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        core.judge(_lab(_criterion("image", measure)), folder)
+        judging.judge(_lab(_criterion("image", measure)), folder)
     assert done == ["first", True] and not copies[0].exists() and not copies[0].parent.exists()
 
 
@@ -199,7 +211,7 @@ def test_nothing_is_left_on_the_engine(folder: Path, client: Any, tiny_image: st
         made["id"] = submission.id
         return Outcome(True, "made")
 
-    assert core.judge(_lab(_criterion("image", measure)), folder, client).passed
+    assert judging.judge(_lab(_criterion("image", measure)), folder, client).passed
     filters = {"label": f"dockerlab.check={made['id']}"}
     left = [*client.containers.list(all=True, filters=filters), *client.images.list(filters=filters)]
     assert [*left, *client.networks.list(filters=filters), *client.volumes.list(filters=filters)] == []
@@ -222,7 +234,7 @@ def test_no_nameless_volume_is_left(folder: Path, client: Any, tiny_image: str) 
             box.remove()
         return Outcome(True, "made")
 
-    assert core.judge(_lab(_criterion("image", measure)), folder, client).passed
+    assert judging.judge(_lab(_criterion("image", measure)), folder, client).passed
     left = {volume.name for volume in client.volumes.list()}
     assert made["foreign"] in left and made["own"] not in left
     client.volumes.get(made["foreign"]).remove()
@@ -240,15 +252,15 @@ def test_a_build_that_does_not_end_is_ended(folder: Path, client: Any, tiny_imag
         return Outcome(True, "built")
 
     started = time.monotonic()
-    (result,) = core.judge(_lab(_criterion("image", measure)), folder, client).results
+    (result,) = judging.judge(_lab(_criterion("image", measure)), folder, client).results
     assert result.measured.startswith("The build of app was ended after 4 s.") and time.monotonic() - started < 60
 
 
 def test_a_check_says_once_what_it_waits_for(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(core, "PATIENCE", 0.1)
-    with core.waiting("the build of app", 1200):
+    monkeypatch.setattr(judging, "PATIENCE", 0.1)
+    with judging.waiting("the build of app", 1200):
         time.sleep(0.5)
-    with core.waiting("nothing", 0.05):
+    with judging.waiting("nothing", 0.05):
         time.sleep(0.2)
     assert capsys.readouterr().err == "The check waits for the build of app, for at most 1,200 s; Ctrl-C ends it.\n"
 
@@ -260,13 +272,13 @@ def test_a_container_that_writes_without_end_is_bounded(folder: Path, client: An
     def measure(submission: Submission) -> Outcome:
         endless = "while true; do echo harbour harbour harbour harbour; done"
         with submission.running("app", tiny_image, command=["sh", "-c", endless], ready=None, port=0) as service:
-            assert container.wait_until(lambda: len(core.log_of(service.container, 5000)) == 5000, 60, 0.2)
+            assert container.wait_until(lambda: len(judging.log_of(service.container, 5000)) == 5000, 60, 0.2)
             service.container.reload()
             seen["host"], seen["labels"] = service.container.attrs["HostConfig"], service.container.labels
-            seen["log"] = core.log_of(service.container, 5000)
+            seen["log"] = judging.log_of(service.container, 5000)
         return Outcome(True, "ran")
 
-    assert core.judge(_lab(_criterion("image", measure)), folder, client).passed
+    assert judging.judge(_lab(_criterion("image", measure)), folder, client).passed
     assert seen["host"]["PidsLimit"] == 512 and seen["host"]["Memory"] == 2**30 and seen["host"]["LogConfig"]["Config"]["max-size"] == "10m"
     assert len(seen["log"]) == 5000 and "dockerlab.check" in seen["labels"]
 
@@ -279,16 +291,16 @@ def test_a_container_that_writes_without_end_is_bounded(folder: Path, client: An
     (["--mount", "type=tmpfs,target=/x", "--log-opt=x=y"], ["--pids-limit", "512", "--memory", "1g"]),
 ])
 def test_options_of_a_learner_are_bounded_where_they_say_nothing(options: list[str], added: list[str]) -> None:
-    assert core.bounds(options, memory=True) == added
+    assert judging.bounds(options, memory=True) == added
 
 
 def test_what_was_measured_moves_no_cursor(folder: Path) -> None:
     evil = "\x1b[31mred\x1b[0m \x1b[2J\x07\udcff end"
     for measure in (lambda _: Outcome(False, evil), _raises(CourseError(evil))):
-        (result,) = core.judge(_lab(_criterion("image", measure)), folder).results
+        (result,) = judging.judge(_lab(_criterion("image", measure)), folder).results
         assert result.measured.startswith("red ") and "\x1b" not in result.measured and "\x07" not in result.measured
-        repr(core.judge(_lab(_criterion("image", measure)), folder)).encode()
-    prepared = core.judge(_lab(_criterion("image"), prepare=_raises(CourseError(evil))), folder)
+        repr(judging.judge(_lab(_criterion("image", measure)), folder)).encode()
+    prepared = judging.judge(_lab(_criterion("image"), prepare=_raises(CourseError(evil))), folder)
     assert "\x1b" not in repr(prepared)
 
 
@@ -307,15 +319,15 @@ def test_what_several_threads_ask_for_is_made_once(folder: Path) -> None:
 
 def test_no_image_names_a_process(folder: Path) -> None:
     with Submission(folder) as submission:
-        assert engine.PROCESS_LABEL not in submission.image_labels() and engine.PROCESS_LABEL in submission.labels()
-        assert submission.tag("app").startswith(core.IMAGE_PREFIX) and submission.tag("app").endswith(engine_process.mark())
+        assert connection.PROCESS_LABEL not in submission.image_labels() and connection.PROCESS_LABEL in submission.labels()
+        assert submission.tag("app").startswith(judging.IMAGE_PREFIX) and submission.tag("app").endswith(process_marks.mark())
 
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
 import docker
-from dockerlab.checks.core import Submission
+from dockerlab.course.grading.judging import Submission
 with Submission(Path(sys.argv[1]), lab="05") as submission:
     tag = submission.build("app").tag
     docker.from_env().containers.run(tag, ["sleep", "600"], detach=True, name=submission.name("learner"))  # as a learner's program does it
@@ -340,7 +352,7 @@ def test_nothing_is_left_of_a_check_that_was_ended(folder: Path, client: Any, ti
     check, tag, scratch = done.stdout.split()
     if how == "SIGKILL":
         assert client.images.list(tag) and Path(scratch).exists()
-        assert {tag, scratch} <= set(core.sweep(client))
+        assert {tag, scratch} <= set(judging.sweep(client))
     made = {"label": f"dockerlab.check={check}"}
     left = [*client.containers.list(all=True, filters=made), *client.images.list(tag), *client.volumes.list(filters=made)]
     assert left == [] and not Path(scratch).exists()
@@ -358,7 +370,7 @@ def test_an_end_before_time_does_not_wait_for_what_other_threads_build(folder: P
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        core.judge(_lab(_criterion("image", measure)), folder, client)
+        judging.judge(_lab(_criterion("image", measure)), folder, client)
     assert time.monotonic() - started < 60
 
 
@@ -369,59 +381,59 @@ def test_an_end_before_time_does_not_wait_for_what_other_threads_build(folder: P
 def lab05(monkeypatch: pytest.MonkeyPatch, folder: Path) -> SimpleNamespace:
     """Lab 05 with one criterion whose outcome the test chooses."""
     chosen = SimpleNamespace(measure=_fails, folder=folder)
-    module = ModuleType("dockerlab.checks.lab05")
+    module = ModuleType("dockerlab.lessons.lesson05_multi_stage.lab")
     module.LAB = _lab(_criterion("image", lambda submission: chosen.measure(submission)))  # type: ignore[attr-defined]
     root = folder.parent
     (root / "sources/labs/05_shrink").mkdir(parents=True)
     (root / "labs").mkdir()
     folder.rename(root / "labs/05_shrink")
-    monkeypatch.setitem(sys.modules, "dockerlab.checks.lab05", module)
-    monkeypatch.setattr(checks, "known", lambda: ["05"])
-    monkeypatch.setattr(checks, "ROOT", root)
-    monkeypatch.setattr(cli, "ROOT", root)
-    find = checks.workspace.find
-    monkeypatch.setattr(checks.workspace, "find", lambda lab: find(lab, root))
+    monkeypatch.setitem(sys.modules, "dockerlab.lessons.lesson05_multi_stage.lab", module)
+    monkeypatch.setattr(grading, "known", lambda: ["05"])
+    monkeypatch.setattr(grading, "ROOT", root)
+    monkeypatch.setattr(commands, "ROOT", root)
+    find = grading.workspace.find
+    monkeypatch.setattr(grading.workspace, "find", lambda lab: find(lab, root))
     return chosen
 
 
 def test_check_prints_notes_and_returns_the_exit_code(lab05: SimpleNamespace, state: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    cli.progress()
+    commands.progress()
     assert "· 05  shrink" in capsys.readouterr().out
-    assert cli.check("5") == 1
+    assert commands.check("5") == 1
     assert "0 of 1 hold" in capsys.readouterr().out and state.is_file()
-    cli.progress()
+    commands.progress()
     assert "0 of 1 criteria hold" in capsys.readouterr().out
     lab05.measure = _holds
-    assert cli.check("05") == 0
+    assert commands.check("05") == 0
     lab05.measure = _fails
-    assert cli.check("05_shrink") == 1
+    assert commands.check("05_shrink") == 1
     capsys.readouterr()
-    assert cli.progress() == 0
+    assert commands.progress() == 0
     assert capsys.readouterr().out.split() == ["✓", "05", "shrink", "passed"]
 
 
 def test_a_check_that_stops_early_notes_only_a_success(lab05: SimpleNamespace, state: Path) -> None:
-    assert cli.check("05", first=True) == 1 and not state.exists()
+    assert commands.check("05", first=True) == 1 and not state.exists()
     lab05.measure = _holds
-    assert cli.check("05", first=True) == 0 and report.load_progress()["05"]["passed"]
+    assert commands.check("05", first=True) == 0 and report.load_progress()["05"]["passed"]
 
 
 def test_the_own_folder_is_noted_when_a_notebook_names_it(lab05: SimpleNamespace, state: Path) -> None:
     lab05.measure = _holds
-    assert checks.check("05", folder=checks.ROOT / "labs/05_shrink").passed
+    assert grading.check("05", folder=grading.ROOT / "labs/05_shrink").passed
     assert report.load_progress()["05"]["passed"]
 
 
 def test_another_folder_is_judged_but_not_noted(lab05: SimpleNamespace, state: Path, tmp_path: Path) -> None:
     lab05.measure = _holds
-    assert cli.check("05", tmp_path) == 0 and not state.exists()
+    assert commands.check("05", tmp_path) == 0 and not state.exists()
     with pytest.raises(CourseError, match="There is no folder gone"):
-        cli.check("05", tmp_path / "gone")
+        commands.check("05", tmp_path / "gone")
 
 
 def test_an_unknown_lab_is_one_sentence(lab05: SimpleNamespace) -> None:
     with pytest.raises(CourseError, match="Lab '77' has no checks. Labs: 05"):
-        cli.check("77")
+        commands.check("77")
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"05": 1}'])
@@ -434,12 +446,12 @@ def test_a_broken_progress_file_counts_as_none(state: Path, content: str) -> Non
 def test_progress_that_cannot_be_saved_says_so(state: Path, folder: Path) -> None:
     state.parent.write_text("a file where the folder should be")
     with pytest.raises(CourseError, match="cannot be saved"):
-        report.save_progress(core.judge(_lab(_criterion("image")), folder))
+        report.save_progress(judging.judge(_lab(_criterion("image")), folder))
 
 
 def test_every_lab_of_the_course_loads() -> None:
-    for number in checks.known():
-        assert checks.load(number).number == number
+    for number in grading.known():
+        assert grading.load(number).number == number
 
 
 def test_code_in_a_promise_is_shown_as_code() -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from dockerlab import container
-from dockerlab.checks.calls import Caller, CallFailed, packed, unpacked
-from dockerlab.checks.core import NotStarted
+from dockerlab.containers import container
+from dockerlab.course.grading.calls import Caller, CallFailed, packed, unpacked
+from dockerlab.course.grading.judging import NotStarted
 
 WORK = '''
 import sys, time

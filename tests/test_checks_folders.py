@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from dockerlab.build import ContextTooLarge
-from dockerlab.checks import folders
-from dockerlab.checks.core import Submission
+from dockerlab.course.grading import folders
+from dockerlab.course.grading.judging import Submission
+from dockerlab.images.build import ContextTooLarge
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dockerlab.checks.core import NotStarted
-from dockerlab.checks.hardening import BadRunLine, run_line
+from dockerlab.course.grading.judging import NotStarted
+from dockerlab.lessons.lesson09_security.measures import BadRunLine, run_line
 
 VALUES = {"IMAGE": "gate:1", "KEY_FILE": "/tmp/a key", "HARBOUR_KEY": "k", "SOCKET": "/s"}
 

@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 
-from dockerlab import capstone, measure, outside
-from dockerlab.checks import lab04, specification
+from dockerlab.containers import inspection
+from dockerlab.detection import benchmark
+from dockerlab.lessons.lesson03_dockerfile import measures
+from dockerlab.lessons.lesson04_cache import lab
+from dockerlab.lessons.lesson12_capstone import scoring
 
 
 @pytest.mark.parametrize(("name", "text"), [
@@ -28,14 +31,14 @@ from dockerlab.checks import lab04, specification
 def test_a_way_round_the_meter_is_seen_in_whatever_is_sent(name: str, text: str, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM x\n# http_proxy is set by the check\nRUN pip install y\n")
     (tmp_path / "notes.md").write_text("A proxy counts what is downloaded. BUILD_DATE is unset.\n")
-    assert lab04.goes_round(tmp_path) == ""
+    assert lab.goes_round(tmp_path) == ""
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
     path.write_text(text)
-    assert lab04.goes_round(tmp_path).startswith(f"{name} holds the line `")
+    assert lab.goes_round(tmp_path).startswith(f"{name} holds the line `")
     if name != "Dockerfile":
         (tmp_path / ".dockerignore").write_text(f"{name}\n")
-        assert lab04.goes_round(tmp_path) == ""
+        assert lab.goes_round(tmp_path) == ""
 
 
 WEIGHTS = bytes(range(256)) * 40
@@ -48,7 +51,7 @@ def berths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = {"/version": f'{{"built": "{lab04.DATE}"}}'.encode(), "/berths": b'["east-4"]', "/model": service.model}[self.path]
+            body = {"/version": f'{{"built": "{lab.DATE}"}}'.encode(), "/berths": b'["east-4"]', "/model": service.model}[self.path]
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -64,8 +67,8 @@ def berths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
     (tmp_path / "model").mkdir()
     (tmp_path / "model/harbour-n.pt").write_bytes(WEIGHTS)
-    monkeypatch.setattr(lab04, "_service", lambda _: service)
-    monkeypatch.setattr(lab04, "_first_process", lambda _: outside.Process(1, "tini", (lab04.UID,), ()))
+    monkeypatch.setattr(lab, "_service", lambda _: service)
+    monkeypatch.setattr(lab, "_first_process", lambda _: inspection.Process(1, "tini", (lab.UID,), ()))
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         service.url = f"http://127.0.0.1:{server.server_port}"
@@ -75,9 +78,9 @@ def berths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def test_weights_of_the_same_length_are_other_weights(berths: Any, tmp_path: Path) -> None:
     submission = SimpleNamespace(folder=tmp_path)
-    assert lab04._answers(submission).ok
+    assert lab._answers(submission).ok
     berths.model = bytes(len(WEIGHTS))
-    assert lab04._answers(submission).measured == "/model does not hand out the weights"
+    assert lab._answers(submission).measured == "/model does not hand out the weights"
 
 
 def test_the_sick_container_of_lab_03_publishes_no_port(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,10 +92,10 @@ def test_the_sick_container_of_lab_03_publishes_no_port(monkeypatch: pytest.Monk
 
     submission = SimpleNamespace(client=SimpleNamespace(containers=SimpleNamespace(create=create)), name=str, labels=dict,
                                  cached=lambda _, make: make(), enter=lambda context: context.__enter__())
-    monkeypatch.setattr(specification, "built", lambda _: SimpleNamespace(tag="image"))
-    monkeypatch.setattr(specification, "_attrs", lambda *_: {"Config": {"Cmd": ["serve"]}})
-    monkeypatch.setattr(specification.container, "remove", lambda _: None)
-    specification._boxes(submission)
+    monkeypatch.setattr(measures, "built", lambda _: SimpleNamespace(tag="image"))
+    monkeypatch.setattr(measures, "_attrs", lambda *_: {"Config": {"Cmd": ["serve"]}})
+    monkeypatch.setattr(measures.container, "remove", lambda _: None)
+    measures._boxes(submission)
     assert not {"ports", "publish_all_ports", "network_mode"} & made["sick"].keys()
     addresses = {address for options in made.values() for address, _ in options.get("ports", {}).values()}
     assert addresses == {"127.0.0.1"} and len(made) == 3
@@ -109,8 +112,8 @@ def test_no_file_says_how_long_a_build_from_nothing_took(tmp_path: Path, monkeyp
         return SimpleNamespace(seconds=90.0)
 
     submission = SimpleNamespace(client=None, build=build)
-    monkeypatch.setattr(capstone, "_FRESH", {})
-    monkeypatch.setattr(measure, "BUILD", tmp_path / "build")
-    measure.note("capstone", capstone._recipe(folder, None), build_seconds=0.1)  # as somebody could write it
-    assert capstone._from_nothing(submission, folder) == capstone._from_nothing(submission, folder) == 90.0
+    monkeypatch.setattr(scoring, "_FRESH", {})
+    monkeypatch.setattr(benchmark, "BUILD", tmp_path / "build")
+    benchmark.note("capstone", scoring._recipe(folder, None), build_seconds=0.1)  # as somebody could write it
+    assert scoring._from_nothing(submission, folder) == scoring._from_nothing(submission, folder) == 90.0
     assert [each["no_cache"] for each in built] == [True]

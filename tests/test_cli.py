@@ -8,22 +8,23 @@ import types
 
 import pytest
 
-from dockerlab import build, cli, image
-from dockerlab.errors import CourseError
+from dockerlab import cli
+from dockerlab.core.errors import CourseError
+from dockerlab.images import build, image
 
 
 @pytest.fixture
 def labs(monkeypatch) -> types.SimpleNamespace:
     """The lab commands, replaced."""
-    fake = types.ModuleType("dockerlab.checks.cli")
+    fake = types.ModuleType("dockerlab.course.grading.commands")
     calls: list[tuple[str, ...]] = []
     for name in ("check", "reset", "solve"):
         setattr(fake, name, lambda lab, name=name, **how: calls.append((name, lab)) or 0)
     fake.progress = lambda: calls.append(("progress",)) or 3
-    package = types.ModuleType("dockerlab.checks")
-    package.cli = fake
-    monkeypatch.setitem(sys.modules, "dockerlab.checks", package)
-    monkeypatch.setitem(sys.modules, "dockerlab.checks.cli", fake)
+    package = types.ModuleType("dockerlab.course.grading")
+    package.commands = fake
+    monkeypatch.setitem(sys.modules, "dockerlab.course.grading", package)
+    monkeypatch.setitem(sys.modules, "dockerlab.course.grading.commands", fake)
     return types.SimpleNamespace(calls=calls, module=fake)
 
 

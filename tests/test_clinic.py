@@ -9,11 +9,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dockerlab import clinic, foreign, setups, workspace
-from dockerlab.charts.clinic import decision_map, finding
-from dockerlab.checks import mending
-from dockerlab.errors import CourseError
-from dockerlab.terminal import typed
+from dockerlab.core import elf
+from dockerlab.core.errors import CourseError
+from dockerlab.course import workspace
+from dockerlab.lessons.lesson10_debugging import clinic, docker_run_options, measures
+from dockerlab.lessons.lesson10_debugging.charts import decision_map, finding
+from dockerlab.lessons.lesson10_debugging.terminal import typed
 
 LOGS, INSPECT, PS = "docker logs", "docker inspect", "docker ps -a"
 TABLE = pd.DataFrame(
@@ -43,39 +44,39 @@ def test_the_map_states_what_it_shows_and_nothing_is_cut_off() -> None:
 
 
 def test_options_are_words_with_comments_and_places(tmp_path: Path) -> None:
-    assert setups.read_options(tmp_path, {}) == []
+    assert docker_run_options.read_options(tmp_path, {}) == []
     (tmp_path / "options.txt").write_text('# why\n--memory 64m\n-v {volume}:/results  # kept\n-e "NOTE=two words"\n')
-    assert setups.read_options(tmp_path, {"volume": "v1"}) == ["--memory", "64m", "-v", "v1:/results", "-e", "NOTE=two words"]
+    assert docker_run_options.read_options(tmp_path, {"volume": "v1"}) == ["--memory", "64m", "-v", "v1:/results", "-e", "NOTE=two words"]
 
 
 @pytest.mark.parametrize(("text", "word"),
                          [("--name x", "--name"), ("--rm", "--rm"), ("-v {disk}:/a", "{disk}"), ('-e "A', "quote"), ("--label=a=b", "--label")])
 def test_options_that_are_not_the_learners_to_set_are_named(tmp_path: Path, text: str, word: str) -> None:
     (tmp_path / "options.txt").write_text(text)
-    with pytest.raises(setups.BadOptions, match=word):
-        setups.read_options(tmp_path, {"volume": "v1"})
+    with pytest.raises(docker_run_options.BadOptions, match=word):
+        docker_run_options.read_options(tmp_path, {"volume": "v1"})
 
 
 def test_the_reason_is_the_engines_last_line() -> None:
     said = "docker: Error response from daemon: port is already allocated\n\nRun 'docker run --help' for more information\n"
-    assert setups.reason(said) == "port is already allocated"
-    assert setups.reason("") == ""
+    assert docker_run_options.reason(said) == "port is already allocated"
+    assert docker_run_options.reason("") == ""
 
 
-@pytest.mark.parametrize("architecture", foreign.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", elf.ARCHITECTURES)
 def test_a_program_says_for_which_processor_it_was_made(architecture: str) -> None:
-    assert foreign.built_for(foreign.program(architecture, "hello\n")) == architecture
-    assert foreign.other(foreign.other(architecture)) == architecture != foreign.other(architecture)
+    assert elf.built_for(elf.program(architecture, "hello\n")) == architecture
+    assert elf.other(elf.other(architecture)) == architecture != elf.other(architecture)
 
 
 def test_other_files_were_made_for_none() -> None:
-    assert foreign.built_for(b"#!/bin/sh\n") == "no ELF file"
+    assert elf.built_for(b"#!/bin/sh\n") == "no ELF file"
 
 
 @pytest.mark.skipif(platform.system() != "Linux", reason="the programs are Linux programs")
 def test_the_program_for_this_processor_runs(tmp_path: Path) -> None:
     here = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
-    (tmp_path / "hello").write_bytes(foreign.program(here, "hello\n"))
+    (tmp_path / "hello").write_bytes(elf.program(here, "hello\n"))
     (tmp_path / "hello").chmod(0o755)
     assert subprocess.run([tmp_path / "hello"], check=True, capture_output=True, timeout=10).stdout == b"hello\n"
 
@@ -98,9 +99,9 @@ def test_the_script_of_lab_10_is_broken_by_its_line_ends_and_mended_without_them
 
 def test_every_set_up_of_lab_10_is_a_folder_with_a_dockerfile() -> None:
     solved, _ = workspace.derived_files(workspace.find("10"))
-    assert {path.parts[0] for path in solved if path.name == "Dockerfile"} == set(mending.KEYS)
+    assert {path.parts[0] for path in solved if path.name == "Dockerfile"} == set(measures.KEYS)
 
 
 @pytest.mark.parametrize(("options", "size"), [("size=1m", 2**20), ("rw,size=64M,mode=1777", 2**26), ("size=3000", 3000), ("rw", 0), ("", 0), ("size=50%", 0)])
 def test_the_size_of_a_tmpfs_is_read_from_its_options(options: str, size: int) -> None:
-    assert mending._size(options) == size
+    assert measures._size(options) == size

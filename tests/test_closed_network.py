@@ -21,9 +21,11 @@ from class_box import INSIDE, Box, class_box, publish
 from commands import dockerlab
 from daemons import Daemon, second_daemon, wire
 
-from dockerlab import bases, build, doctor, doctor_build, engine
-from dockerlab.container import wait_until
-from dockerlab.site import load_site
+from dockerlab.containers.container import wait_until
+from dockerlab.core.settings import load_site
+from dockerlab.course import doctor, doctor_build
+from dockerlab.engine import connection
+from dockerlab.images import base_images, build
 
 pytestmark = pytest.mark.engine
 # As a publisher's image is: nothing of this site in it. That the mirror has no signatures is not what is tried here.
@@ -35,7 +37,7 @@ update-ca-certificates --fresh >/dev/null
 printf 'Types: deb\\nURIs: http://debian.invalid/debian\\nSuites: bookworm\\nComponents: main\\n' > /etc/apt/sources.list.d/debian.sources
 """
 DOCKERFILE = f"""\
-FROM {bases.SLIM}
+FROM {base_images.SLIM}
 RUN apt-get update && apt-get install -y --no-install-recommends class-greeting && rm -rf /var/lib/apt/lists/*
 RUN pip install --no-cache-dir six
 CMD ["class-greeting"]
@@ -76,12 +78,12 @@ def answers(url: str) -> bool:
 @pytest.fixture(scope="module")
 def room(client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Classroom]:
     folder, name = tmp_path_factory.mktemp("class"), f"dockerlab-test-{uuid.uuid4().hex[:8]}"
-    for base in (bases.SLIM, bases.REGISTRY):
-        bases.ensure(base, client)
+    for base in (base_images.SLIM, base_images.REGISTRY):
+        base_images.ensure(base, client)
     wheels = folder / "wheels"
     wheels.mkdir()
-    labels = engine.labels(kind="test")
-    prepared = client.containers.create(bases.SLIM, ["sh", "-c", f"pip download --no-deps --dest /wheels six && {PLAIN}"], name=name, labels=labels)
+    labels = connection.labels(kind="test")
+    prepared = client.containers.create(base_images.SLIM, ["sh", "-c", f"pip download --no-deps --dest /wheels six && {PLAIN}"], name=name, labels=labels)
     registry = None
     try:
         prepared.start()
@@ -90,13 +92,13 @@ def room(client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) 
         with tarfile.open(fileobj=io.BytesIO(b"".join(pieces))) as archive:
             archive.extractall(folder, filter="data")
         with wire() as cable, class_box(cable.here, wheels, folder) as box:
-            registry = client.containers.run(bases.REGISTRY, name=f"{name}-registry", detach=True, ports={"5000/tcp": (cable.here, None)}, labels=labels)
+            registry = client.containers.run(base_images.REGISTRY, name=f"{name}-registry", detach=True, ports={"5000/tcp": (cable.here, None)}, labels=labels)
             registry.reload()
             mirror = f"{cable.here}:{registry.ports['5000/tcp'][0]['HostPort']}"
             with (folder / "official.tar").open("wb") as file:
                 file.writelines(prepared.export(1 << 20))
             assert wait_until(lambda: answers(f"http://{mirror}/v2/"), 60)
-            publish(f"http://{mirror}", f"library/{bases.SLIM}", folder / "official.tar",
+            publish(f"http://{mirror}", f"library/{base_images.SLIM}", folder / "official.tar",
                     {"Cmd": ["python3"], "Env": ["PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"]})
             with second_daemon(folder, containerd=False, wire=cable) as daemon:
                 settings = {"DOCKERLAB_INDEX_URL": f"{box.web}/simple", "DOCKERLAB_CA_BUNDLE": str(box.authority), "DOCKERLAB_REGISTRY_MIRROR": mirror,
@@ -114,15 +116,15 @@ def test_doctor_proves_the_settings_by_real_builds(room: Classroom) -> None:
     found = {each["name"]: doctor.Check(**each) for each in json.loads(done.stdout) if each["name"].startswith("build: ")}
     assert [(check.name, check.status) for check in found.values()] == [
         (name, "ok") for name in ("build: base", "build: apt, API", "build: pip, API", "build: apt, docker build", "build: pip, docker build")], found
-    assert found["build: base"].found == f"{bases.SLIM}: mirror"
-    labels = room.daemon.client.images.get(f"original-for-dockerlab/{bases.SLIM}").labels
+    assert found["build: base"].found == f"{base_images.SLIM}: mirror"
+    labels = room.daemon.client.images.get(f"original-for-dockerlab/{base_images.SLIM}").labels
     assert labels == {}, "the image of the mirror was no publisher's"
     assert not [image for image in room.daemon.client.images.list() if not image.tags]
 
 
 @pytest.mark.parametrize("way", ["API", "docker build"])
 def test_a_textbook_dockerfile_builds_either_way(room: Classroom, tmp_path: Path, way: str) -> None:
-    assert room.run("bases", bases.SLIM).returncode == 0
+    assert room.run("bases", base_images.SLIM).returncode == 0
     (tmp_path / "Dockerfile").write_text(DOCKERFILE + f"LABEL way={way.replace(' ', '-')}\n")
     tag = f"dockerlab-test:{uuid.uuid4().hex[:8]}"
     asked = len(room.box.asked)
@@ -148,7 +150,7 @@ def test_the_setting_that_is_missing_is_named(room: Classroom, monkeypatch, with
 
 
 def test_a_base_that_no_place_has_names_the_places(room: Classroom, monkeypatch) -> None:
-    room.daemon.client.images.remove(bases.SLIM, force=True)
+    room.daemon.client.images.remove(base_images.SLIM, force=True)
     found = room.proof(monkeypatch, "registry_mirror", DOCKERLAB_BASES_SOURCE="bundle", DOCKERLAB_BASES_BUNDLE="/nowhere.tar")
     assert found["build: base"].status == "failed" and "Correct bases_bundle (/nowhere.tar)" in found["build: base"].fix
     found = room.proof(monkeypatch, "registry_mirror", DOCKERLAB_BASES_SOURCE="pull", DOCKERLAB_BASES_BUNDLE="")
@@ -156,7 +158,7 @@ def test_a_base_that_no_place_has_names_the_places(room: Classroom, monkeypatch)
 
 
 def test_settings_that_change_are_noticed_and_undone(room: Classroom) -> None:
-    client, name = room.daemon.client, bases.SLIM
+    client, name = room.daemon.client, base_images.SLIM
     assert room.run("bases", name).returncode == 0
     first = client.images.get(name).id
     assert room.run("bases", name).stdout == f"{name}: here\n" and client.images.get(name).id == first
@@ -166,14 +168,15 @@ def test_settings_that_change_are_noticed_and_undone(room: Classroom) -> None:
     assert client.images.get(name).id != first
     original = client.images.get(f"original-for-dockerlab/{name}").id
     assert len(client.images.get(name).attrs["RootFS"]["Layers"]) == 2  # one layer of settings, not one for each change
-    assert bases.give_back(client) == [name]
+    assert base_images.give_back(client) == [name]
     assert client.images.get(name).id == original and client.images.get(name).tags == [name]
 
 
 BUILD = """
 import subprocess, sys
-from dockerlab import build, engine
-client = engine.connect()
+from dockerlab.engine import connection
+from dockerlab.images import build
+client = connection.connect()
 if sys.argv[2] == "API":
     build.build(sys.argv[1], client=client, no_cache=True)
 else:
@@ -184,9 +187,9 @@ else:
 @pytest.mark.parametrize("way", ["API", "docker build"])
 @pytest.mark.parametrize("told", ["variables", "config.json"])
 def test_both_ways_of_building_use_the_proxy(room: Classroom, tmp_path: Path, way: str, told: str) -> None:
-    assert room.run("bases", bases.SLIM).returncode == 0
+    assert room.run("bases", base_images.SLIM).returncode == 0
     look = f"import urllib.request as u; print(u.urlopen('http://{INSIDE}/{uuid.uuid4().hex}', timeout=20).read())"
-    (tmp_path / "Dockerfile").write_text(f'FROM {bases.SLIM}\nRUN python3 -c "{look}"\n')
+    (tmp_path / "Dockerfile").write_text(f'FROM {base_images.SLIM}\nRUN python3 -c "{look}"\n')
     settings = tmp_path / "docker"
     settings.mkdir()
     proxies = {"httpProxy": room.box.proxy, "httpsProxy": room.box.proxy}

@@ -6,8 +6,8 @@ import docker
 import pytest
 import requests
 
-from dockerlab import container
-from dockerlab.container import ContainerFailed, running
+from dockerlab.containers import container
+from dockerlab.containers.container import ContainerFailed, running
 
 pytestmark = pytest.mark.engine
 SERVE = ["sh", "-c", "mkdir -p /www && echo fine > /www/health && httpd -f -p 8000 -h /www"]

@@ -14,7 +14,17 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dockerlab.detect import REFERENCE, Answer, Detection, DetectionFailed, agreement, detect, draw, parse, recorded
+from dockerlab.detection.api_client import (
+    REFERENCE,
+    Answer,
+    Detection,
+    DetectionFailed,
+    agreement,
+    detect,
+    draw,
+    parse,
+    recorded,
+)
 
 A = Detection("ship", 0.91, 10, 10, 110, 60)
 B = Detection("crane", 0.80, 200, 20, 300, 220)

@@ -19,7 +19,7 @@ from hypothesis.strategies import one_of
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 
-from dockerlab.detect import DetectionFailed, detect
+from dockerlab.detection.api_client import DetectionFailed, detect
 
 ROOT = Path(__file__).resolve().parent.parent
 API = ROOT / "assets" / "detection-api"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from dockerfile_yardstick import load
 
-from dockerlab.dockerfile import Instruction, parse
+from dockerlab.images.dockerfile import Instruction, parse
 
 READ = load()
 KNOWN = (

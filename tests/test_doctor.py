@@ -9,10 +9,11 @@ import pytest
 import requests
 from docker.models.containers import ContainerCollection
 
-from dockerlab import doctor, engine
-from dockerlab.build import BuildFailed
-from dockerlab.errors import CourseError
-from dockerlab.site import Site
+from dockerlab.core.errors import CourseError
+from dockerlab.core.settings import Site
+from dockerlab.course import doctor
+from dockerlab.engine import connection
+from dockerlab.images.build import BuildFailed
 
 SITE = Site(index_url="https://index.example/simple")
 
@@ -137,7 +138,7 @@ def test_main_fails_with_one_where_no_engine_answers(monkeypatch, capsys, offlin
 def test_with_an_engine_the_same_checks(client) -> None:
     results = {check.name: check for check in doctor.checks(SITE, client)}
     assert len(results) == 21
-    assert results["endpoint"].found == f"{engine.address_of(client)}, on this machine"
+    assert results["endpoint"].found == f"{connection.address_of(client)}, on this machine"
     assert results["mounts"].status == results["temporary mounts"].status == "ok"
     assert results["engine"].status == results["API version"].status == results["builder"].status == "ok"
 
@@ -146,7 +147,7 @@ def test_with_an_engine_the_same_checks(client) -> None:
 def test_the_engines_buildkit_is_tried_and_leaves_no_image(client, monkeypatch) -> None:
     monkeypatch.setenv("DOCKERLAB_OWNER", "doctor-test")
     assert doctor.reaches_buildkit(client) == ""
-    assert client.images.list(all=True, filters={"label": f"{engine.OWNER_LABEL}=doctor-test"}) == []
+    assert client.images.list(all=True, filters={"label": f"{connection.OWNER_LABEL}=doctor-test"}) == []
 
 
 @pytest.mark.parametrize(("error", "says"), [(BuildFailed("The engine refused the build: no."), "The engine refused the build: no."),
@@ -155,9 +156,9 @@ def test_an_engine_that_does_not_build(monkeypatch, error, says) -> None:
     def refuse(*_, **__):
         raise error
 
-    monkeypatch.setattr("dockerlab.build.build", refuse)
+    monkeypatch.setattr("dockerlab.images.build.build", refuse)
     assert doctor.reaches_buildkit(None) == says
-    check = doctor.builder(says, engine.Builder("default", "docker"))
+    check = doctor.builder(says, connection.Builder("default", "docker"))
     assert check.status == "failed" and check.found == says.rstrip(".") and "Upgrade" in check.fix
 
 
@@ -169,11 +170,11 @@ def test_an_engine_that_does_not_build(monkeypatch, error, says) -> None:
 ])
 def test_the_builder_of_the_command(monkeypatch, output, errors, status, words) -> None:
     monkeypatch.delenv("BUILDX_BUILDER", raising=False)
-    check = doctor.builder("", engine.parse_builder(output, errors))
+    check = doctor.builder("", connection.parse_builder(output, errors))
     assert (check.status, bool(check.fix)) == (status, status != "ok") and words in check.found
     assert status == "ok" or "docker buildx use" in check.fix
     monkeypatch.setenv("BUILDX_BUILDER", "boat")
-    assert status == "ok" or "Unset BUILDX_BUILDER" in doctor.builder("", engine.parse_builder(output, errors)).fix
+    assert status == "ok" or "Unset BUILDX_BUILDER" in doctor.builder("", connection.parse_builder(output, errors)).fix
 
 
 def test_without_buildx_python_still_builds() -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 import docker
 import pytest
 
-from dockerlab import bases, container, downloads
+from dockerlab.containers import container
+from dockerlab.images import base_images
+from dockerlab.lessons.lesson04_cache import download_meter
 
 pytestmark = pytest.mark.engine
 SERVE = """
@@ -26,7 +28,7 @@ RUN python -c "import urllib.request as u; print(len(u.urlopen('http://ADDRESS:8
 
 def test_bytes_are_counted_and_the_cache_is_untouched(client: docker.DockerClient, tmp_path: Path) -> None:
     tag = "dockerlab-test-downloads:count"
-    with container.running(bases.SLIM, command=["python", "-c", SERVE], ready="/", client=client) as server, downloads.metered(client) as meter:
+    with container.running(base_images.SLIM, command=["python", "-c", SERVE], ready="/", client=client) as server, download_meter.metered(client) as meter:
         address = container.address(server.container)
         (tmp_path / "Dockerfile").write_text(DOCKERFILE.replace("ADDRESS", address).replace("MARK", str(time.time_ns())))
         report, received = meter.build(tmp_path, tag=tag)
@@ -44,6 +46,6 @@ def test_bytes_are_counted_and_the_cache_is_untouched(client: docker.DockerClien
 
 
 def test_the_meter_is_removed(client: docker.DockerClient) -> None:
-    with downloads.metered(client, name="dockerlab-test-meter"):
+    with download_meter.metered(client, name="dockerlab-test-meter"):
         assert client.containers.list(filters={"name": "dockerlab-test-meter"})
     assert not client.containers.list(all=True, filters={"name": "dockerlab-test-meter"})

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dockerlab import endpoint
-from dockerlab.errors import redact
+from dockerlab.core.errors import redact
+from dockerlab.engine import endpoint
 
 URL = "unix:///var/run/docker.sock"
 

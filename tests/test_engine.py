@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from dockerlab import engine
+from dockerlab.engine import connection
 
 
 def test_docker_host_is_the_only_place_when_it_is_set(tmp_path: Path) -> None:
-    places = engine.endpoints({"DOCKER_HOST": "tcp://10.0.0.1:2375"}, tmp_path)
+    places = connection.endpoints({"DOCKER_HOST": "tcp://10.0.0.1:2375"}, tmp_path)
     assert [(place.url, place.explicit) for place in places] == [("tcp://10.0.0.1:2375", True)]
 
 
@@ -24,9 +24,9 @@ def test_the_current_docker_context_is_found(tmp_path: Path) -> None:
     meta.mkdir(parents=True)
     (config / "config.json").write_text(json.dumps({"currentContext": "lab"}))
     (meta / "meta.json").write_text(json.dumps({"Name": "lab", "Endpoints": {"docker": {"Host": "unix:///lab.sock"}}}))
-    assert [place.url for place in engine.endpoints({}, tmp_path)] == ["unix:///lab.sock"]
-    with pytest.raises(engine.EngineUnavailable, match="context other is chosen"):
-        engine.endpoints({"DOCKER_CONTEXT": "other"}, tmp_path)
+    assert [place.url for place in connection.endpoints({}, tmp_path)] == ["unix:///lab.sock"]
+    with pytest.raises(connection.EngineUnavailable, match="context other is chosen"):
+        connection.endpoints({"DOCKER_CONTEXT": "other"}, tmp_path)
 
 
 def test_sockets_of_other_engines_are_found_in_order() -> None:
@@ -39,21 +39,21 @@ def test_sockets_of_other_engines_are_found_in_order() -> None:
                 listener.bind(str(path))
         (home / ".docker/run").mkdir(parents=True)
         (home / ".docker/run/docker.sock").write_text("no socket")
-        found = [place.url for place in engine.endpoints({"XDG_RUNTIME_DIR": str(run)}, home)]
+        found = [place.url for place in connection.endpoints({"XDG_RUNTIME_DIR": str(run)}, home)]
     ours = [url for url in found if short in url]
     assert ours == [f"unix://{path}" for path in paths]
 
 
 def test_no_engine_is_one_sentence_each(monkeypatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
-    with pytest.raises(engine.EngineUnavailable) as caught:
-        engine.connect()
+    with pytest.raises(connection.EngineUnavailable) as caught:
+        connection.connect()
     assert caught.value.what == "No Docker Engine answers at unix:///nowhere/docker.sock (DOCKER_HOST)."
     assert caught.value.fix == "Correct or unset DOCKER_HOST." and "\n" not in caught.value.why
 
 
 def test_a_closed_socket_says_who_may_use_it() -> None:
-    error = engine._unavailable([(engine.Endpoint("Docker", "unix:///s"), PermissionError(13, "Permission denied"))])
+    error = connection._unavailable([(connection.Endpoint("Docker", "unix:///s"), PermissionError(13, "Permission denied"))])
     assert "usermod -aG docker" in error.fix
 
 
@@ -66,12 +66,12 @@ def test_a_closed_socket_says_who_may_use_it() -> None:
     ],
 )
 def test_image_store_from_info(info, store) -> None:
-    assert engine.image_store(info) == store
+    assert connection.image_store(info) == store
 
 
 @pytest.mark.engine
 def test_facts_of_the_running_engine(client) -> None:
-    facts = engine.facts(client)
+    facts = connection.facts(client)
     assert facts.version == client.version()["Version"]
     assert tuple(map(int, facts.api_version.split("."))) >= (1, 44)
     assert facts.image_store in ("overlay2", "containerd") and facts.cpus >= 1 and facts.memory_bytes > 10**8

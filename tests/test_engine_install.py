@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from dockerlab import engine_install
-from dockerlab.engine_install import (
+from dockerlab.engine import installation
+from dockerlab.engine.installation import (
     DOCKER_FINGERPRINT,
     InstallFailed,
     choose,
@@ -104,10 +104,10 @@ def test_distribution_packages_must_be_new_and_complete() -> None:
 
 def test_dockers_own_repository_comes_first() -> None:
     plan = choose(NOBLE, parse_policy(POLICY_NOBLE), SOURCES, docker_repository=True, architecture="arm64")
-    assert plan.packages == engine_install.DOCKER_PACKAGES
-    text = plan.files[engine_install.SOURCES]
+    assert plan.packages == installation.DOCKER_PACKAGES
+    text = plan.files[installation.SOURCES]
     assert "URIs: https://download.docker.com/linux/ubuntu\nSuites: noble\nComponents: stable" in text
-    assert "Architectures: arm64" in text and engine_install.DOCKER_KEY in text
+    assert "Architectures: arm64" in text and installation.DOCKER_KEY in text
 
 
 def test_then_the_distribution_with_no_file_written() -> None:
@@ -119,8 +119,8 @@ def test_then_the_distribution_with_no_file_written() -> None:
 def test_older_debian_takes_testing_from_its_own_mirror_and_pins_the_rest_away() -> None:
     plan = choose(BOOKWORM, parse_policy(POLICY_BOOKWORM), SOURCES)
     assert "mmdebstrap" in plan.packages and "docker-buildx" in plan.packages
-    assert "URIs: http://mirror.example/debian\nSuites: testing\n" in plan.files[engine_install.SOURCES]
-    everything, ours = plan.files[engine_install.PREFERENCES].strip().split("\n\n")
+    assert "URIs: http://mirror.example/debian\nSuites: testing\n" in plan.files[installation.SOURCES]
+    everything, ours = plan.files[installation.PREFERENCES].strip().split("\n\n")
     assert everything.splitlines() == ["Package: *", "Pin: release a=testing", "Pin-Priority: -10"]
     assert "docker.io" in ours and "mmdebstrap" not in ours
     assert "dockerlab.sources" in str(plan)
@@ -168,7 +168,7 @@ class World:
             pass
 
 
-class AptMachine(engine_install.Machine):
+class AptMachine(installation.Machine):
     """Does to a World what the commands would do to a machine; dies before step number `dies_at`, also between two packages."""
 
     def __init__(self, world: World, dies_at: int | None = None, user: str = "") -> None:
@@ -355,7 +355,7 @@ class AptMachine(engine_install.Machine):
         return SOURCES
 
     def candidates(self) -> dict[str, str]:
-        return parse_policy(POLICY_TRIXIE if engine_install.SOURCES in self.world.files else POLICY_BOOKWORM)
+        return parse_policy(POLICY_TRIXIE if installation.SOURCES in self.world.files else POLICY_BOOKWORM)
 
     def docker_repository(self, release) -> bool:
         return False
@@ -371,7 +371,7 @@ class AptMachine(engine_install.Machine):
 
     def start(self) -> None:
         self.step()
-        self.world.files.setdefault(engine_install.LOG, "started")
+        self.world.files.setdefault(installation.LOG, "started")
         self.running = True
 
     def stop(self) -> None:
@@ -399,13 +399,13 @@ def terminal(monkeypatch):
 def test_an_engine_that_answers_is_left_alone() -> None:
     machine = AptMachine(World())
     machine.running = True
-    assert engine_install.install(machine=machine) == "Docker Engine 28"
+    assert installation.install(machine=machine) == "Docker Engine 28"
     assert machine.commands == [] and machine.said == ["Docker Engine 28 answers."]
 
 
 def test_a_dry_run_says_and_changes_nothing() -> None:
     machine = AptMachine(World(), user="ann")
-    engine_install.install(machine=machine, dry_run=True)
+    installation.install(machine=machine, dry_run=True)
     assert machine.commands == [] and "Debian testing" in machine.said[0]
     assert "Add ann to the group docker, whose members have root's rights" in machine.said[0]
 
@@ -413,13 +413,13 @@ def test_a_dry_run_says_and_changes_nothing() -> None:
 def test_without_a_terminal_nothing_is_installed_unasked(monkeypatch) -> None:
     world = World()
     with pytest.raises(InstallFailed, match="Nothing was changed") as caught:
-        engine_install.install(machine=AptMachine(world))
+        installation.install(machine=AptMachine(world))
     assert "--yes" in caught.value.fix and world == World()
     monkeypatch.setenv("CI", "true")
-    assert engine_install.install(machine=AptMachine(world)) == "Docker Engine 28"
+    assert installation.install(machine=AptMachine(world)) == "Docker Engine 28"
     monkeypatch.delenv("CI")
     with pytest.raises(InstallFailed, match="Nothing was changed"):
-        engine_install.remove(machine=AptMachine(world))
+        installation.remove(machine=AptMachine(world))
     assert "docker.io" in world.packages
 
 
@@ -427,36 +427,36 @@ def test_at_a_terminal_no_means_no(terminal) -> None:
     terminal("n")
     world = World()
     with pytest.raises(InstallFailed, match="Nothing was changed"):
-        engine_install.install(machine=AptMachine(world))
+        installation.install(machine=AptMachine(world))
     assert world == World()
 
 
 def test_an_installed_daemon_is_started_and_not_enabled(monkeypatch) -> None:
     machine = AptMachine(World(packages={"docker.io": "ii 1"}))
-    engine_install.install(True, machine)
-    assert "until this machine stops" in machine.said[0] and engine_install.Record.load(machine) is None
+    installation.install(True, machine)
+    assert "until this machine stops" in machine.said[0] and installation.Record.load(machine) is None
     commands: list[tuple[str, ...]] = []
-    monkeypatch.setattr(engine_install.Machine, "root", lambda self, *command: commands.append(command))
-    monkeypatch.setattr(engine_install.Path, "is_dir", lambda self: True)
-    engine_install.Machine().start()
-    engine_install.Machine().stop()
+    monkeypatch.setattr(installation.Machine, "root", lambda self, *command: commands.append(command))
+    monkeypatch.setattr(installation.Path, "is_dir", lambda self: True)
+    installation.Machine().start()
+    installation.Machine().stop()
     assert commands == [("systemctl", "start", "docker"), ("systemctl", "stop", "docker.socket", "docker")]
 
 
 def test_what_is_recorded_comes_before_what_is_done() -> None:
     machine = AptMachine(World(), user="ann")
-    engine_install.install(True, machine)
-    record = f"mv {engine_install.RECORD}.new {engine_install.RECORD}"
+    installation.install(True, machine)
+    record = f"mv {installation.RECORD}.new {installation.RECORD}"
     first, second, third = (number for number, line in enumerate(machine.commands) if line == record)
     install = next(number for number, line in enumerate(machine.commands) if " install " in line)
-    assert first < machine.commands.index(f"tee {engine_install.SOURCES}.new") and second < install < third
+    assert first < machine.commands.index(f"tee {installation.SOURCES}.new") and second < install < third
     assert "--no-remove --no-install-recommends docker.io" in machine.commands[install]
 
 
 def worlds() -> dict[str, World]:
     """Machines of several histories."""
     taken = World(group=["ann", "bob"], folders={"/etc/apt/sources.list.d", "/etc/apt/keyrings"})
-    again = World(packages={"bash": "ii 5", "docker.io": "rc 1", "iptables": "ii 1", "libnftnl11": "ii 1"}, group=[], files={engine_install.LOG: "old"})
+    again = World(packages={"bash": "ii 5", "docker.io": "rc 1", "iptables": "ii 1", "libnftnl11": "ii 1"}, group=[], files={installation.LOG: "old"})
     return {"bare": World(), "a docker group was there": taken, "an engine was there once": again}
 
 
@@ -468,7 +468,7 @@ def test_killed_at_any_step_a_removal_undoes_exactly(history: str, user: str) ->
         world = worlds()[history]
         machine = AptMachine(world, dies_at=step, user=user)
         with contextlib.suppress(Killed):
-            finished = bool(engine_install.install(True, machine))
+            finished = bool(installation.install(True, machine))
         _gone(world, history, user)
         step += 1
     assert step > 50
@@ -479,9 +479,9 @@ def test_a_removal_that_is_killed_can_be_begun_again(history: str) -> None:
     step, finished = 0, False
     while not finished:
         world = worlds()[history]
-        engine_install.install(True, AptMachine(world, user="ann"))
+        installation.install(True, AptMachine(world, user="ann"))
         try:
-            engine_install.remove(True, AptMachine(world, dies_at=step, user="ann"))
+            installation.remove(True, AptMachine(world, dies_at=step, user="ann"))
             finished = True
         except Killed:
             pass
@@ -494,16 +494,16 @@ def test_a_removal_that_is_killed_can_be_begun_again(history: str) -> None:
 def test_after_an_interrupted_installation_the_next_one_begins_anew(step: int) -> None:
     world = World()
     with pytest.raises(Killed):
-        engine_install.install(True, AptMachine(world, dies_at=step))
-    assert engine_install.install(True, AptMachine(world)) == "Docker Engine 28"
+        installation.install(True, AptMachine(world, dies_at=step))
+    assert installation.install(True, AptMachine(world)) == "Docker Engine 28"
     _gone(world, "bare", "")
 
 
 def _gone(world: World, history: str, user: str) -> None:
     """Remove, unless that was done to its end, and compare the machine with what it was."""
     machine = AptMachine(world, user=user)
-    if machine.exists(str(engine_install.RECORD.parent)):
-        engine_install.remove(True, machine)
+    if machine.exists(str(installation.RECORD.parent)):
+        installation.remove(True, machine)
     assert not world.interrupted
     world.interrupted = False
     assert world == worlds()[history]
@@ -511,10 +511,10 @@ def _gone(world: World, history: str, user: str) -> None:
 
 def test_what_came_later_stays_with_all_that_it_needs() -> None:
     world = World()
-    engine_install.install(True, AptMachine(world))
+    installation.install(True, AptMachine(world))
     world.install("ufw", "wget")
     machine = AptMachine(world)
-    engine_install.remove(True, machine)
+    installation.remove(True, machine)
     assert set(world.packages) == {"bash", "openssl-tool", "ufw", "iptables", "libnftnl11", "wget", "ca-certificates", "openssl"}
     assert "ca-certificates, iptables, libnftnl11, openssl stayed" in machine.said[-2]
     assert "iptables" not in machine.said[0]
@@ -522,17 +522,17 @@ def test_what_came_later_stays_with_all_that_it_needs() -> None:
 
 def test_what_somebody_asked_for_since_stays() -> None:
     world = World()
-    engine_install.install(True, AptMachine(world))
+    installation.install(True, AptMachine(world))
     world.install("runc", "iptables")
-    engine_install.remove(True, AptMachine(world))
+    installation.remove(True, AptMachine(world))
     assert set(world.packages) == {"bash", "openssl-tool", "runc", "iptables", "libnftnl11"}
 
 
 def test_members_of_the_group_that_came_later_keep_it() -> None:
     world = World()
-    engine_install.install(True, AptMachine(world, user="ann"))
+    installation.install(True, AptMachine(world, user="ann"))
     world.group.append("bob")
-    engine_install.remove(True, AptMachine(world, user="ann"))
+    installation.remove(True, AptMachine(world, user="ann"))
     assert world.group == ["bob"]
 
 
@@ -543,11 +543,11 @@ def with_conflict() -> World:
 def test_a_conflict_is_named_and_nothing_goes_unasked(terminal) -> None:
     world = with_conflict()
     with pytest.raises(InstallFailed, match="old-podman-docker would have to go"):
-        engine_install.install(True, AptMachine(world))  # --yes does not cover this
+        installation.install(True, AptMachine(world))  # --yes does not cover this
     assert world == with_conflict()
     terminal("y", "n")
     with pytest.raises(InstallFailed, match="old-podman-docker would have to go"):
-        engine_install.install(False, AptMachine(world))
+        installation.install(False, AptMachine(world))
     assert world == with_conflict()
 
 
@@ -557,10 +557,10 @@ def test_what_had_to_go_comes_back(terminal) -> None:
         terminal("y", "y", "y")
         world = with_conflict()
         with contextlib.suppress(Killed):
-            finished = bool(engine_install.install(False, AptMachine(world, dies_at=step)))
+            finished = bool(installation.install(False, AptMachine(world, dies_at=step)))
         machine = AptMachine(world)
-        if machine.exists(str(engine_install.RECORD.parent)):
-            engine_install.remove(True, machine)
+        if machine.exists(str(installation.RECORD.parent)):
+            installation.remove(True, machine)
         assert world.packages == with_conflict().packages and world.files == with_conflict().files
         step += 1
 
@@ -568,35 +568,35 @@ def test_what_had_to_go_comes_back(terminal) -> None:
 def test_the_browser_is_asked_for_recorded_and_removed_too() -> None:
     world = World()
     with pytest.raises(InstallFailed, match="Nothing was changed"):
-        engine_install.install_browser(machine=AptMachine(world))
-    engine_install.install_browser(True, AptMachine(world, user="ann"))
+        installation.install_browser(machine=AptMachine(world))
+    installation.install_browser(True, AptMachine(world, user="ann"))
     assert "chromium" in world.packages and world.group is None
     before = copy.deepcopy(world)
-    engine_install.install_browser(machine=AptMachine(world))  # it is there: no question
+    installation.install_browser(machine=AptMachine(world))  # it is there: no question
     assert world == before
-    engine_install.install(True, AptMachine(world, user="ann"))
+    installation.install(True, AptMachine(world, user="ann"))
     assert world.group == ["ann"]
     _gone(world, "bare", "ann")
 
 
 def test_a_second_installation_keeps_the_record_of_the_first() -> None:
     world = World()
-    engine_install.install(True, AptMachine(world))
+    installation.install(True, AptMachine(world))
     AptMachine(world).apt_get(["purge", "docker.io"])  # by hand
-    engine_install.install(True, AptMachine(world))
+    installation.install(True, AptMachine(world))
     _gone(world, "bare", "")
 
 
 def test_the_record_of_an_older_course_is_understood() -> None:
-    old = json.dumps({"source": "x", "files": [engine_install.SOURCES], "packages": ["docker.io", "gone"], "user": ""})
-    world = World(packages={"bash": "ii 5", "docker.io": "ii 1"}, manual={"bash", "docker.io"}, files={str(engine_install.RECORD): old})
-    engine_install.remove(True, AptMachine(world))
+    old = json.dumps({"source": "x", "files": [installation.SOURCES], "packages": ["docker.io", "gone"], "user": ""})
+    world = World(packages={"bash": "ii 5", "docker.io": "ii 1"}, manual={"bash", "docker.io"}, files={str(installation.RECORD): old})
+    installation.remove(True, AptMachine(world))
     assert world.packages == {"bash": "ii 5"} and world.files == {}
 
 
 def test_nothing_is_removed_that_the_course_did_not_install() -> None:
     with pytest.raises(InstallFailed, match="did not install"):
-        engine_install.remove(True, AptMachine(World()))
+        installation.remove(True, AptMachine(World()))
 
 
 def test_a_failed_installation_is_undone(monkeypatch) -> None:
@@ -604,7 +604,7 @@ def test_a_failed_installation_is_undone(monkeypatch) -> None:
     machine = AptMachine(world)
     monkeypatch.setattr(machine, "apt_install", lambda names: (_ for _ in ()).throw(InstallFailed("apt-get failed.")))
     with pytest.raises(InstallFailed, match="apt-get failed"):
-        engine_install.install(True, machine)
+        installation.install(True, machine)
     assert world == World()
 
 
@@ -659,13 +659,13 @@ def test_a_second_key_is_refused_and_text_around_the_block_is_dropped() -> None:
 
 def test_what_dockers_repository_serves_is_taken_by_its_fingerprint_only(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr(engine_install.urllib.request, "urlopen", lambda url, timeout: asked.append(url) or io.BytesIO(SAMPLE.encode()))
+    monkeypatch.setattr(installation.urllib.request, "urlopen", lambda url, timeout: asked.append(url) or io.BytesIO(SAMPLE.encode()))
     with pytest.raises(InstallFailed, match=f"should have the fingerprint {DOCKER_FINGERPRINT}") as caught:
-        engine_install.Machine().docker_key("debian")
+        installation.Machine().docker_key("debian")
     assert SAMPLE_FINGERPRINT in caught.value.why and "Nothing was installed from there" in caught.value.fix
-    monkeypatch.setattr(engine_install, "DOCKER_FINGERPRINT", SAMPLE_FINGERPRINT)
-    assert engine_install.Machine().docker_key("debian") == verified_key(SAMPLE, SAMPLE_FINGERPRINT) != SAMPLE
-    assert asked == [f"{engine_install.DOCKER_REPOSITORY}/debian/gpg"] * 2
+    monkeypatch.setattr(installation, "DOCKER_FINGERPRINT", SAMPLE_FINGERPRINT)
+    assert installation.Machine().docker_key("debian") == verified_key(SAMPLE, SAMPLE_FINGERPRINT) != SAMPLE
+    assert asked == [f"{installation.DOCKER_REPOSITORY}/debian/gpg"] * 2
 
 
 @pytest.mark.parametrize(("size", "moved"), [(5_000_001, True), (5_000_000, False), (None, False)])
@@ -675,7 +675,7 @@ def test_a_long_log_is_put_aside_before_the_daemon_starts(tmp_path: Path, size: 
         log.write_bytes(b"x" * size)
     Path(tmp_path, "dockerd").write_text('#!/bin/sh\necho "$@"\n')
     Path(tmp_path, "dockerd").chmod(0o755)
-    script = engine_install.START_SCRIPT.replace(engine_install.LOG, str(log)).replace("setsid ", "").removesuffix("&")
+    script = installation.START_SCRIPT.replace(installation.LOG, str(log)).replace("setsid ", "").removesuffix("&")
     subprocess.run(["sh", "-c", script], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=True)
     assert log.read_text().endswith("--log-level=warn\n") and Path(f"{log}.1").exists() is moved
     assert log.stat().st_size < 100 or not moved

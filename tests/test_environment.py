@@ -13,7 +13,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from dockerlab.site import ROOT
+from dockerlab.core.settings import ROOT
 
 # PyPI's name -> conda-forge's
 CONDA_NAMES = {"docker": "docker-py", "playwright": "playwright-python", "isal": "python-isal", "prometheus-client": "prometheus_client"}
@@ -113,12 +113,12 @@ def test_nothing_is_installed_without_its_hash(makefile: str) -> None:
     assert {canonicalize_name(Requirement(each).name) for each in backend} <= locked().keys()
 
 
-GENERATED = ROOT / "dockerlab/_buildkit_pb2.py"
+GENERATED = ROOT / "dockerlab/images/buildkit_pb2.py"
 
 
 def test_the_generated_code_is_that_of_the_proto_file(tmp_path) -> None:
     """Whatever compiler is installed: the messages are the same, in the same bytes."""
-    command = [sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={ROOT / 'dockerlab'}", f"--python_out={tmp_path}", "_buildkit.proto"]
+    command = [sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={ROOT / 'dockerlab/images'}", f"--python_out={tmp_path}", "buildkit.proto"]
     subprocess.run(command, check=True, timeout=60)
     messages = re.compile(r"AddSerializedFile\((.+)\)\n")
     assert messages.search(GENERATED.read_text(encoding="utf-8"))[1] == messages.search((tmp_path / GENERATED.name).read_text(encoding="utf-8"))[1]

@@ -12,8 +12,17 @@ import docker
 import pytest
 from docker.errors import NotFound
 
-from dockerlab.checks.specification import LITTER, litter, other_arguments
-from dockerlab.experiment import Bench, _program, _short, answers, archive, free_port, health_states, stop_all
+from dockerlab.course.workbench import (
+    Bench,
+    _program,
+    _short,
+    answers,
+    archive,
+    free_port,
+    health_states,
+    stop_all,
+)
+from dockerlab.lessons.lesson03_dockerfile.measures import LITTER, litter, other_arguments
 
 
 @pytest.fixture

@@ -12,8 +12,10 @@ import docker
 import pytest
 from daemons import Daemon, second_daemon
 
-from dockerlab import bases, engine, plainlog
-from dockerlab.build import BuildReport
+from dockerlab.engine import connection
+from dockerlab.images import base_images
+from dockerlab.images.build import BuildReport
+from dockerlab.lessons.lesson04_cache import plain_progress
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 REF = "127.0.0.1:5000/service:cache"
@@ -28,11 +30,11 @@ COPY main.py /dockerlab-external/
 @pytest.fixture(scope="module", params=[False, True], ids=["overlay2", "containerd"])
 def other(request: pytest.FixtureRequest, client: docker.DockerClient, tiny_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """A second engine with a base, and a registry on its own loopback."""
-    bases.ensure(bases.REGISTRY, client)
+    base_images.ensure(base_images.REGISTRY, client)
     with second_daemon(tmp_path_factory.mktemp("engine"), containerd=request.param) as daemon:
-        for name in (tiny_image, bases.REGISTRY):
+        for name in (tiny_image, base_images.REGISTRY):
             daemon.client.images.load(b"".join(client.images.get(name).save(named=name)))
-        daemon.client.containers.run(bases.REGISTRY, detach=True, network_mode="host")
+        daemon.client.containers.run(base_images.REGISTRY, detach=True, network_mode="host")
         yield daemon
 
 
@@ -46,7 +48,7 @@ def elsewhere(daemon: Daemon, context: Path, *options: str) -> BuildReport:
     docker_cli(daemon, "image", "rm", "--force", REF, "dockerlab-external:built")
     docker_cli(daemon, "buildx", "prune", "--force", "--all", "--filter", "description~=dockerlab-external")
     log = docker_cli(daemon, "buildx", "build", "--progress=plain", "-t", "dockerlab-external:built", *options, str(context))
-    report = plainlog.read(log)
+    report = plain_progress.read(log)
     assert len(report.instructions) == 3, log
     print(*log, sep="\n")  # pytest shows it when the test fails
     return report
@@ -68,4 +70,4 @@ def test_a_cache_under_its_own_name_needs_the_containerd_store(other: Daemon, ti
     (tmp_path / "main.py").write_text("1")
     log = docker_cli(other, "buildx", "build", "--progress=plain", "--cache-to", f"type=registry,ref={REF}-max,mode=max", str(tmp_path))
     refused = any("Cache export is not supported for the docker driver" in line for line in log)
-    assert refused == (engine.facts(other.client).image_store != "containerd"), log
+    assert refused == (connection.facts(other.client).image_store != "containerd"), log

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dockerlab.site import ROOT
+from dockerlab.core.settings import ROOT
 
 pytestmark = pytest.mark.nightly
 UV = Path(sys.executable).with_name("uv")

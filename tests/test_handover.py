@@ -9,9 +9,10 @@ import docker
 import pytest
 from docker.errors import ImageNotFound
 
-from dockerlab import container, engine
-from dockerlab.checks import handover
-from dockerlab.image import inspect_tar
+from dockerlab.containers import container
+from dockerlab.engine import connection
+from dockerlab.images.image import inspect_tar
+from dockerlab.lessons.lesson02_images_and_containers import handover
 
 MARK = "dockerlab.test"
 
@@ -19,7 +20,7 @@ MARK = "dockerlab.test"
 @pytest.fixture
 def labels(client: docker.DockerClient):
     own = {MARK: uuid.uuid4().hex[:10]}
-    yield engine.labels(kind="test") | own
+    yield connection.labels(kind="test") | own
     found = {"label": f"{MARK}={own[MARK]}"}
     for each in client.containers.list(all=True, filters=found):
         container.remove(each)

@@ -8,10 +8,10 @@ from types import ModuleType
 
 import pytest
 
-from dockerlab import checks
 from dockerlab import cli as command_line
-from dockerlab.checks import Criterion, Lab, Outcome, cli, report
-from dockerlab.errors import CourseError
+from dockerlab.core.errors import CourseError
+from dockerlab.course import grading
+from dockerlab.course.grading import Criterion, Lab, Outcome, commands, report
 
 
 @pytest.fixture(autouse=True)
@@ -20,17 +20,17 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     outcomes = {"image": Outcome(True, "85 MB"), "start": Outcome(False, "9 s")}
     criteria = tuple(Criterion(key, f"The {key} is small", "why", f"look at {key}", f"line of {key}", "small", lambda _, key=key: outcomes[key])
                      for key in outcomes)
-    module = ModuleType("dockerlab.checks.lab05")
+    module = ModuleType("dockerlab.lessons.lesson05_multi_stage.lab")
     module.LAB = Lab("05", "shrink", criteria)  # type: ignore[attr-defined]
     (tmp_path / "sources/labs/05_shrink").mkdir(parents=True)
     (tmp_path / "labs/05_shrink").mkdir(parents=True)
     monkeypatch.setenv("DOCKERLAB_STATE", str(tmp_path / "state"))
-    monkeypatch.setitem(sys.modules, "dockerlab.checks.lab05", module)
-    monkeypatch.setattr(checks, "known", lambda: ["05"])
-    monkeypatch.setattr(checks, "ROOT", tmp_path)
-    monkeypatch.setattr(cli, "ROOT", tmp_path)
-    find = checks.workspace.find
-    monkeypatch.setattr(checks.workspace, "find", lambda lab: find(lab, tmp_path))
+    monkeypatch.setitem(sys.modules, "dockerlab.lessons.lesson05_multi_stage.lab", module)
+    monkeypatch.setattr(grading, "known", lambda: ["05"])
+    monkeypatch.setattr(grading, "ROOT", tmp_path)
+    monkeypatch.setattr(commands, "ROOT", tmp_path)
+    find = grading.workspace.find
+    monkeypatch.setattr(grading.workspace, "find", lambda lab: find(lab, tmp_path))
     return tmp_path
 
 
@@ -42,12 +42,12 @@ def test_the_command_gives_one_hint_more_each_time(capsys: pytest.CaptureFixture
     assert command_line.main(["hint", "5", "2"]) == 0
     assert capsys.readouterr().out == "The start is small\n  look at start\n" and _read() == {"start": 1}
     for _ in range(2):
-        assert cli.hint("05", 2) == 0
+        assert commands.hint("05", 2) == 0
         assert capsys.readouterr().out == "The start is small\n  look at start\n  line of start\n" and _read() == {"start": 2}
 
 
 def test_without_a_number_the_criteria_are_listed_and_nothing_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
-    cli.hint("05", 1)
+    commands.hint("05", 1)
     capsys.readouterr()
     assert command_line.main(["hint", "05"]) == 0
     assert capsys.readouterr().out.splitlines() == [" 1. The image is small (1 of 2 hints read)", " 2. The start is small (0 of 2 hints read)"]
@@ -56,22 +56,22 @@ def test_without_a_number_the_criteria_are_listed_and_nothing_is_counted(capsys:
 
 def test_a_number_that_is_not_there_is_an_error() -> None:
     with pytest.raises(CourseError, match="no criterion 3"):
-        cli.hint("05", 3)
+        commands.hint("05", 3)
     assert command_line.main(["hint", "05", "0"]) == 1 and _read() == {}
 
 
 def test_the_report_of_the_own_folder_counts_and_a_later_check_keeps_the_count(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "line of start" in checks.check("05").hints()
+    assert "line of start" in grading.check("05").hints()
     assert _read() == {"start": 2}
-    checks.check("05")
+    grading.check("05")
     assert _read() == {"start": 2} and report.load_progress()["05"]["held"] == 1
-    cli.progress()
+    commands.progress()
     assert "1 of 2 criteria hold, 2 hints read" in capsys.readouterr().out
 
 
 def test_the_report_of_another_folder_counts_nothing(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
-    assert "line of start" in checks.check("05", tmp_path / "elsewhere").hints() and _read() == {}
+    assert "line of start" in grading.check("05", tmp_path / "elsewhere").hints() and _read() == {}
 
 
 def test_a_progress_file_with_nonsense_in_it_counts_as_none() -> None:

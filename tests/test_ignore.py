@@ -22,9 +22,9 @@ from pathlib import Path
 import docker
 import pytest
 
-from dockerlab import ignore
-from dockerlab.build import build
-from dockerlab.ignore import BadPattern, IgnoreRules
+from dockerlab.images import ignore_rules
+from dockerlab.images.build import build
+from dockerlab.images.ignore_rules import BadPattern, IgnoreRules
 
 RECORDED = json.loads(Path(__file__).with_name("data").joinpath("ignore_rules.json").read_text(encoding="utf-8"))
 
@@ -56,7 +56,7 @@ def test_as_patternmatcher() -> None:
 def test_as_filepath_match() -> None:
     def one(pattern: str, name: str) -> str:
         try:
-            return "yes" if ignore.glob(pattern, name) else "no"
+            return "yes" if ignore_rules.glob(pattern, name) else "no"
         except BadPattern:
             return "bad"
 

@@ -20,9 +20,11 @@ import pytest
 import zstandard
 from daemons import second_daemon
 
-from dockerlab import compression, engine, image, layer_cache
-from dockerlab.charts.layers import layer_stack
-from dockerlab.image import ImageUnreadable, inspect, inspect_tar, mb
+from dockerlab.core import disk_cache
+from dockerlab.engine import connection
+from dockerlab.images import gzip_estimate, image
+from dockerlab.images.image import ImageUnreadable, inspect, inspect_tar, mb
+from dockerlab.notebook.charts.layers import layer_stack
 
 
 @pytest.fixture(autouse=True)
@@ -220,8 +222,8 @@ def test_instructions_read_as_in_the_dockerfile(created_by: str, instruction: st
 
 def test_the_estimate_for_long_layers_is_close_to_gzip(monkeypatch: pytest.MonkeyPatch) -> None:
     """Python packages, as they fill real layers, in 16 times smaller blocks and strata: so with four times the error of a real layer."""
-    monkeypatch.setattr(compression, "STRATA", ((16, 1), (64, 4), (1 << 62, 16)))
-    monkeypatch.setattr(compression, "BLOCK", 1 << 16)
+    monkeypatch.setattr(gzip_estimate, "STRATA", ((16, 1), (64, 4), (1 << 62, 16)))
+    monkeypatch.setattr(gzip_estimate, "BLOCK", 1 << 16)
     packages = sorted(path for path in Path(pytest.__file__).parents[1].rglob("*") if path.suffix in (".py", ".so", ".json", ".js"))
     content = bytearray()
     for path in packages:
@@ -299,7 +301,7 @@ RUN rm /noise
 WORKDIR /a
 WORKDIR /b
 """
-    client.images.build(fileobj=io.BytesIO(dockerfile.encode()), tag=tag, labels=engine.labels(kind="test"), rm=True, forcerm=True)
+    client.images.build(fileobj=io.BytesIO(dockerfile.encode()), tag=tag, labels=connection.labels(kind="test"), rm=True, forcerm=True)
     try:
         path = tmp_path / "image.tar"
         with path.open("wb") as file:
@@ -307,10 +309,10 @@ WORKDIR /b
                 file.write(chunk)
         first = inspect(tag, client)
         stored = inspect_tar(path)
-        other_store = engine.image_store(client.info()) != "containerd"
-        shutil.rmtree(layer_cache.folder())  # each store is read in full
+        other_store = connection.image_store(client.info()) != "containerd"
+        shutil.rmtree(disk_cache.folder())  # each store is read in full
         with second_daemon(tmp_path, containerd=other_store) as second:
-            assert engine.image_store(second.client.info()) != engine.image_store(client.info())
+            assert connection.image_store(second.client.info()) != connection.image_store(client.info())
             with path.open("rb") as file:
                 second.client.images.load(file)
             loaded = inspect(tag, second.client)
@@ -334,7 +336,7 @@ def test_a_name_without_a_tag_means_latest(client: docker.DockerClient, tiny_ima
     name = f"dockerlab-bare-{uuid.uuid4().hex[:8]}"
     other = io.BytesIO(f"FROM {tiny_image}\nRUN echo other > /other".encode())
     try:
-        client.images.build(fileobj=other, tag=f"{name}:aaa", labels=engine.labels(kind="test"), rm=True, forcerm=True)
+        client.images.build(fileobj=other, tag=f"{name}:aaa", labels=connection.labels(kind="test"), rm=True, forcerm=True)
         client.images.get(tiny_image).tag(name, "latest")
         assert "other" not in inspect(name, client).paths()
         assert "other" in inspect(f"{name}:aaa", client).paths()
@@ -370,14 +372,14 @@ def test_what_was_read_once_is_not_read_again(client: docker.DockerClient, tiny_
 def test_a_damaged_cache_costs_time_and_nothing_else(client: docker.DockerClient, tiny_image: str, damage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     first = inspect(tiny_image, client)
     monkeypatch.setattr(image, "_REMEMBERED", {})
-    files = sorted(layer_cache.folder().glob("layer-*"))
+    files = sorted(disk_cache.folder().glob("layer-*"))
     if damage == "cut":
         files[0].write_bytes(files[0].read_bytes()[:20])
     elif damage == "missing":
         files[0].unlink()
     else:
-        shutil.rmtree(layer_cache.folder())
-        layer_cache.folder().write_text("a file in its place")
+        shutil.rmtree(disk_cache.folder())
+        disk_cache.folder().write_text("a file in its place")
     assert inspect(tiny_image, client) == first
 
 
@@ -388,22 +390,22 @@ def test_a_saved_file_is_always_read_in_full(tmp_path: Path) -> None:
 
 
 def test_the_cache_keeps_a_bounded_number_of_entries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layer_cache, "MOST_ENTRIES", 3)
+    monkeypatch.setattr(disk_cache, "MOST_ENTRIES", 3)
     for number in range(6):
-        layer_cache.remember("layer", f"sha256:{number:064x}", {"number": number})
-    assert len(list(layer_cache.folder().iterdir())) == 3
-    assert layer_cache.recall("layer", f"{5:064x}") == {"number": 5}
-    assert layer_cache.recall("layer", f"{0:064x}") is None
+        disk_cache.remember("layer", f"sha256:{number:064x}", {"number": number})
+    assert len(list(disk_cache.folder().iterdir())) == 3
+    assert disk_cache.recall("layer", f"{5:064x}") == {"number": 5}
+    assert disk_cache.recall("layer", f"{0:064x}") is None
 
 
 def test_the_cache_keeps_what_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layer_cache, "MOST_ENTRIES", 2)
+    monkeypatch.setattr(disk_cache, "MOST_ENTRIES", 2)
     for number in range(2):
-        layer_cache.remember("layer", f"{number:064x}", {"number": number})
-        os.utime(layer_cache._file("layer", f"{number:064x}"), (number, number))
-    layer_cache.recall("layer", f"{0:064x}")
-    layer_cache.remember("layer", f"{2:064x}", {"number": 2})
-    assert [layer_cache.recall("layer", f"{number:064x}") is not None for number in range(3)] == [True, False, True]
+        disk_cache.remember("layer", f"{number:064x}", {"number": number})
+        os.utime(disk_cache._file("layer", f"{number:064x}"), (number, number))
+    disk_cache.recall("layer", f"{0:064x}")
+    disk_cache.remember("layer", f"{2:064x}", {"number": 2})
+    assert [disk_cache.recall("layer", f"{number:064x}") is not None for number in range(3)] == [True, False, True]
 
 
 @pytest.mark.engine

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dockerlab.instructions import LAYERS, changes, effects
+from dockerlab.images.config_diff import LAYERS, changes, effects
 
 BASE: dict[str, Any] = {"Config": {"Env": ["PATH=/bin", "LANG=C"], "Cmd": ["python3"], "Labels": {"dockerlab.course": "1"}}, "RootFS": {"Layers": ["a"]}}
 

@@ -7,10 +7,11 @@ import uuid
 import docker
 import pytest
 
-from dockerlab import container, engine
-from dockerlab.charts.life_cycle import life_cycle
-from dockerlab.container import ContainerFailed
-from dockerlab.lifecycle import NONE, Move, Watch, compare, health
+from dockerlab.containers import container
+from dockerlab.containers.container import ContainerFailed
+from dockerlab.engine import connection
+from dockerlab.lessons.lesson02_images_and_containers.charts import life_cycle
+from dockerlab.lessons.lesson02_images_and_containers.lifecycle import NONE, Move, Watch, compare, health
 
 HEALTHY = ["sh", "-c", "mkdir -p /www && echo '{\"status\": \"ok\"}' > /www/health && httpd -f -p 8000 -h /www"]
 MOVES = [
@@ -33,7 +34,7 @@ def name() -> str:
 @pytest.mark.engine
 def test_a_life_is_noted_command_by_command(client: docker.DockerClient, tiny_image: str, name: str) -> None:
     watch = Watch(name, client)
-    made = client.containers.create(tiny_image, ["sleep", "60"], name=name, labels=engine.labels(kind="test"))
+    made = client.containers.create(tiny_image, ["sleep", "60"], name=name, labels=connection.labels(kind="test"))
     try:
         watch.after("create")
         made.start()
@@ -51,7 +52,7 @@ def test_a_life_is_noted_command_by_command(client: docker.DockerClient, tiny_im
 @pytest.mark.engine
 def test_a_start_counts_when_the_program_says_so(client: docker.DockerClient, tiny_image: str, name: str) -> None:
     watch = Watch(name, client, says="ready")
-    made = client.containers.create(tiny_image, ["sh", "-c", "sleep 0.5; echo ready; sleep 60"], name=name, labels=engine.labels(kind="test"))
+    made = client.containers.create(tiny_image, ["sh", "-c", "sleep 0.5; echo ready; sleep 60"], name=name, labels=connection.labels(kind="test"))
     try:
         for starts, command in enumerate(("start", "restart"), start=1):
             getattr(made, command)(**({"timeout": 0} if command == "restart" else {}))

@@ -8,8 +8,8 @@ from pathlib import Path
 import docker
 import pytest
 
-from dockerlab import lint
-from dockerlab.lint import Annotated, Finding, LintFailed
+from dockerlab.images import lint
+from dockerlab.images.lint import Annotated, Finding, LintFailed
 
 DOUBTFUL = "FROM python:3.11-slim-bookworm\nWORKDIR app\nENV MODEL=/m/${MODLE}\nCMD python app.py\n"
 HADOLINT = json.dumps([

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dockerlab.listing import difference, listing
+from dockerlab.notebook.listing import difference, listing
 
 
 def test_a_listing_numbers_its_lines(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from dockerlab import manifest_checks, manifests
-from dockerlab.errors import CourseError
+from dockerlab.core.errors import CourseError
+from dockerlab.lessons.lesson11_production import manifest_checks, manifests
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 ONE = manifests.Deployment("detection", f"registry.example/detection@{DIGEST}", environment={"CONFIDENCE": "0.4"})

@@ -13,8 +13,9 @@ import pytest
 import requests
 from docker.errors import ImageNotFound
 
-from dockerlab import image, measure
-from dockerlab.build import Step
+from dockerlab.detection import benchmark
+from dockerlab.images import image
+from dockerlab.images.build import Step
 
 NAME = "tiny"
 
@@ -28,19 +29,19 @@ def builds(client: docker.DockerClient, tiny_image: str, tmp_path: Path, monkeyp
         (assets / name).parent.mkdir(parents=True, exist_ok=True)
         (assets / name).write_text(text)
     made: list[dict[str, Any]] = []
-    real = measure.build
+    real = benchmark.build
 
     def recorded(*args: Any, **options: Any) -> Any:
         made.append(options)
         return real(*args, **options)
 
-    monkeypatch.setattr(measure, "ASSETS", assets)
-    monkeypatch.setattr(measure, "BUILD", tmp_path / "build")
-    monkeypatch.setattr(measure, "RUNGS", {NAME: measure.Rung(NAME, "for a test", (tiny_image,))})
-    monkeypatch.setattr(measure.index, "torch_index", lambda client: "")
-    monkeypatch.setattr(measure, "build", recorded)
+    monkeypatch.setattr(benchmark, "ASSETS", assets)
+    monkeypatch.setattr(benchmark, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(benchmark, "RUNGS", {NAME: benchmark.Rung(NAME, "for a test", (tiny_image,))})
+    monkeypatch.setattr(benchmark.index, "torch_index", lambda client: "")
+    monkeypatch.setattr(benchmark, "build", recorded)
     yield made
-    for tag in (measure.RUNGS[NAME].tag, "dockerlab-ladder:tiny-edited"):
+    for tag in (benchmark.RUNGS[NAME].tag, "dockerlab-ladder:tiny-edited"):
         with suppress(ImageNotFound):
             client.images.remove(tag, force=True)
 
@@ -56,81 +57,81 @@ def _present(client: docker.DockerClient, reference: str) -> bool:
 
 @pytest.mark.engine
 def test_a_rung_is_built_once_and_kept(client: docker.DockerClient, builds: list[dict[str, Any]]) -> None:
-    first = measure.ensure_rung(NAME, client)
+    first = benchmark.ensure_rung(NAME, client)
     assert builds[0]["no_cache"] and {"build_seconds", "rebuild_seconds"} == set(first)
     assert not _present(client, "dockerlab-ladder:tiny-edited")
     count = len(builds)
-    assert measure.ensure_rung(NAME, client) == first
+    assert benchmark.ensure_rung(NAME, client) == first
     assert len(builds) == count, "an image made of the same files was built again"
 
 
 @pytest.mark.engine
 def test_whoever_needs_only_the_image_gets_it_once(client: docker.DockerClient, builds: list[dict[str, Any]]) -> None:
     for _ in range(2):
-        measure.have_rung(NAME, client)
-    assert _present(client, measure.RUNGS[NAME].tag)
+        benchmark.have_rung(NAME, client)
+    assert _present(client, benchmark.RUNGS[NAME].tag)
     assert [options.get("no_cache") for options in builds] == [None]
 
 
 @pytest.mark.engine
 def test_edited_code_is_built_but_not_measured_anew(client: docker.DockerClient, builds: list[dict[str, Any]]) -> None:
-    first = measure.ensure_rung(NAME, client)
-    count, before = len(builds), client.images.get(measure.RUNGS[NAME].tag).id
-    (measure.ASSETS / "detection-api/app/main.py").write_text("one = 2\n")
-    assert measure.ensure_rung(NAME, client) == first
+    first = benchmark.ensure_rung(NAME, client)
+    count, before = len(builds), client.images.get(benchmark.RUNGS[NAME].tag).id
+    (benchmark.ASSETS / "detection-api/app/main.py").write_text("one = 2\n")
+    assert benchmark.ensure_rung(NAME, client) == first
     assert [options.get("no_cache") for options in builds[count:]] == [None]
-    assert client.images.get(measure.RUNGS[NAME].tag).id != before
+    assert client.images.get(benchmark.RUNGS[NAME].tag).id != before
     assert not _present(client, before), "the replaced image stays without a name"
 
 
 @pytest.mark.engine
 def test_another_dockerfile_is_measured_anew(client: docker.DockerClient, builds: list[dict[str, Any]]) -> None:
-    measure.ensure_rung(NAME, client)
+    benchmark.ensure_rung(NAME, client)
     count = len(builds)
-    (measure.ASSETS / "detection-api/Dockerfile.other").write_text("FROM scratch\nLABEL a=b\n")
-    measure.ensure_rung(NAME, client)
+    (benchmark.ASSETS / "detection-api/Dockerfile.other").write_text("FROM scratch\nLABEL a=b\n")
+    benchmark.ensure_rung(NAME, client)
     assert len(builds) == count, "the Dockerfile of another rung counts for nothing"
-    own = measure.ASSETS / "detection-api/Dockerfile.tiny"
+    own = benchmark.ASSETS / "detection-api/Dockerfile.tiny"
     own.write_text(own.read_text() + "RUN touch /another\n")
-    measure.ensure_rung(NAME, client)
+    benchmark.ensure_rung(NAME, client)
     assert builds[count]["no_cache"]
 
 
 @pytest.mark.engine
 def test_fresh_measures_in_any_case_and_leaves_no_old_image(client: docker.DockerClient, builds: list[dict[str, Any]]) -> None:
-    measure.ensure_rung(NAME, client)
-    old, count = client.images.get(measure.RUNGS[NAME].tag).id, len(builds)
-    measure.ensure_rung(NAME, client, fresh=True)
-    new = client.images.get(measure.RUNGS[NAME].tag).id
+    benchmark.ensure_rung(NAME, client)
+    old, count = client.images.get(benchmark.RUNGS[NAME].tag).id, len(builds)
+    benchmark.ensure_rung(NAME, client, fresh=True)
+    new = client.images.get(benchmark.RUNGS[NAME].tag).id
     assert builds[count]["no_cache"]
     assert new == old or not _present(client, old)
 
 
 def test_only_a_build_without_any_cached_run_is_noted_as_one_without_a_cache() -> None:
-    def report(*steps: tuple[str, bool]) -> measure.BuildReport:
-        return measure.BuildReport("", None, [Step(name, cached=cached) for name, cached in steps])
+    def report(*steps: tuple[str, bool]) -> benchmark.BuildReport:
+        return benchmark.BuildReport("", None, [Step(name, cached=cached) for name, cached in steps])
 
-    assert measure._is_cold(report(("[2/4] WORKDIR /app", True), ("[3/4] RUN pip", False)))
-    assert not measure._is_cold(report(("[a 2/4] RUN apt", True), ("[3/4] RUN pip", False)))
-    assert not measure._is_cold(report(("[2/2] COPY app app", False))), "what is fully cached may not list its RUNs"
+    assert benchmark._is_cold(report(("[2/4] WORKDIR /app", True), ("[3/4] RUN pip", False)))
+    assert not benchmark._is_cold(report(("[a 2/4] RUN apt", True), ("[3/4] RUN pip", False)))
+    assert not benchmark._is_cold(report(("[2/2] COPY app app", False))), "what is fully cached may not list its RUNs"
 
 
 def test_notes_add_up_and_a_damaged_file_counts_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measure, "BUILD", tmp_path)
-    measure.note("a", "x", build_seconds=1.234)
-    measure.note("a", "x", rebuild_seconds=0.5)
-    measure.note("a", "y", build_seconds=9)
-    assert measure.notes("a", "x") == {"build_seconds": 1.23, "rebuild_seconds": 0.5}
-    assert measure.notes("b", "x") == {}
+    monkeypatch.setattr(benchmark, "BUILD", tmp_path)
+    benchmark.note("a", "x", build_seconds=1.234)
+    benchmark.note("a", "x", rebuild_seconds=0.5)
+    benchmark.note("a", "y", build_seconds=9)
+    assert benchmark.notes("a", "x") == {"build_seconds": 1.23, "rebuild_seconds": 0.5}
+    assert benchmark.notes("b", "x") == {}
     (tmp_path / "rungs.json").write_text("{cut")
-    assert measure.notes("a", "x") == {}
+    assert benchmark.notes("a", "x") == {}
 
 
 def test_notes_taken_at_the_same_time_are_all_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measure, "BUILD", tmp_path)
+    monkeypatch.setattr(benchmark, "BUILD", tmp_path)
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda number: measure.note(f"rung {number}", "x", build_seconds=number), range(100)))
-    assert all(measure.notes(f"rung {number}", "x") == {"build_seconds": number} for number in range(100))
+        list(pool.map(lambda number: benchmark.note(f"rung {number}", "x", build_seconds=number), range(100)))
+    assert all(benchmark.notes(f"rung {number}", "x") == {"build_seconds": number} for number in range(100))
 
 
 def test_packages_are_added_up_by_their_folder() -> None:
@@ -140,7 +141,7 @@ def test_packages_are_added_up_by_their_folder() -> None:
         image.Layer("RUN", files={f"{site}/nvidia/cudnn/lib/b.so": 9_000_000, f"{site}/nvidia/nccl/c.so": 1_000_000, f"{site}/numpy/d.so": 2_000_000,
                                   f"{site}/numpy.libs/blas.so": 3_000_000, f"{site}/six.py": 200_000}),
     ]
-    table = measure.packages(image.ImageReport("x", layers, {})).set_index("package")
+    table = benchmark.packages(image.ImageReport("x", layers, {})).set_index("package")
     assert table["MB"].to_dict() == {"nvidia cudnn": 9.0, "torch": 5.1, "numpy": 5.0, "nvidia nccl": 1.0, "six": 0.2}
     assert set(table.index[table["group"] == "gpu"]) == {"nvidia cudnn", "nvidia nccl"}
 
@@ -148,8 +149,8 @@ def test_packages_are_added_up_by_their_folder() -> None:
 @pytest.mark.engine
 def test_the_download_is_what_a_registry_stores_but_for_the_compressor(client: docker.DockerClient, registry: str) -> None:
     """`docker push` packs with Go's gzip, which packs a few per cent less tightly than zlib at the same level."""
-    measure.have_rung("minimal", client)
-    source, name = measure.RUNGS["minimal"].tag, f"{registry}/harbour/minimal"
+    benchmark.have_rung("minimal", client)
+    source, name = benchmark.RUNGS["minimal"].tag, f"{registry}/harbour/minimal"
     client.images.get(source).tag(name, "1")
     try:
         assert "error" not in client.images.push(name, tag="1").lower()

@@ -10,8 +10,8 @@ import onnx
 import onnxruntime
 import pytest
 
-from dockerlab.model_file import NotAModel, class_names, renamed
-from dockerlab.site import ROOT
+from dockerlab.core.settings import ROOT
+from dockerlab.lessons.lesson06_ml_images.onnx_metadata import NotAModel, class_names, renamed
 
 sys.path.insert(0, str(ROOT / "assets/detection-api/tests"))
 import tiny_model

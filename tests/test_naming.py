@@ -16,11 +16,13 @@ import jupytext
 import pytest
 from daemons import Daemon, second_daemon
 
-from dockerlab import clean, engine, engine_process, index, naming
-from dockerlab.checks.report import state_file
-from dockerlab.dockerfile import read
-from dockerlab.measure import RUNGS, cache_records
-from dockerlab.site import ROOT
+from dockerlab.core.settings import ROOT
+from dockerlab.course import cleanup
+from dockerlab.course.grading.report import state_file
+from dockerlab.detection import wheel_index
+from dockerlab.detection.benchmark import RUNGS, cache_records
+from dockerlab.engine import connection, naming, process_marks
+from dockerlab.images.dockerfile import read
 
 # What a cell, a Dockerfile or a compose file says -> what the learner `bob` gets.
 OWN = {
@@ -43,7 +45,7 @@ OWN = {
 }
 # What stays as it is.
 NOBODYS = (
-    "import dockerlab", "from dockerlab import engine", "dockerlab-bob-lesson07", "../assets/detection-api/Dockerfile.multistage", "my-dockerlab-lesson07",
+    "import dockerlab", "from dockerlab.engine import connection", "dockerlab-bob-lesson07", "../assets/detection-api/Dockerfile.multistage", "my-dockerlab-lesson07",
     "--label dockerlab.owner=bob", "dockerlab-check-03-image:1a2b-x", "dockerlab-swarm dockerlab-names dockerlab-wheels", "/tmp/dockerlab-build-4711/id",
     ".dockerlab-lesson07", "~/dockerlab-main/notebooks", "dockerlab - lesson07", "python:3.11-slim-bookworm", "dockerlab check 03", "dockerlab-apis", "",
 )  # fmt: skip
@@ -109,10 +111,10 @@ def test_learners_of_one_login_have_progress_of_their_own(monkeypatch: pytest.Mo
 TINY = "tiny:1"
 CELLS = (
     """
-from dockerlab import engine
-from dockerlab.build import build
-from dockerlab.experiment import Bench
-client = engine.connect()
+from dockerlab.engine import connection
+from dockerlab.images.build import build
+from dockerlab.course.workbench import Bench
+client = connection.connect()
 bench = Bench("07", client)
 """,
     """
@@ -141,7 +143,7 @@ for cell in json.loads(sys.argv[1]):
 os._exit(0)  # as a killed kernel: nothing is tidied up
 """
 # Asks on the first line that it reads, and lives until the second.
-CLAIM = "import sys; from dockerlab import naming; sys.stdin.readline(); print(naming.prefix(), flush=True); sys.stdin.readline()"
+CLAIM = "import sys; from dockerlab.engine import naming; sys.stdin.readline(); print(naming.prefix(), flush=True); sys.stdin.readline()"
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +192,7 @@ FIRST = "dockerlab-(?:lesson|api)"
 def test_two_learners_run_the_same_cells_at_once_and_each_cleans_their_own(daemon: Daemon, tmp_path: Path) -> None:
     running = {owner: notebook(daemon, tmp_path, owner) for owner in ("ann", "bob")}
     said = {owner: ended(process) for owner, process in running.items()}
-    first = daemon.client.api.inspect_volume(naming.CLAIM)["Labels"][engine.OWNER_LABEL]
+    first = daemon.client.api.inspect_volume(naming.CLAIM)["Labels"][connection.OWNER_LABEL]
     second = "bob" if first == "ann" else "ann"
     assert said[first].count("Another learner") == 0 and said[second].count("Another learner") == 1
     for owner in running:
@@ -225,9 +227,9 @@ def test_one_of_several_at_once_gets_the_plain_names_also_from_the_dead(daemon: 
 
 @pytest.mark.engine
 def test_plain_names_are_given_back_and_taken_only_when_nothing_has_one(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
-    marks = {engine.COURSE_LABEL: "1", engine.OWNER_LABEL: "ann"}
-    dead = f"{engine_process.mark().rsplit('-', 2)[0]}-999999999-1"
-    daemon.client.volumes.create(naming.CLAIM, labels=marks | {engine.KIND_LABEL: naming.KIND, engine.PROCESS_LABEL: dead})
+    marks = {connection.COURSE_LABEL: "1", connection.OWNER_LABEL: "ann"}
+    dead = f"{process_marks.mark().rsplit('-', 2)[0]}-999999999-1"
+    daemon.client.volumes.create(naming.CLAIM, labels=marks | {connection.KIND_LABEL: naming.KIND, connection.PROCESS_LABEL: dead})
     thing = daemon.client.volumes.create("dockerlab-lesson07-data", labels=marks)
 
     def has_them(owner: str, give_back: bool = False) -> bool:
@@ -250,12 +252,12 @@ def test_the_server_of_all_learners_goes_with_the_last(daemon: Daemon, monkeypat
 
     def left_by(owner: str) -> list[str]:
         monkeypatch.setenv("DOCKERLAB_OWNER", owner)
-        clean.clean(daemon.client)
+        cleanup.clean(daemon.client)
         return [each.name for each in daemon.client.containers.list(all=True)]
 
     monkeypatch.setenv("DOCKERLAB_OWNER", "bob")
-    daemon.client.volumes.create("dockerlab-bob-lesson07-data", labels=engine.labels())
+    daemon.client.volumes.create("dockerlab-bob-lesson07-data", labels=connection.labels())
     monkeypatch.setenv("DOCKERLAB_OWNER", "ann")
-    daemon.client.containers.run(TINY, ["sleep", "300"], name=index.NAME, detach=True, labels=engine.labels(kind="index"))
-    assert left_by("ann") == [index.NAME]
+    daemon.client.containers.run(TINY, ["sleep", "300"], name=wheel_index.NAME, detach=True, labels=connection.labels(kind="index"))
+    assert left_by("ann") == [wheel_index.NAME]
     assert left_by("bob") == []

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 import requests
 
-from dockerlab import index
-from dockerlab.container import wait_until
+from dockerlab.containers.container import wait_until
+from dockerlab.detection import wheel_index
 
-PACKAGE = Path(index.__file__).parent
+PACKAGE = Path(wheel_index.__file__).parent
 PLAIN = requests.Session()
 PLAIN.trust_env = False
 
@@ -109,5 +109,5 @@ def test_the_wheel_server_puts_nothing_of_a_neighbour_into_a_header(tmp_path: Pa
 @pytest.mark.parametrize("status", [404, 503])
 def test_an_index_that_says_no_is_not_asked_without_a_pause(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     with web(status) as (address, asked):
-        assert not wait_until(lambda: index._answers(f"http://{address}/torch/"), 1, interval=0.2)
+        assert not wait_until(lambda: wheel_index._answers(f"http://{address}/torch/"), 1, interval=0.2)
     assert 1 <= len(asked) <= 7

@@ -17,9 +17,10 @@ import docker
 import pytest
 from docker.errors import NotFound
 
-from dockerlab import clean, engine, ownership
-from dockerlab.build import build
-from dockerlab.ownership import Record
+from dockerlab.course import cleanup
+from dockerlab.engine import connection, ownership
+from dockerlab.engine.ownership import Record
+from dockerlab.images.build import build
 
 IMAGE = {"dockerlab.course": "1", "dockerlab.owner": "ann", "dockerlab.kind": "image", "dockerlab.tag": "dockerlab-api:slim"}
 OBJECT = {"dockerlab.course": "1", "dockerlab.owner": "ann", "dockerlab.object": "a1"}
@@ -31,7 +32,7 @@ def learner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     monkeypatch.setenv("DOCKERLAB_OWNER", f"t{uuid.uuid4().hex[:10]}")
     monkeypatch.setenv("DOCKERLAB_STATE", str(tmp_path / "state"))
     monkeypatch.delenv("DOCKERLAB_WORKER", raising=False)
-    return engine.owner()
+    return connection.owner()
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def test_a_worker_sees_its_own_things_and_the_learner_sees_those_of_all(ann, mon
     assert ownership.marked(of["gw0"]) and ownership.marked(of["gw1"])
     monkeypatch.setenv("DOCKERLAB_WORKER", "gw1")
     assert not ownership.marked(of["gw0"]) and not ownership.marked(OBJECT) and ownership.marked(of["gw1"])
-    assert ownership.marked(engine.labels())
+    assert ownership.marked(connection.labels())
 
 
 @pytest.mark.parametrize(
@@ -100,7 +101,7 @@ class Engine:
 
 
 def test_the_record_of_many_processes_is_whole_and_damage_costs_a_line(monkeypatch) -> None:
-    code = ("import sys; sys.path.insert(0, sys.argv[2]); from test_ownership import Engine; from dockerlab import ownership\n"
+    code = ("import sys; sys.path.insert(0, sys.argv[2]); from test_ownership import Engine; from dockerlab.engine import ownership\n"
             "for number in range(100): ownership.note(Engine(), id=f'{sys.argv[1]}-{number}', tag='dockerlab-x:1', kind='image')")
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda each: subprocess.run([sys.executable, "-c", code, str(each), str(Path(__file__).parent)], check=True), range(4)))
@@ -148,7 +149,7 @@ def dockerfile(folder: Path, text: str) -> Path:
 def test_what_somebody_made_of_our_image_stays_with_its_data(client, tiny_image, tmp_path, name, everything) -> None:
     ours = build(dockerfile(tmp_path / "ours", f"FROM {tiny_image}\nENV NAME={name}\n"), tag=f"dockerlab-{name}:api", client=client,
                  labels={"dockerlab.lesson": name})
-    assert not set(engine.OBJECT_LABELS) & set(client.images.get(ours.image_id).labels)
+    assert not set(connection.OBJECT_LABELS) & set(client.images.get(ours.image_id).labels)
     client.images.build(path=str(dockerfile(tmp_path / "acme", f"FROM dockerlab-{name}:api\nVOLUME /data\n")), tag=f"acme-{name}:1", rm=True)
     client.images.get(ours.image_id).tag(f"keep-{name}", "7")
     prod = client.containers.run(f"acme-{name}:1", "sleep 300", detach=True, name=f"acme-{name}")
@@ -156,10 +157,10 @@ def test_what_somebody_made_of_our_image_stays_with_its_data(client, tiny_image,
     prod.reload()
     volume = prod.attrs["Mounts"][0]["Name"]
 
-    engine.connect().close()
-    clean.begin(client, f"dockerlab.lesson={name}")
-    clean.sweep(client)
-    clean.clean(client, everything=everything)
+    connection.connect().close()
+    cleanup.begin(client, f"dockerlab.lesson={name}")
+    cleanup.sweep(client)
+    cleanup.clean(client, everything=everything)
 
     for container in (prod, hand):
         container.reload()
@@ -173,11 +174,11 @@ def test_what_somebody_made_of_our_image_stays_with_its_data(client, tiny_image,
 def test_our_image_is_kept_while_somebody_runs_it_and_that_is_said(client, tiny_image, tmp_path, name) -> None:
     build(dockerfile(tmp_path / "ours", f"FROM {tiny_image}\nENV NAME={name}\n"), tag=f"dockerlab-{name}:api", client=client)
     hand = client.containers.create(f"dockerlab-{name}:api", name=f"hand-{name}")
-    report = clean.clean(client)
+    report = cleanup.clean(client)
     assert report.images == 0 and f"dockerlab-{name}:api" in report.kept[0]
     assert client.containers.get(hand.id)
     hand.remove()
-    assert clean.clean(client).images == 1
+    assert cleanup.clean(client).images == 1
 
 
 @pytest.mark.engine
@@ -185,7 +186,7 @@ def test_of_images_without_a_name_only_those_go_that_we_built(client, tiny_image
     ours = [build(dockerfile(tmp_path / "ours", f"FROM {tiny_image}\nENV NAME={name}-{number}\n"), tag=f"dockerlab-{name}:api", client=client).image_id
             for number in range(2)]
     theirs, _ = client.images.build(path=str(dockerfile(tmp_path / "acme", f"FROM dockerlab-{name}:api\nENV OWN=1\n")), rm=True)
-    report = clean.remove_dangling(client)
+    report = cleanup.remove_dangling(client)
     assert report.images == 1
     with pytest.raises(NotFound):
         client.images.get(ours[0])
@@ -202,23 +203,23 @@ def test_a_build_that_was_killed_before_it_could_be_noted_is_known_by_its_tag(cl
     assert [each.ours for each in ownership.images(client)] == [(tag,)]
     file.unlink()
     assert [each.id for each in ownership.images(client)] == [built.image_id]
-    assert clean.clean(client).images == 1
+    assert cleanup.clean(client).images == 1
 
 
 @pytest.mark.engine
 def test_another_learner_takes_nothing_of_ours(client, tiny_image, tmp_path, name, monkeypatch) -> None:
-    marks = engine.labels(lesson=name)
+    marks = connection.labels(lesson=name)
     build(dockerfile(tmp_path / "ours", f"FROM {tiny_image}\nENV NAME={name}\n"), tag=f"dockerlab-{name}:api", client=client, labels=marks)
     made = [client.containers.create(tiny_image, name=f"dockerlab-{name}", labels=marks), client.volumes.create(f"dockerlab-{name}", labels=marks),
             client.networks.create(f"dockerlab-{name}", labels=marks)]
     with monkeypatch.context() as other:
         other.setenv("DOCKERLAB_OWNER", "somebody-else")
-        clean.begin(client, f"dockerlab.lesson={name}")
-        clean.clean(client, everything=True)
+        cleanup.begin(client, f"dockerlab.lesson={name}")
+        cleanup.clean(client, everything=True)
     for each in made:
         each.reload()
     assert client.images.get(f"dockerlab-{name}:api")
-    report = clean.remove_labelled(client, f"dockerlab.lesson={name}")
+    report = cleanup.remove_labelled(client, f"dockerlab.lesson={name}")
     assert (report.containers, report.networks, report.volumes, report.images) == (1, 1, 1, 1)
 
 
@@ -226,7 +227,7 @@ def test_another_learner_takes_nothing_of_ours(client, tiny_image, tmp_path, nam
 def test_bases_go_with_all_unless_somebody_uses_them(client, name) -> None:
     def base(what: str) -> str:
         tag = f"public-{name}-{what}:1"
-        changes = [f'LABEL {key}="{value}"' for key, value in engine.image_labels(tag, kind="base").items()]
+        changes = [f'LABEL {key}="{value}"' for key, value in connection.image_labels(tag, kind="base").items()]
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as tar:
             entry = tarfile.TarInfo(tag)
@@ -237,9 +238,9 @@ def test_bases_go_with_all_unless_somebody_uses_them(client, name) -> None:
     free, used, built_on = base("free"), base("used"), base("built-on")
     client.containers.create(used, ["/x"], name=f"acme-{name}")
     client.images.build(fileobj=io.BytesIO(f"FROM {built_on}\nENV OWN=1\n".encode()), tag=f"acme-{name}:1", rm=True)
-    clean.clean(client)
+    cleanup.clean(client)
     assert all(client.images.get(tag) for tag in (free, used, built_on))
-    clean.clean(client, everything=True)
+    cleanup.clean(client, everything=True)
     assert client.images.get(used) and client.images.get(built_on)
     with pytest.raises(NotFound):
         client.images.get(free)
@@ -248,13 +249,13 @@ def test_bases_go_with_all_unless_somebody_uses_them(client, name) -> None:
 @pytest.mark.engine
 def test_tags_in_a_registry_of_ours_go_and_others_stay(client, tiny_image, tmp_path, name) -> None:
     built = build(dockerfile(tmp_path / "ours", f"FROM {tiny_image}\nENV NAME={name}\n"), tag=f"dockerlab-{name}:api", client=client)
-    registry = client.containers.run(tiny_image, "sleep 300", detach=True, name=f"dockerlab-{name}", labels=engine.labels(),
+    registry = client.containers.run(tiny_image, "sleep 300", detach=True, name=f"dockerlab-{name}", labels=connection.labels(),
                                      ports={"5000/tcp": ("127.0.0.1", None)})
     registry.reload()
     port = registry.attrs["NetworkSettings"]["Ports"]["5000/tcp"][0]["HostPort"]
     for place in (f"127.0.0.1:{port}/{name}", f"registry.example/{name}"):
         client.images.get(built.image_id).tag(place, "1")
-    clean.clean(client)
+    cleanup.clean(client)
     assert client.images.get(built.image_id).tags == [f"registry.example/{name}:1"]
 
 
@@ -278,7 +279,7 @@ def test_the_docker_command_of_a_lesson_marks_what_it_makes(client, tiny_image, 
     second = run("buildx", "build", "-q", f"--tag=dockerlab-{name}:latest", "-t", f"dockerlab-{name}:2", str(folder))
     nameless = run("build", "-q", str(dockerfile(tmp_path / "third", f"FROM {tiny_image}\nENV NAME={name}-3\n")))
     labels = client.images.get(second).labels
-    assert labels["dockerlab.tag"] == f"dockerlab-{name}:latest" and not set(engine.OBJECT_LABELS) & set(labels)
+    assert labels["dockerlab.tag"] == f"dockerlab-{name}:latest" and not set(connection.OBJECT_LABELS) & set(labels)
     boxes = [run("run", "-d", "--name", f"dockerlab-{name}-{words[0]}", *words[1:]) for words in (
         ("one", tiny_image, "sh", "-c", "echo 'two  words'; sleep 300"), ("two", f"dockerlab-{name}", "sleep", "300"))]
     boxes.append(run("container", "create", f"dockerlab-{name}:2"))
@@ -288,14 +289,14 @@ def test_the_docker_command_of_a_lesson_marks_what_it_makes(client, tiny_image, 
     assert {each.id for each in ownership.containers(client)} == set(boxes)
     assert {each.id for each in ownership.images(client)} >= {first, second, nameless}
     assert run("version", "--format", "{{.Client.Version}}")
-    report = clean.clean(client)
+    report = cleanup.clean(client)
     assert (report.containers, report.images, report.volumes, report.networks, report.kept) == (3, 3, 1, 1, ())
 
 
 @pytest.mark.engine
 def test_what_docker_py_builds_under_our_name_is_noted_and_nothing_else(client, tiny_image, tmp_path, name) -> None:
     folder = dockerfile(tmp_path / "ours", f"FROM {tiny_image}\nENV NAME={name}\n")
-    ours, _ = client.images.build(path=str(folder), tag=f"dockerlab-{name}:1", labels=engine.labels(kind="test"), rm=True)
+    ours, _ = client.images.build(path=str(folder), tag=f"dockerlab-{name}:1", labels=connection.labels(kind="test"), rm=True)
     theirs, _ = client.images.build(path=str(folder), tag=f"acme-{name}:1", rm=True)
-    assert not set(engine.OBJECT_LABELS) & set(ours.labels) and ours.labels["dockerlab.tag"] == f"dockerlab-{name}:1"
+    assert not set(connection.OBJECT_LABELS) & set(ours.labels) and ours.labels["dockerlab.tag"] == f"dockerlab-{name}:1"
     assert [each.id for each in ownership.images(client)] == [ours.id] and theirs.labels == client.images.get(tiny_image).labels

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dockerlab import plainlog
+from dockerlab.lessons.lesson04_cache import plain_progress
 
 ALONE = """\
 #1 [internal] load build definition from Dockerfile
@@ -33,16 +33,16 @@ HELPED = """\
 
 
 def test_steps_times_and_what_was_cached() -> None:
-    report = plainlog.read(ALONE.splitlines())
+    report = plain_progress.read(ALONE.splitlines())
     assert report.ran == ["[2/5] WORKDIR /opt/x", "[3/5] RUN pip install itsdangerous==2.2.0"]
     assert report.instructions[1].seconds == 2.0
 
 
 def test_cached_steps_in_order_and_an_error() -> None:
-    report = plainlog.read(HELPED.splitlines())
+    report = plain_progress.read(HELPED.splitlines())
     assert report.cached == ["[2/5] WORKDIR /opt/x", "[3/5] RUN pip install itsdangerous==2.2.0"]
     assert report.instructions[2].error.endswith("exit code: 1")
 
 
 def test_nothing_gives_no_steps() -> None:
-    assert plainlog.read(["ERROR: failed to connect"]).instructions == []
+    assert plain_progress.read(["ERROR: failed to connect"]).instructions == []

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from dockerlab.cache import Verdict
-from dockerlab.errors import CourseError
-from dockerlab.predict import marked, score, tick_steps
+from dockerlab.core.errors import CourseError
+from dockerlab.images.cache_model import Verdict
+from dockerlab.notebook.predict import marked, score, tick_steps
 
 STEPS = ["WORKDIR /app", "COPY app app", "RUN compile"]
 HAPPENED = [Verdict("WORKDIR /app", False, "same", False), Verdict("COPY app app", True, "app/a, which it copies, changed", True),

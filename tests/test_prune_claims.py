@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from daemons import Daemon, second_daemon
 
-from dockerlab.build import build
+from dockerlab.images.build import build
 
 pytestmark = pytest.mark.engine
 

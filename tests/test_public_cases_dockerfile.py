@@ -9,13 +9,22 @@ from typing import Any
 import docker
 import pytest
 
-from dockerlab import build as module
-from dockerlab import cache, plan, stages
-from dockerlab.build import BuildFailed, BuildReport, Step, Trace, build
-from dockerlab.cache import BuildDiary, Inputs, Recorded, context_files, explain, keys, read_inputs
-from dockerlab.dockerfile import Dockerfile, expand, pairs, parse, read
-from dockerlab.image import ImageReport, Layer
-from dockerlab.plan import Image
+from dockerlab.images import build as module
+from dockerlab.images import build_plan, cache_model
+from dockerlab.images.build import BuildFailed, BuildReport, Step, Trace, build
+from dockerlab.images.build_plan import Image
+from dockerlab.images.cache_model import (
+    BuildDiary,
+    Inputs,
+    Recorded,
+    context_files,
+    explain,
+    keys,
+    read_inputs,
+)
+from dockerlab.images.dockerfile import Dockerfile, expand, pairs, parse, read
+from dockerlab.images.image import ImageReport, Layer
+from dockerlab.lessons.lesson05_multi_stage import stages
 
 FOLDER = Path(__file__).parent / "data" / "cases" / "dockerfiles"
 FILES = (
@@ -118,11 +127,11 @@ def test_what_stands_in_them() -> None:
     ],
 )
 def test_the_images_that_the_engine_is_asked_for(name: str, images: set[str]) -> None:
-    assert plan.images_of(plan.plan(dockerfile(name))) == images
+    assert build_plan.images_of(build_plan.plan(dockerfile(name))) == images
 
 
 def test_variables_are_replaced_as_buildkit_does() -> None:
-    step = plan.plan(dockerfile("D23_quotes_and_escapes"))[0].steps
+    step = build_plan.plan(dockerfile("D23_quotes_and_escapes"))[0].steps
     assert [each.scope.expand(each.instruction.words[0]) for each in step] == ["$HOME/x", "$5"]
 
 
@@ -159,7 +168,7 @@ def test_a_stage_by_number_and_in_another_case(name: str) -> None:
     assert any(str(part) == "stage b" for part in keys(Inputs(read(FOLDER / name)))[-1].parts)
 
 
-def ran_twice(text: str, first: dict[str, Any], second: dict[str, Any], ran: str) -> list[cache.Verdict]:
+def ran_twice(text: str, first: dict[str, Any], second: dict[str, Any], ran: str) -> list[cache_model.Verdict]:
     """Two builds of one text with other inputs; `ran` holds one letter a step of the second: r(an) or c(ached)."""
     before, after = Inputs(text, **first), Inputs(text, **second)
     steps = [
@@ -233,14 +242,14 @@ def test_the_triggers_of_a_base_are_steps() -> None:
 
 def test_numbers_are_those_that_buildkit_gives() -> None:
     text = "FROM a\nWORKDIR /\nRUN x\nFROM scratch\nCOPY a.txt /\nFROM empty\nCOPY a.txt /\n"
-    planned = plan.plan(parse(text), images={"empty": Image(layers=False)})
+    planned = build_plan.plan(parse(text), images={"empty": Image(layers=False)})
     assert [[step.number for step in stage.steps] for stage in planned] == [[2], [1], [1]]
 
 
 def line_of(text: str, *names: str, failed: int = -1) -> int:
     """The line that is blamed where the step `names[failed]` failed."""
     steps = [Step(name, digest=str(number)) for number, name in enumerate(names)]
-    return plan.locate(steps[failed], plan.plan(parse(text)), steps)
+    return build_plan.locate(steps[failed], build_plan.plan(parse(text)), steps)
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from pathlib import Path
 import docker
 import pytest
 
-from dockerlab import context, image
-from dockerlab.build import BuildFailed, build
-from dockerlab.cache import BuildDiary
-from dockerlab.ignore import BadPattern, IgnoreRules
+from dockerlab.images import context_contents, image
+from dockerlab.images.build import BuildFailed, build
+from dockerlab.images.cache_model import BuildDiary
+from dockerlab.images.ignore_rules import BadPattern, IgnoreRules
 
 CASES = Path(__file__).with_name("data") / "cases" / "ignore"
 SENT = json.loads((CASES / "sent.json").read_text(encoding="utf-8"))
@@ -31,7 +31,7 @@ def test_what_is_sent(case: str, tmp_path: Path) -> None:
     folder = _folder(tmp_path, (CASES / f"{case}.dockerignore").read_bytes())
     sent = [path for path in IgnoreRules.of(folder).walk(folder) if (folder / path).is_file()]
     assert sorted(sent) == SENT[case]
-    shown = context.contents(folder)
+    shown = context_contents.contents(folder)
     assert sorted(shown.loc[shown["sent"], "path"]) == SENT[case]
 
 
@@ -59,7 +59,7 @@ def test_I07_a_remark_in_a_listed_dockerfile_leaves_copy_in_the_cache(tmp_path: 
 def test_I28_what_docker_refuses_is_refused(rules: str, tmp_path: Path) -> None:
     folder = _folder(tmp_path, rules.encode())
     with pytest.raises(BadPattern, match="cannot be read"):
-        context.contents(folder)
+        context_contents.contents(folder)
 
 
 @pytest.mark.engine

@@ -15,9 +15,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from dockerlab import lint, manifest_checks, manifests, sbom, scan
-from dockerlab.charts.stack import stack_svg
-from dockerlab.stack import Service, graph, listed, with_labels
+from dockerlab.containers.compose import Service, graph, listed, with_labels
+from dockerlab.images import lint
+from dockerlab.lessons.lesson09_security import sbom, vulnerabilities
+from dockerlab.lessons.lesson11_production import manifest_checks, manifests
+from dockerlab.notebook.charts.stack import stack_svg
 
 CASES = Path(__file__).with_name("data") / "cases"
 
@@ -81,7 +83,7 @@ def test_S06_circles_profiles_and_labels() -> None:
 def test_V01_V02_packages_against_advisories(each: Mapping[str, Any]) -> None:
     packages = pd.DataFrame([(each["package"], each["installed"], each["kind"], "")], columns=sbom.COLUMNS)
     advisory = {"id": "CVE-1", "kind": each["kind"], "package": each["advised"], "fixed": each["fixed"], "severity": "HIGH", "title": "t"}
-    assert bool(len(scan.findings(scan.match(packages, [advisory])))) == each["affected"]
+    assert bool(len(vulnerabilities.findings(vulnerabilities.match(packages, [advisory])))) == each["affected"]
 
 
 # From deb-version(7) and the order that `dpkg --compare-versions` gives, each lower than the next.
@@ -105,16 +107,16 @@ def test_V01_the_table_is_dpkgs() -> None:
 def _hit(installed: str, fixed: str) -> bool:
     packages = pd.DataFrame([("p", installed, "deb", "")], columns=sbom.COLUMNS)
     known = [{"id": "C", "kind": "deb", "package": "p", "fixed": fixed, "severity": "LOW", "title": ""}]
-    return bool(len(scan.findings(scan.match(packages, known))))
+    return bool(len(vulnerabilities.findings(vulnerabilities.match(packages, known))))
 
 
 def test_V02_a_name_is_compared_by_the_rules_of_its_kind() -> None:
     packages = pd.DataFrame([("A.b", "1", "deb", ""), ("A.b", "1", "python", "")], columns=sbom.COLUMNS)
     known = [{"id": "C", "kind": kind, "package": "a-b", "fixed": "", "severity": "LOW", "title": ""} for kind in ("deb", "python")]
-    assert list(scan.findings(scan.match(packages, known))["package"]) == ["A.b"]
+    assert list(vulnerabilities.findings(vulnerabilities.match(packages, known))["package"]) == ["A.b"]
     unknown = [{"id": "C", "kind": "npm", "package": "x", "fixed": "2", "severity": "LOW", "title": ""}]
-    with pytest.raises(scan.BadReport, match="npm"):
-        scan.match(pd.DataFrame([("x", "1", "npm", "")], columns=sbom.COLUMNS), unknown)
+    with pytest.raises(vulnerabilities.BadReport, match="npm"):
+        vulnerabilities.match(pd.DataFrame([("x", "1", "npm", "")], columns=sbom.COLUMNS), unknown)
 
 
 @pytest.mark.parametrize(("name", "row"), [
@@ -122,14 +124,14 @@ def test_V02_a_name_is_compared_by_the_rules_of_its_kind() -> None:
     ("scan/V04_grype_description_null.json", ["HIGH", "b", "1", "no fix", "CVE-2", ""]),
 ])
 def test_V04_nulls_in_reports(name: str, row: list[str]) -> None:
-    assert scan.findings(_json(name)).iloc[0].tolist() == row
+    assert vulnerabilities.findings(_json(name)).iloc[0].tolist() == row
 
 
 @pytest.mark.parametrize("report", [
     {"Results": None, "SchemaVersion": 2}, {"Results": [None]}, {"Results": [{"Vulnerabilities": None}]}, {"matches": None},
 ])
 def test_V04_reports_without_a_finding(report: Mapping[str, Any]) -> None:
-    assert len(scan.findings(report)) == 0
+    assert len(vulnerabilities.findings(report)) == 0
 
 
 @pytest.mark.parametrize("report", [
@@ -137,13 +139,13 @@ def test_V04_reports_without_a_finding(report: Mapping[str, Any]) -> None:
     {"Results": [{"Vulnerabilities": [None]}]}, {"matches": [{}]}, {"matches": [{"vulnerability": None, "artifact": None}]}, {"matches": [None]},
 ])
 def test_V04_a_finding_of_nulls(report: Mapping[str, Any]) -> None:
-    assert scan.findings(report).iloc[0].tolist() == ["UNKNOWN", "", "", "no fix", "", ""]
+    assert vulnerabilities.findings(report).iloc[0].tolist() == ["UNKNOWN", "", "", "no fix", "", ""]
 
 
 @pytest.mark.parametrize("report", [None, [], "text", 3])
 def test_V04_what_is_no_report_is_a_sentence(report: Any) -> None:
-    with pytest.raises(scan.BadReport):
-        scan.findings(report)
+    with pytest.raises(vulnerabilities.BadReport):
+        vulnerabilities.findings(report)
 
 
 def test_nulls_in_a_bill_of_materials() -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from dockerlab import leaks
+from dockerlab.images import secret_scan
 
 CASES = Path(__file__).with_name("data") / "cases" / "tars"
 TOKEN = "tok-8c1f7e"
@@ -40,8 +40,8 @@ def test_where_the_secret_is(case: str) -> None:
     packed = CASES / f"{case}.tar.gz"
     data = gzip.decompress(packed.read_bytes()) if packed.exists() else (CASES / f"{case}.tar").read_bytes()
     secret, places = RIGHT[case]
-    assert leaks.find_in_tar(io.BytesIO(data), secret) == places
-    assert leaks.find_in_tar(io.BytesIO(data), secret + "?") == []
+    assert secret_scan.find_in_tar(io.BytesIO(data), secret) == places
+    assert secret_scan.find_in_tar(io.BytesIO(data), secret + "?") == []
 
 
 def test_every_file_is_tried() -> None:
@@ -68,7 +68,7 @@ def _image(files: dict[str, bytes] | None = None, config: dict[str, object] | No
     {"author": "tok\u00e9-1"}, {"container_config": {"Env": ["A=tok\u00e9-1"]}}, {"comment": base64.b64encode("x tok\u00e9-1".encode()).decode()},
 ])
 def test_every_field_of_the_configuration_is_searched(config: dict[str, object]) -> None:
-    assert leaks.find_in_tar(_image(config=config), "tok\u00e9-1") == ["configuration"]
+    assert secret_scan.find_in_tar(_image(config=config), "tok\u00e9-1") == ["configuration"]
 
 
 @pytest.mark.parametrize("written", [
@@ -80,27 +80,27 @@ def test_every_field_of_the_configuration_is_searched(config: dict[str, object])
 ], ids=["utf-8", "utf-16-le", "utf-16-be", "json", "gzip", "zstd", "bzip2", "xz", "tar in gzip", "no gzip", "behind a cut gzip", "over a border"])
 @pytest.mark.parametrize("secret", ["tok-8c1f7e", 'a "quoted"\nkey\n', "Schlüssel"])
 def test_L06_a_file_in_many_forms(written: Callable[[str], bytes], secret: str) -> None:
-    assert leaks.find_in_tar(_image({"srv/file": written(secret), "srv/other": b"nothing"}), secret) == ["layer 0: /srv/file"]
+    assert secret_scan.find_in_tar(_image({"srv/file": written(secret), "srv/other": b"nothing"}), secret) == ["layer 0: /srv/file"]
 
 
 def test_the_dockerfile_in_a_provenance_is_read_though_it_is_base64() -> None:
     statement = {"predicateType": "https://slsa.dev/provenance/v1", "source": {"data": base64.b64encode(b"FROM x\nENV T=tok-8c1f7e\n").decode()}}
-    assert leaks.find_in_tar(_image(p=json.dumps(statement).encode()), TOKEN) == ["attestation"]
+    assert secret_scan.find_in_tar(_image(p=json.dumps(statement).encode()), TOKEN) == ["attestation"]
 
 
 def test_what_no_manifest_names_is_searched_too() -> None:
     index = json.dumps({"manifests": [{"annotations": {"note": TOKEN}}]}).encode()
-    assert leaks.find_in_tar(_image(**{"index.json": index, "lines": b'{"a": 1}\n{"b": "tok-8c1f7e"}\n', "raw": b"\0tok-8c1f7e"}), TOKEN) == [
+    assert secret_scan.find_in_tar(_image(**{"index.json": index, "lines": b'{"a": 1}\n{"b": "tok-8c1f7e"}\n', "raw": b"\0tok-8c1f7e"}), TOKEN) == [
         "index.json", "lines", "raw"]
 
 
 def test_an_attribute_that_is_no_text() -> None:
     packed = _tar({"f": b""}, {"f": {"SCHILY.xattr.user.key": "tok-8c1f7e"}})
     manifest = json.dumps([{"Config": "c", "Layers": ["l"]}]).encode()
-    assert leaks.find_in_tar(io.BytesIO(_tar({"l": packed, "c": b"{}", "manifest.json": manifest})), TOKEN) == ["layer 0: /f"]
+    assert secret_scan.find_in_tar(io.BytesIO(_tar({"l": packed, "c": b"{}", "manifest.json": manifest})), TOKEN) == ["layer 0: /f"]
 
 
 def test_layers_below_are_passed_over_and_an_empty_secret_is_refused() -> None:
-    assert leaks.find_in_tar(_image({"a": TOKEN.encode()}), TOKEN, first=1) == []
+    assert secret_scan.find_in_tar(_image({"a": TOKEN.encode()}), TOKEN, first=1) == []
     with pytest.raises(ValueError, match="empty"):
-        leaks.find_in_tar(_image(), "")
+        secret_scan.find_in_tar(_image(), "")

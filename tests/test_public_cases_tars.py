@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from dockerlab import image, leaks
-from dockerlab.image import ImageUnreadable, inspect_tar
+from dockerlab.images import image, secret_scan
+from dockerlab.images.image import ImageUnreadable, inspect_tar
 
 CASES = Path(__file__).with_name("data") / "cases" / "tars"
 TWO = ["app/a.txt", "app/b.txt"]
@@ -71,7 +71,7 @@ def test_damage_is_an_error_never_a_shorter_answer(case: str) -> None:
     with pytest.raises(ImageUnreadable):
         inspect_tar(CASES / f"{case}.tar")
     with pytest.raises(ImageUnreadable), (CASES / f"{case}.tar").open("rb") as file:
-        leaks.find_in_tar(file, "tok-8c1f7e")
+        secret_scan.find_in_tar(file, "tok-8c1f7e")
 
 
 def test_every_file_is_tried() -> None:
@@ -180,7 +180,7 @@ def test_one_read_of_a_large_image_keeps_little(tmp_path: Path) -> None:
     path.write_bytes(_saved(_tar({"zeros": bytes(60_000_000)})).getvalue())
     tracemalloc.start()
     with path.open("rb") as file:
-        assert leaks.find_in_tar(file, "tok-8c1f7e") == []
+        assert secret_scan.find_in_tar(file, "tok-8c1f7e") == []
     image.inspect_tar(path)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dockerlab.errors import CourseError
-from dockerlab.quiz import QUIZ_FOLDER, Quiz, beside, guess_box
+from dockerlab.core.errors import CourseError
+from dockerlab.notebook.quiz import QUIZ_FOLDER, Quiz, beside, guess_box
 
 OPTION = '[[question.options]]\ntext = "{text}"\nfeedback = "{feedback}"\n{right}'
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from dockerlab.rights import Mount, commands_engine, holds_host, opened
+from dockerlab.containers.privileges import Mount, commands_engine, holds_host, opened
 
 SOCKET = "/var/run/docker.sock"
 LIMITED = {"PidsLimit": 64, "MaskedPaths": ["/proc/kcore"], "ReadonlyPaths": ["/proc/bus"]}

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import docker
 import pytest
 
-from dockerlab import rollout, workers
+from dockerlab.containers import workers
+from dockerlab.lessons.lesson11_production import rollout
 
 needs_docker = pytest.mark.skipif(not shutil.which("docker"), reason="`docker stack config` needs the docker command")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dockerlab.site import ROOT
+from dockerlab.core.settings import ROOT
 
 pytest.importorskip("playwright")
 _spec = importlib.util.spec_from_file_location("screenshots", ROOT / "tools/screenshots.py")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dockerlab.errors import CourseError
-from dockerlab.site import load_site
+from dockerlab.core.errors import CourseError
+from dockerlab.core.settings import load_site
 
 
 def test_order_of_sources(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ import docker
 import pytest
 import requests
 
-from dockerlab import bases, engine
-from dockerlab.charts.stack import stack_svg
-from dockerlab.stack import StackFailed, bounded, graph, running_stack, with_labels
+from dockerlab.containers.compose import StackFailed, bounded, graph, running_stack, with_labels
+from dockerlab.engine import connection
+from dockerlab.images import base_images
+from dockerlab.notebook.charts.stack import stack_svg
 
 HEALTHY = """
 services:
@@ -45,7 +46,7 @@ def test_a_stack_is_up_labelled_reachable_and_gone(client: docker.DockerClient, 
         assert stack.execute("web", "echo", "hello") == "hello\n"
         assert len(_left(client, stack.project)) == 4
         for each in client.containers.list(filters={"label": f"com.docker.compose.project={stack.project}"}):
-            assert each.labels[engine.COURSE_LABEL] == "1"
+            assert each.labels[connection.COURSE_LABEL] == "1"
         with pytest.raises(StackFailed, match="does not publish"):
             stack.url("side", 8000)
     assert _left(client, stack.project) == []
@@ -112,7 +113,7 @@ def test_the_graph_shows_folders_addresses_and_what_stands_apart() -> None:
 
 @pytest.mark.engine
 def test_reachability_is_tried_from_inside(client: docker.DockerClient, tmp_path: Path) -> None:
-    bases.ensure(bases.SLIM, client)
+    base_images.ensure(base_images.SLIM, client)
     listens = "test: [CMD, bash, -c, 'exec 3<>/dev/tcp/localhost/8000'], interval: 1s, retries: 30"
     service = f"image: python:3.11-slim-bookworm, init: true, command: [python, -m, http.server, '8000'], healthcheck: {{{listens}}}"
     services = "".join(f"  {name}: {{{service}, networks: [{networks}]}}\n" for name, networks in (("a", "x, y"), ("b", "y"), ("c", "x")))
@@ -125,9 +126,9 @@ def test_reachability_is_tried_from_inside(client: docker.DockerClient, tmp_path
 
 
 def test_labels_reach_everything_but_what_is_external() -> None:
-    marks = {"a": "1", engine.OBJECT_LABEL: "x"}
+    marks = {"a": "1", connection.OBJECT_LABEL: "x"}
     override = with_labels(CONFIG | {"name": "shop"}, marks)
-    image = {"a": "1", engine.KIND_LABEL: "image", engine.TAG_LABEL: "shop-api:latest"}
+    image = {"a": "1", connection.KIND_LABEL: "image", connection.TAG_LABEL: "shop-api:latest"}
     assert override["services"]["api"] == {"labels": marks, "build": {"labels": image}}
     assert override["services"]["db"] == {"labels": marks}
     assert set(override["networks"]) == {"front", "back"} and set(override["volumes"]) == {"rows"}

@@ -7,10 +7,11 @@ from pathlib import Path
 import docker
 import pytest
 
-from dockerlab import bases, stages
-from dockerlab.build import BuildReport, Step
-from dockerlab.charts.stages import share_saved, stage_lanes, stage_weights
-from dockerlab.image import ImageReport, Layer
+from dockerlab.images import base_images
+from dockerlab.images.build import BuildReport, Step
+from dockerlab.images.image import ImageReport, Layer
+from dockerlab.lessons.lesson05_multi_stage import stages
+from dockerlab.lessons.lesson05_multi_stage.charts import share_saved, stage_lanes, stage_weights
 
 TEXT = """\
 FROM a AS export
@@ -86,5 +87,5 @@ def test_tests_are_laid_beside_the_code_and_seen(tmp_path: Path) -> None:
 
 @pytest.mark.engine
 def test_weighing_counts_what_a_container_sees(client: docker.DockerClient) -> None:
-    bases.ensure(bases.SLIM, client)
-    assert 8e7 < stages.seen_bytes(bases.SLIM, client) < 2e8
+    base_images.ensure(base_images.SLIM, client)
+    assert 8e7 < stages.seen_bytes(base_images.SLIM, client) < 2e8

@@ -9,10 +9,11 @@ import docker
 import pytest
 from docker.models.containers import Container
 
-from dockerlab import bases, engine
-from dockerlab.container import remove
-from dockerlab.logfiles import log_files
-from dockerlab.stopping import stop_while_busy, zombies
+from dockerlab.containers.container import remove
+from dockerlab.engine import connection
+from dockerlab.images import base_images
+from dockerlab.lessons.lesson07_services.graceful_stop import stop_while_busy, zombies
+from dockerlab.lessons.lesson07_services.log_files import log_files
 
 pytestmark = pytest.mark.engine
 SERVER = """
@@ -33,16 +34,16 @@ class Started:
     def __init__(self, client: docker.DockerClient) -> None:
         self.client, self.made = client, []
 
-    def __call__(self, command: list[str], image: str = bases.SLIM, **options: object) -> Container:
+    def __call__(self, command: list[str], image: str = base_images.SLIM, **options: object) -> Container:
         made = self.client.containers.run(image, command, name=f"dockerlab-stopping-{uuid.uuid4().hex[:8]}", detach=True,
-                                          labels=engine.labels(kind="test"), **options)
+                                          labels=connection.labels(kind="test"), **options)
         self.made.append(made)
         return made
 
 
 @pytest.fixture
 def started(client: docker.DockerClient) -> Iterator[Started]:
-    bases.ensure(bases.SLIM, client)
+    base_images.ensure(base_images.SLIM, client)
     boxes = Started(client)
     yield boxes
     for made in boxes.made:
@@ -64,7 +65,7 @@ def test_an_init_takes_note_of_orphans(started: Started) -> None:
 
 def test_rotated_log_files_are_counted(started: Started, client: docker.DockerClient) -> None:
     options = {"type": "json-file", "config": {"max-size": "20k", "max-file": "2"}}
-    noisy = started(["seq", "1", "2000"], image=bases.DEBIAN, log_config=options)
+    noisy = started(["seq", "1", "2000"], image=base_images.DEBIAN, log_config=options)
     noisy.wait(timeout=30)
     files = log_files(noisy, client)
     assert len(files) == 2 and all(str(noisy.id) not in name for name in files)

@@ -16,9 +16,11 @@ from daemons import Daemon, second_daemon
 from docker.errors import NotFound
 from IPython.core.interactiveshell import InteractiveShell
 
-from dockerlab import clean, container, doctor, engine, engine_process, swarm
+from dockerlab.containers import container, swarm
+from dockerlab.course import cleanup, doctor
+from dockerlab.engine import connection, process_marks
 
-DEAD = f"{engine_process.mark().rsplit('-', 2)[0]}-99999999-1"
+DEAD = f"{process_marks.mark().rsplit('-', 2)[0]}-99999999-1"
 OURS = {"LocalNodeState": "active", "ControlAvailable": True, "Nodes": 1, "Cluster": {"Spec": {"Labels": {"dockerlab.course": "1"}}}}
 
 
@@ -87,8 +89,10 @@ def killed(daemon: Daemon, code: str) -> None:
     """Run this in a process of its own, with `client` and `node`, and kill it when it has printed `ready`."""
     code = f"""
 import sys
-from dockerlab import clean, container, engine, engine_process, swarm
-client = engine.connect()
+from dockerlab.containers import container, swarm
+from dockerlab.course import cleanup
+from dockerlab.engine import connection, process_marks
+client = connection.connect()
 node = swarm.OneNode(client)
 {code}
 print("ready", flush=True)
@@ -130,7 +134,7 @@ def test_it_begins_on_this_machine_only_and_is_gone_afterwards(there: docker.Doc
     with swarm.one_node(there) as node:
         info = there.info()["Swarm"]
         assert node.usable and swarm.state(there.info()) == "ours"
-        assert info["NodeAddr"] == "127.0.0.1" and info["Cluster"]["Spec"]["Labels"][engine.OWNER_LABEL] == engine.owner()
+        assert info["NodeAddr"] == "127.0.0.1" and info["Cluster"]["Spec"]["Labels"][connection.OWNER_LABEL] == connection.owner()
         overlay = there.networks.create("dockerlab-x", driver="overlay", attachable=True)
         box = there.containers.run(tiny, "sleep 60", detach=True, network=overlay.name)
         assert container.wait_until(lambda: listeners(daemon) == expected, 10, 0.1), listeners(daemon)
@@ -150,7 +154,7 @@ def test_an_error_inside_leaves_it_too(there: docker.DockerClient) -> None:
 @pytest.mark.engine
 def test_one_that_a_killed_run_left_is_taken_down_first(there: docker.DockerClient) -> None:
     before = networks(there)
-    there.swarm.init(advertise_addr="127.0.0.1", listen_addr=swarm.LISTEN, labels=engine.labels())
+    there.swarm.init(advertise_addr="127.0.0.1", listen_addr=swarm.LISTEN, labels=connection.labels())
     with swarm.one_node(there) as node:
         assert node.usable
     assert swarm.state(there.info()) == "none" and networks(there) == before
@@ -162,16 +166,16 @@ def test_a_clean_up_leaves_it_unless_somebody_uses_it_or_it_is_anothers(there: d
     with swarm.one_node(there):
         assert not swarm.sweep(there)
         with monkeypatch.context() as other:
-            other.setattr(engine_process, "mark", lambda: "elsewhere-1-1")  # what another process asks
+            other.setattr(process_marks, "mark", lambda: "elsewhere-1-1")  # what another process asks
             assert not swarm.leave(there)
-        clean.clean(there)
+        cleanup.clean(there)
         assert swarm.state(there.info()) == "ours" and swarm.in_use(there)
-    dead = engine.labels() | {engine.PROCESS_LABEL: DEAD}
+    dead = connection.labels() | {connection.PROCESS_LABEL: DEAD}
     there.swarm.init(advertise_addr="127.0.0.1", listen_addr=swarm.LISTEN, labels=dead)
     with monkeypatch.context() as other:
         other.setenv("DOCKERLAB_OWNER", "somebody-else")
         assert not swarm.sweep(there)
-        other.setenv("DOCKERLAB_OWNER", engine.owner())
+        other.setenv("DOCKERLAB_OWNER", connection.owner())
         other.setenv("DOCKERLAB_WORKER", "gw9")
         assert not swarm.sweep(there)
     assert swarm.left_behind(there) and swarm.sweep(there) and swarm.state(there.info()) == "none"
@@ -199,7 +203,7 @@ def test_a_foreign_swarm_is_not_touched(there: docker.DockerClient) -> None:
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("plain", [{engine.COURSE_LABEL: ""}, {engine.KIND_LABEL: "base"}], ids=["no label", "inherited from a base"])
+@pytest.mark.parametrize("plain", [{connection.COURSE_LABEL: ""}, {connection.KIND_LABEL: "base"}], ids=["no label", "inherited from a base"])
 def test_none_is_begun_where_somebodys_containers_have_neighbours(there: docker.DockerClient, tiny: str, plain: dict[str, str]) -> None:
     network = there.networks.create("somebodys")
     first, second = (there.containers.run(tiny, "sleep 60", detach=True, network="somebodys", name=name, labels=plain) for name in ("web", "store"))
@@ -228,7 +232,7 @@ def test_there_is_one_borrower_at_a_time(there: docker.DockerClient) -> None:
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("tidy", [clean.sweep, clean.clean, lambda client: swarm.OneNode(client).borrow().give_back()], ids=["sweep", "clean", "borrow"])
+@pytest.mark.parametrize("tidy", [cleanup.sweep, cleanup.clean, lambda client: swarm.OneNode(client).borrow().give_back()], ids=["sweep", "clean", "borrow"])
 def test_one_of_a_process_that_was_killed_between_its_begin_and_the_claim_is_left(there, daemon, tidy) -> None:
     before = networks(there)
     killed(daemon, 'node.borrow(); client.swarm.init(advertise_addr="127.0.0.1", listen_addr=swarm.LISTEN)')
@@ -241,7 +245,7 @@ def test_one_of_a_process_that_was_killed_between_its_begin_and_the_claim_is_lef
 def test_a_killed_process_leaves_no_service_that_goes_on_for_ever(there, daemon, tiny) -> None:
     killed(daemon, f'node.borrow(); node.begin(); client.services.create("{tiny}", ["false"], name="dockerlab-spins")')
     assert container.wait_until(lambda: there.containers.list(all=True, filters={"label": swarm.TASK}), 60, 0.1)
-    clean.sweep(there)
+    cleanup.sweep(there)
     assert swarm.state(there.info()) == "none" and there.containers.list(all=True, ignore_removed=True) == []
 
 
@@ -279,14 +283,14 @@ def test_the_second_learner_is_told_who_uses_it_in_one_sentence(there, monkeypat
         second = swarm.OneNode(there).borrow()
         assert not second.usable and f"in use by {node_owner(there)}," in second.why and "." not in second.why
         assert not swarm.leave(there)
-        clean.clean(there)
+        cleanup.clean(there)
         with pytest.raises(swarm.SwarmTaken, match="in use by"), swarm.one_node(there):
             pass
     assert swarm.state(there.info()) == "ours" and node.give_back() == "none"
 
 
 def node_owner(there: docker.DockerClient) -> str:
-    return there.info()["Swarm"]["Cluster"]["Spec"]["Labels"][engine.OWNER_LABEL]
+    return there.info()["Swarm"]["Cluster"]["Spec"]["Labels"][connection.OWNER_LABEL]
 
 
 @pytest.mark.engine

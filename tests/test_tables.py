@@ -11,11 +11,11 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from dockerlab import notebooks, tables
-from dockerlab.checks.core import Criterion, Lab, Outcome
-from dockerlab.regions import BuildError
-from dockerlab.site import ROOT
-from dockerlab.tables import coverage, lessons, overview, reference, shell
+from dockerlab.core.settings import ROOT
+from dockerlab.course.authoring import notebooks, tables
+from dockerlab.course.authoring.regions import BuildError
+from dockerlab.course.authoring.tables import coverage, lessons, overview, reference, shell
+from dockerlab.course.grading.judging import Criterion, Lab, Outcome
 
 HELLO = '''\
 # %% [markdown]

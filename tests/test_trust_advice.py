@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from dockerlab import cli
-from dockerlab.site import ROOT
+from dockerlab.core.settings import ROOT
 
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 GROUPS = ("builder", "buildx", "compose", "container", "context", "image", "network", "service", "stack", "swarm", "system", "volume")

@@ -16,7 +16,8 @@ import pytest
 from commands import AS_A_USER, dockerlab
 from daemons import Daemon, second_daemon
 
-from dockerlab import bases, doctor
+from dockerlab.course import doctor
+from dockerlab.images import base_images
 
 pytestmark = pytest.mark.engine
 # An index that refuses at once, so that the doctor does not go out to look for one.
@@ -66,12 +67,12 @@ def test_a_disk_that_is_nearly_full(second) -> None:
 def test_missing_bases_come_from_a_bundle(second, tiny_image, tmp_path) -> None:
     env = QUICK | {"DOCKER_HOST": second.url}
     check = examine(env)[1]["bases"]
-    assert check.status == "warning" and all(name in check.found for name in bases.COURSE_BASES) and check.fix == "Run `dockerlab bases`."
+    assert check.status == "warning" and all(name in check.found for name in base_images.COURSE_BASES) and check.fix == "Run `dockerlab bases`."
     image, bundle = second.client.images.get(tiny_image), tmp_path / "bases.tar"
-    for name in bases.COURSE_BASES:
+    for name in base_images.COURSE_BASES:
         image.tag(*name.rsplit(":", 1))
-    subprocess.run(["docker", "--host", second.url, "save", "--output", bundle, *bases.COURSE_BASES], check=True, capture_output=True)
-    for name in bases.COURSE_BASES:
+    subprocess.run(["docker", "--host", second.url, "save", "--output", bundle, *base_images.COURSE_BASES], check=True, capture_output=True)
+    for name in base_images.COURSE_BASES:
         second.client.images.remove(name)
     done = dockerlab("bases", env=env | {"DOCKERLAB_BASES_BUNDLE": str(bundle), "DOCKERLAB_BASES_SOURCE": "bundle"})
     assert done.returncode == 0, done.stderr

@@ -20,9 +20,11 @@ import pytest
 from commands import COMMAND, dockerlab, hears_ctrl_c, says, sleeps
 from daemons import Daemon, second_daemon
 
-from dockerlab import bases, container, engine_errors
-from dockerlab.build import BuildFailed, ContextTooLarge, build
-from dockerlab.container import ContainerFailed
+from dockerlab.containers import container
+from dockerlab.containers.container import ContainerFailed
+from dockerlab.engine import error_messages
+from dockerlab.images import base_images
+from dockerlab.images.build import BuildFailed, ContextTooLarge, build
 
 pytestmark = pytest.mark.engine
 NOWHERE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
@@ -113,8 +115,8 @@ def test_the_engine_is_killed_in_the_middle_of_a_build(tmp_path, tiny_tar, tiny_
 
 
 def test_a_build_without_a_network(client, temporary, write) -> None:
-    bases.ensure(bases.SLIM, client)
-    context = write(f"FROM {bases.SLIM}\nRUN PIP_RETRIES=1 pip install --no-cache-dir six\n")
+    base_images.ensure(base_images.SLIM, client)
+    context = write(f"FROM {base_images.SLIM}\nRUN PIP_RETRIES=1 pip install --no-cache-dir six\n")
     with pytest.raises(BuildFailed) as caught:
         build(context, client=client, network="none")
     assert "line 2" in caught.value.what and "no network" in caught.value.why and caught.value.fix.startswith("Connect")
@@ -124,19 +126,19 @@ def test_a_build_without_a_network(client, temporary, write) -> None:
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="cutting a process off from the network needs root")
 def test_bases_where_nothing_can_be_reached(second: Daemon, temporary) -> None:
     before = images(second.client)
-    done = dockerlab("bases", bases.DEBIAN, env={"DOCKER_HOST": second.url}, before=("unshare", "--net"))
+    done = dockerlab("bases", base_images.DEBIAN, env={"DOCKER_HOST": second.url}, before=("unshare", "--net"))
     says(done, "is not on the engine, and this machine reaches no network that has it", "Connect and run `dockerlab bases`")
     assert images(second.client) == before
 
 
 def test_a_base_that_is_missing(second: Daemon, write, temporary) -> None:
-    says(dockerlab("build", write(f"FROM {bases.SLIM}\nRUN true\n"), env={"DOCKER_HOST": second.url}),
+    says(dockerlab("build", write(f"FROM {base_images.SLIM}\nRUN true\n"), env={"DOCKER_HOST": second.url}),
          "The base image is not on the engine and no registry answers", "dockerlab bases")
-    with pytest.raises(ContainerFailed, match="dockerlab bases"), container.running(bases.SLIM, client=second.client):
+    with pytest.raises(ContainerFailed, match="dockerlab bases"), container.running(base_images.SLIM, client=second.client):
         pass
     with pytest.raises(docker.errors.APIError) as caught:
-        second.client.containers.run(bases.SLIM, "true")
-    plain = engine_errors.explain(caught.value)
+        second.client.containers.run(base_images.SLIM, "true")
+    plain = error_messages.explain(caught.value)
     assert plain and "no registry answers" in plain.what and "dockerlab bases" in plain.fix
 
 
@@ -154,7 +156,7 @@ def test_a_port_that_is_taken(client, tiny_image, taken_by) -> None:
         with pytest.raises(docker.errors.APIError) as caught:
             client.containers.run(tiny_image, "sleep 60", detach=True, **options)
         client.containers.get(name).remove()
-        plain = engine_errors.explain(caught.value)
+        plain = error_messages.explain(caught.value)
         assert plain and plain.what == f"Port {port} of this machine is taken."
         assert "('127.0.0.1', None)" in plain.fix and "docker ps" in plain.fix
         with pytest.raises(ContainerFailed, match="Let the kernel choose"), \
@@ -183,15 +185,15 @@ def test_the_disk_is_full_in_a_build(small: Daemon, tiny_image, write, temporary
 
 
 def test_the_disk_is_full_when_a_base_comes(small: Daemon, client, tmp_path, temporary) -> None:
-    bases.ensure(bases.SLIM, client)
+    base_images.ensure(base_images.SLIM, client)
     bundle = tmp_path / "bases.tar"
     with bundle.open("wb") as file:
-        for chunk in client.images.get(bases.SLIM).save(named=True):
+        for chunk in client.images.get(base_images.SLIM).save(named=True):
             file.write(chunk)
     before = images(small.client)
     done = dockerlab("bases", "--source", "bundle", env={"DOCKER_HOST": small.url, "DOCKERLAB_BASES_BUNDLE": str(bundle)})
     says(done, "no space left on device", "dockerlab clean")
-    assert images(small.client) == before and not bases.present(small.client, bases.SLIM)
+    assert images(small.client) == before and not base_images.present(small.client, base_images.SLIM)
 
 
 def test_the_disk_is_full_when_a_container_starts(small: Daemon, tiny_image, temporary) -> None:

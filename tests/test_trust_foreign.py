@@ -16,14 +16,15 @@ import nbformat
 import pytest
 from daemons import Daemon, second_daemon
 
-from dockerlab import bases, engine, engine_process, ownership
+from dockerlab.engine import connection, ownership, process_marks
+from dockerlab.images import base_images
 
 pytestmark = pytest.mark.engine
 HERE = Path(__file__).resolve().parent
 CODE = os.pathsep.join([str(HERE), str(HERE.parent)])  # of this checkout, wherever the environment's package lies
 PRUNE = """
-from dockerlab import engine
-client = engine.connect()
+from dockerlab.engine import connection
+client = connection.connect()
 client.containers.prune()
 client.volumes.prune(filters={"all": True})
 client.networks.prune()
@@ -33,18 +34,21 @@ client.images.prune(filters={"dangling": False})
 
 # Every way in which the course tidies up: at the first cell and the last of a lesson, in labs and checks, and on the command line.
 TIDY = """
-from dockerlab import clean, engine, rollout, swarm
-from dockerlab.checks import handover
-from dockerlab.checks.core import Submission
-from dockerlab.checks.mending import Workbench
-from dockerlab.clinic import Ward
-from dockerlab.experiment import Bench
+from dockerlab.containers import swarm
+from dockerlab.course import cleanup
+from dockerlab.engine import connection
+from dockerlab.lessons.lesson11_production import rollout
+from dockerlab.lessons.lesson02_images_and_containers import handover
+from dockerlab.course.grading.judging import Submission
+from dockerlab.lessons.lesson10_debugging.measures import Workbench
+from dockerlab.lessons.lesson10_debugging.clinic import Ward
+from dockerlab.course.workbench import Bench
 from pathlib import Path
-client = engine.connect()
-clean.sweep(client)
+client = connection.connect()
+cleanup.sweep(client)
 for number in range(13):
     Bench(f"{number:02d}", client, Path(f"lesson-{number}")).clear()
-    clean.remove_labelled(client, f"dockerlab.lesson={number:02d}")
+    cleanup.remove_labelled(client, f"dockerlab.lesson={number:02d}")
 Ward(Bench("10", client, Path("ward"))).clear()
 Workbench(Path("lab"), client).clear()
 handover.take_back(client, Path("lab-02"))
@@ -54,8 +58,8 @@ with swarm.one_node(client):
 with Submission(Path("."), client) as submission:
     submission.client
     submission.id = "canary"
-clean.clean(client)
-clean.clean(client, everything=True)
+cleanup.clean(client)
+cleanup.clean(client, everything=True)
 assert len(client.containers.list(filters={"name": "foreign-"})) == 2, "those that run go on running"
 """
 
@@ -91,10 +95,10 @@ def run(daemon: Daemon, tmp_path: Path) -> Callable[..., subprocess.CompletedPro
 def runnable(daemon: Daemon, tiny_image: str, client: docker.DockerClient) -> Iterator[None]:
     """A small image under the name of the one whose containers run as somebody else's."""
     daemon.take(tiny_image, client)
-    daemon.client.images.get(tiny_image).tag(bases.SLIM)
+    daemon.client.images.get(tiny_image).tag(base_images.SLIM)
     daemon.client.images.remove(tiny_image)
     yield
-    daemon.client.images.remove(bases.SLIM)
+    daemon.client.images.remove(base_images.SLIM)
     assert everything(daemon) == ([], [], [], {"bridge", "host", "none"})
 
 
@@ -131,9 +135,9 @@ def test_a_prune_fails_a_run_by_several_processes(run, daemon, notebook) -> None
 def test_a_volume_left_without_a_name_fails_the_run(run, daemon, tiny_image, client) -> None:
     daemon.take(tiny_image, client)
     body = f"""
-from dockerlab import engine
-client = engine.connect()
-box = client.containers.create("{tiny_image}", "true", mounts=[{{"Target": "/data", "Type": "volume"}}], labels=engine.labels())
+from dockerlab.engine import connection
+client = connection.connect()
+box = client.containers.create("{tiny_image}", "true", mounts=[{{"Target": "/data", "Type": "volume"}}], labels=connection.labels())
 box.start()
 box.wait()
 box.remove()"""
@@ -170,7 +174,7 @@ def test_an_image_that_lost_its_tag_is_the_courses_where_it_built_it(run, daemon
 
 def _empty_image(daemon: Daemon, tag: str, number: int) -> str:
     """The id of an image that is built as `tag`, labelled as the course's and different for each number."""
-    labels = engine.image_labels(tag) | {"number": str(number)}
+    labels = connection.image_labels(tag) | {"number": str(number)}
     buffer = io.BytesIO()
     tarfile.open(fileobj=buffer, mode="w").close()
     repository, version = tag.split(":")
@@ -188,7 +192,7 @@ def test_no_clean_up_takes_what_only_inherited_our_labels(run, runnable, noteboo
 
 def test_make_clean_removes_the_canaries_of_a_run_that_was_killed_and_of_no_other(runnable, daemon) -> None:
     client, made = daemon.client, {}
-    for name, mark in (("foreign-killed", foreign._dead()), ("foreign-lives", engine_process.mark())):
+    for name, mark in (("foreign-killed", foreign._dead()), ("foreign-lives", process_marks.mark())):
         labels = {foreign.MARK: mark}
         volume, network = client.volumes.create(name, labels=labels), client.networks.create(name, labels=labels)
         made[name] = [*foreign._running_by_hand(client, name, labels), ("volume", name, volume.name), ("network", network.id, name)]

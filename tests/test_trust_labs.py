@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 from commands import AS_A_USER, dockerlab, says
 
-from dockerlab import bases, checks, workspace
-from dockerlab.site import ROOT
+from dockerlab.core.settings import ROOT
+from dockerlab.course import grading, workspace
+from dockerlab.images import base_images
 
 pytestmark = pytest.mark.engine
-RIGHT = f"FROM {bases.SLIM}\nCMD [\"python\", \"-c\", \"print('Hello from the harbour')\"]\n"
+RIGHT = f"FROM {base_images.SLIM}\nCMD [\"python\", \"-c\", \"print('Hello from the harbour')\"]\n"
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def test_the_way_of_a_learner(run, lab) -> None:
     assert "not started" in run("progress").stdout
     started = run("check", "00")
     assert started.returncode == 1 and "not started" in started.stdout + started.stderr
-    (lab / "Dockerfile").write_text(f"FROM {bases.SLIM}\nRUN echo Hello from the harbour\n")
+    (lab / "Dockerfile").write_text(f"FROM {base_images.SLIM}\nRUN echo Hello from the harbour\n")
     wrong = run("check", "00")
     assert wrong.returncode == 1 and "Hint:" in wrong.stdout
     assert all(line.startswith("The check waits for") for line in wrong.stderr.splitlines()), wrong.stderr  # on a busy machine
@@ -187,8 +188,8 @@ def test_a_folder_that_is_copied_may_hold_anything(client, tmp_path, state) -> N
     folder = tmp_path / "03_write_the_dockerfile"
     workspace.write(folder, workspace.derived_files(workspace.find("03"))[0])
     state(folder)
-    lab = checks.load("03")
-    report = checks.run(replace(lab, criteria=tuple(each for each in lab.criteria if each.key in ("builds", "context", "base"))), folder)
+    lab = grading.load("03")
+    report = grading.run(replace(lab, criteria=tuple(each for each in lab.criteria if each.key in ("builds", "context", "base"))), folder)
     assert report.passed, report
 
 

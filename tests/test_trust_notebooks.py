@@ -18,9 +18,10 @@ from kernels import Kernel, kernel
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
-from dockerlab import clean, engine, ownership
-from dockerlab.container import wait_until
-from dockerlab.site import ROOT
+from dockerlab.containers.container import wait_until
+from dockerlab.core.settings import ROOT
+from dockerlab.course import cleanup
+from dockerlab.engine import connection, ownership
 
 pytestmark = pytest.mark.engine
 # The first is killed and run again in `make test`; `make twice` does it to all of them.
@@ -32,7 +33,7 @@ STAYS = ("dockerlab-wheels",)
 
 def course_things(client: docker.DockerClient) -> set[tuple[str, str]]:
     """Kind and name of everything of this learner on the engine, and the tags that a lesson makes for itself."""
-    mine = engine.mine()
+    mine = connection.mine()
     found = {("container", thing.name) for thing in client.containers.list(all=True, filters=mine, ignore_removed=True)}
     found |= {("network", thing.name) for thing in client.networks.list(filters=mine)}
     found |= {("volume", thing.name) for thing in client.volumes.list(filters=mine)}
@@ -46,8 +47,8 @@ def kill_while_a_container_runs(lesson: Kernel, cells: list[str], first: int) ->
     Returns the number of the cell that was running; len(cells) where no container came.
     """
     armed, ended = threading.Event(), threading.Event()
-    watcher = engine.connect()
-    events = watcher.events(filters={"type": "container", "event": "start", **engine.mine()}, decode=True)
+    watcher = connection.connect()
+    events = watcher.events(filters={"type": "container", "event": "start", **connection.mine()}, decode=True)
 
     def watch() -> None:
         for _ in events:
@@ -62,7 +63,7 @@ def kill_while_a_container_runs(lesson: Kernel, cells: list[str], first: int) ->
         for number, code in enumerate(cells):
             if number == first:
                 armed.set()
-                if watcher.containers.list(filters={"label": f"{engine.PROCESS_LABEL}={_mark(lesson)}"}):
+                if watcher.containers.list(filters={"label": f"{connection.PROCESS_LABEL}={_mark(lesson)}"}):
                     lesson.kill()
             lesson.run(code, timeout=600)
             if lesson.killed:
@@ -75,7 +76,7 @@ def kill_while_a_container_runs(lesson: Kernel, cells: list[str], first: int) ->
 
 
 def _mark(lesson: Kernel) -> str:
-    out = lesson.run("from dockerlab import engine_process; print(engine_process.mark())")
+    out = lesson.run("from dockerlab.engine import process_marks; print(process_marks.mark())")
     return "".join(item["text"] for item in out if item["type"] == "stream").strip()
 
 
@@ -117,10 +118,11 @@ PREPARED = """
 import os, socket
 from pathlib import Path
 import docker, requests
-from dockerlab import container, engine
-from dockerlab.build import build
-client = engine.connect()
-folder, marks, tiny = Path("context"), engine.labels(), os.environ["TINY"]
+from dockerlab.containers import container
+from dockerlab.engine import connection
+from dockerlab.images.build import build
+client = connection.connect()
+folder, marks, tiny = Path("context"), connection.labels(), os.environ["TINY"]
 folder.mkdir()
 def dockerfile(text):
     (folder / "Dockerfile").write_text(text.replace("TINY", tiny))
@@ -159,7 +161,7 @@ def seen(client: docker.DockerClient, tiny_image: str, tmp_path_factory: pytest.
         patch.setenv("TINY", tiny_image)
         NotebookClient(notebook, timeout=120, allow_errors=True, resources={"metadata": {"path": str(folder)}}, kernel_name="python3").execute()
     assert not notebook.cells[0].outputs, notebook.cells[0].outputs
-    clean.sweep(client)  # the kernel has ended, so this takes away what the failed cells left
+    cleanup.sweep(client)  # the kernel has ended, so this takes away what the failed cells left
     assert course_things(client) == before
     return dict(zip([*ERRORS, "a stack", "another server"], (cell.outputs[-1] for cell in notebook.cells[1:]), strict=True))
 

@@ -14,16 +14,17 @@ import docker
 import pytest
 from commands import dockerlab
 
-from dockerlab import clean, doctor, engine, engine_process
+from dockerlab.course import cleanup, doctor
+from dockerlab.engine import connection, process_marks
 
 MAKE = """
 import os, sys
-from dockerlab import engine
-client, name = engine.connect(), sys.argv[1]
-client.containers.run(sys.argv[2], "sleep 300", detach=True, labels=engine.labels(), name=f"dockerlab-{name}")
-client.containers.create(sys.argv[2], "true", labels=engine.labels(process=""), name=f"dockerlab-{name}-stays")
-client.networks.create(f"dockerlab-{name}", labels=engine.labels())
-client.volumes.create(f"dockerlab-{name}", labels=engine.labels())
+from dockerlab.engine import connection
+client, name = connection.connect(), sys.argv[1]
+client.containers.run(sys.argv[2], "sleep 300", detach=True, labels=connection.labels(), name=f"dockerlab-{name}")
+client.containers.create(sys.argv[2], "true", labels=connection.labels(process=""), name=f"dockerlab-{name}-stays")
+client.networks.create(f"dockerlab-{name}", labels=connection.labels())
+client.volumes.create(f"dockerlab-{name}", labels=connection.labels())
 print("made", flush=True)
 sys.stdin.read()
 """
@@ -64,19 +65,19 @@ def there(client: docker.DockerClient, name: str) -> set[tuple[str, str]]:
 def test_a_killed_process_is_cleaned_up_after_and_a_living_one_is_not(client, left, name, monkeypatch) -> None:
     everything = there(client, name)
     assert len(everything) == 4
-    clean.sweep(client)
+    cleanup.sweep(client)
     assert there(client, name) == everything
     left.kill()  # it stays a zombie until its parent asks for it, which is how a killed kernel looks at first
     with monkeypatch.context() as other:
         other.setenv("DOCKERLAB_OWNER", "somebody-else")
-        clean.sweep(client)
-        other.setenv("DOCKERLAB_OWNER", engine.owner())
+        cleanup.sweep(client)
+        other.setenv("DOCKERLAB_OWNER", connection.owner())
         other.setenv("DOCKERLAB_WORKER", "gw7")
-        clean.sweep(client)
-    engine.connect().close()
+        cleanup.sweep(client)
+    connection.connect().close()
     assert there(client, name) == everything, "to connect removes nothing"
-    assert str(clean.left_by_the_dead(client)) == "1 container, 1 network, 1 volume"
-    clean.sweep(client)
+    assert str(cleanup.left_by_the_dead(client)) == "1 container, 1 network, 1 volume"
+    cleanup.sweep(client)
     assert there(client, name) == {("container", f"dockerlab-{name}-stays")}
 
 
@@ -91,9 +92,9 @@ def test_what_killed_workers_of_the_tests_left_goes_with_one_clean_and_no_worker
         process.communicate(timeout=60)
     with monkeypatch.context() as worker:
         worker.setenv("DOCKERLAB_WORKER", "gw1")
-        clean.sweep(client)
+        cleanup.sweep(client)
         assert there(client, f"{name}-gw1") == {("container", f"dockerlab-{name}-gw1-stays")} and len(there(client, f"{name}-gw0")) == 4
-        clean.clean(client)
+        cleanup.clean(client)
         assert there(client, f"{name}-gw1") == set() and len(there(client, f"{name}-gw0")) == 4
     monkeypatch.delenv("DOCKERLAB_WORKER", raising=False)  # as a reader's own command runs
     done = dockerlab("clean")
@@ -102,7 +103,7 @@ def test_what_killed_workers_of_the_tests_left_goes_with_one_clean_and_no_worker
 
 @pytest.mark.engine
 def test_the_next_command_ends_what_a_killed_process_would_start_again_and_again(client, tiny_image, name) -> None:
-    dead = {engine_process.LABEL: dead_mark(), **{key: value for key, value in engine.labels().items() if key != engine_process.LABEL}}
+    dead = {process_marks.LABEL: dead_mark(), **{key: value for key, value in connection.labels().items() if key != process_marks.LABEL}}
     client.containers.run(tiny_image, "false", detach=True, labels=dead, name=f"dockerlab-{name}", restart_policy={"Name": "always"})
     done = dockerlab("inspect", tiny_image)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -114,8 +115,8 @@ def test_doctor_names_what_a_killed_check_left_and_one_clean_removes_it(client, 
     code = f"""
 import sys
 from pathlib import Path
-from dockerlab.build import build
-from dockerlab.checks.core import Submission
+from dockerlab.images.build import build
+from dockerlab.course.grading.judging import Submission
 submission = Submission(Path({str(tmp_path)!r}), lab="00").__enter__()
 (Path({str(tmp_path)!r}) / "Dockerfile").write_text("FROM {tiny_image}\\nENV NAME={name}\\n")
 print(submission.copy(), build(submission.folder, tag=submission.tag("image"), labels=submission.labels(), client=submission.client).tag, flush=True)
@@ -127,7 +128,7 @@ sys.stdin.read()
     assert check.stdout
     copy, tag = check.stdout.readline().split()
     assert check.stdout.readline() == "made\n"
-    assert clean.left_by_the_dead(client) == clean.Own() and Path(copy).is_dir() and client.images.get(tag)
+    assert cleanup.left_by_the_dead(client) == cleanup.Own() and Path(copy).is_dir() and client.images.get(tag)
     check.kill()
     check.communicate(timeout=60)
     [found] = doctor._leftovers(client)
@@ -140,38 +141,38 @@ sys.stdin.read()
 
 def dead_mark() -> str:
     """The mark of a process of this machine that has ended."""
-    return f"{engine_process.mark().rsplit('-', 2)[0]}-99999999-1"
+    return f"{process_marks.mark().rsplit('-', 2)[0]}-99999999-1"
 
 
 def test_a_process_is_known_by_more_than_its_number() -> None:
-    mark = engine_process.mark()
+    mark = process_marks.mark()
     place, pid, start = mark.rsplit("-", 2)
-    assert pid == str(os.getpid()) and engine_process.alive(mark)
-    assert not engine_process.alive(f"{place}-{pid}-{int(start) - 1}")
-    assert not engine_process.alive(f"{place}-99999999-{start}")
+    assert pid == str(os.getpid()) and process_marks.alive(mark)
+    assert not process_marks.alive(f"{place}-{pid}-{int(start) - 1}")
+    assert not process_marks.alive(f"{place}-99999999-{start}")
     # Another machine's or another container's processes cannot be seen from here.
     machine, boot, processes = place.split(".")
-    assert engine_process.alive(f"0{machine[1:-1]}x.{boot}.{processes}-99999999-{start}")
-    assert engine_process.alive(f"{machine}.{boot}.1-99999999-{start}")
-    assert all(engine_process.alive(text) for text in ("", "-", "no mark", "elsewhere.1-99999999-5"))
+    assert process_marks.alive(f"0{machine[1:-1]}x.{boot}.{processes}-99999999-{start}")
+    assert process_marks.alive(f"{machine}.{boot}.1-99999999-{start}")
+    assert all(process_marks.alive(text) for text in ("", "-", "no mark", "elsewhere.1-99999999-5"))
 
 
 def test_a_machine_that_was_started_again_has_none_of_its_processes_left() -> None:
-    place, pid, start = engine_process.mark().rsplit("-", 2)
+    place, pid, start = process_marks.mark().rsplit("-", 2)
     machine, boot, processes = place.split(".")
     other = boot.translate(str.maketrans("0123456789abcdef", "123456789abcdef0"))
-    assert not engine_process.alive(f"{machine}.{other}.{processes}-{pid}-{start}")
-    assert not engine_process.alive(f"{machine}.{other}.1-{pid}-{start}"), "a container of that boot has ended, too"
+    assert not process_marks.alive(f"{machine}.{other}.{processes}-{pid}-{start}")
+    assert not process_marks.alive(f"{machine}.{other}.1-{pid}-{start}"), "a container of that boot has ended, too"
 
 
 @pytest.mark.engine
 def test_after_the_machine_was_started_again_what_restarts_by_itself_goes_too(client, tiny_image, name) -> None:
-    place, rest = engine_process.mark().split("-", 1)
+    place, rest = process_marks.mark().split("-", 1)
     machine, boot, processes = place.split(".")
-    before = {engine_process.LABEL: f"{machine}.{'0' * len(boot)}.{processes}-{rest}"}
-    client.containers.run(tiny_image, "sleep 300", detach=True, labels=engine.labels() | before, name=f"dockerlab-{name}",
+    before = {process_marks.LABEL: f"{machine}.{'0' * len(boot)}.{processes}-{rest}"}
+    client.containers.run(tiny_image, "sleep 300", detach=True, labels=connection.labels() | before, name=f"dockerlab-{name}",
                           restart_policy={"Name": "unless-stopped"})
-    clean.sweep(client)
+    cleanup.sweep(client)
     assert there(client, name) == set()
 
 
@@ -180,27 +181,27 @@ def test_a_process_of_another_user_that_the_system_hides_may_live(monkeypatch) -
         raise PermissionError
 
     monkeypatch.setattr(os, "kill", refuse)
-    assert engine_process.alive(f"{engine_process.mark().rsplit('-', 2)[0]}-99999999-1")
+    assert process_marks.alive(f"{process_marks.mark().rsplit('-', 2)[0]}-99999999-1")
 
 
 def test_no_image_ever_carries_the_mark_of_an_object_or_a_process() -> None:
-    for kind in engine.IMAGE_KINDS:
-        assert not set(engine.OBJECT_LABELS) & set(engine.labels(kind=kind))
-    assert not set(engine.OBJECT_LABELS) & set(engine.for_image(engine.labels(kind="check")))
+    for kind in connection.IMAGE_KINDS:
+        assert not set(connection.OBJECT_LABELS) & set(connection.labels(kind=kind))
+    assert not set(connection.OBJECT_LABELS) & set(connection.for_image(connection.labels(kind="check")))
 
 
 def test_what_lasts_names_no_process() -> None:
-    assert all(engine_process.LABEL not in engine.labels(kind=kind) for kind in engine.LASTING_KINDS)
-    assert engine.labels(kind="container")[engine_process.LABEL] == engine.labels()[engine_process.LABEL] == engine_process.mark()
-    assert engine.labels(process="")[engine_process.LABEL] == ""
+    assert all(process_marks.LABEL not in connection.labels(kind=kind) for kind in connection.LASTING_KINDS)
+    assert connection.labels(kind="container")[process_marks.LABEL] == connection.labels()[process_marks.LABEL] == process_marks.mark()
+    assert connection.labels(process="")[process_marks.LABEL] == ""
 
 
 def test_folders_of_dead_processes_are_found_and_others_are_not(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with engine_process.folder("check") as living:
+    with process_marks.folder("check") as living:
         dead = tmp_path / f"dockerlab-check-{dead_mark()}-abcd1234"
         dead.mkdir()
         for other in ("dockerlab-check-abcd", "dockerlab-notes", f"mine-{dead_mark()}-x"):
             (tmp_path / other).mkdir()
         (tmp_path / f"dockerlab-check-{dead_mark()}-link").symlink_to(tmp_path / "dockerlab-notes")
-        assert engine_process.dead_folders() == [dead] and Path(living).is_dir()
+        assert process_marks.dead_folders() == [dead] and Path(living).is_dir()

@@ -15,16 +15,19 @@ import nbformat
 import pytest
 from commands import hears_ctrl_c
 
-from dockerlab import clean, container, engine_process
+from dockerlab.containers import container
+from dockerlab.course import cleanup
+from dockerlab.engine import process_marks
 
 pytestmark = pytest.mark.engine
 HERE = Path(__file__).parent
 HOLD = """
 import os
-from dockerlab import container, engine
-client = engine.connect()
+from dockerlab.containers import container
+from dockerlab.engine import connection
+client = connection.connect()
 with container.running(os.environ["TINY"], command=["sleep", "300"], ready=None, client=client, name=os.environ["NAME"]):
-    client.containers.run(os.environ["TINY"], "sleep 300", detach=True, labels=engine.labels(), name=os.environ["NAME"] + "-2")
+    client.containers.run(os.environ["TINY"], "sleep 300", detach=True, labels=connection.labels(), name=os.environ["NAME"] + "-2")
     import time; time.sleep(300)
 """
 
@@ -94,7 +97,7 @@ def test_ctrl_c_leaves_nothing_running(client, tmp_path, name, notebook) -> None
         assert not left
     else:  # the test's own process lived until now; the next sweep sees that it has ended
         assert [each.name for each in left] in ([], [f"{name}-2"])
-        clean.sweep(client)
+        cleanup.sweep(client)
         assert not client.containers.list(all=True, filters={"name": name})
     canaries = client.containers.list(all=True, filters={"label": "foreign.canary"}, ignore_removed=True)
-    assert all(engine_process.alive(each.labels["foreign.canary"]) for each in canaries)
+    assert all(process_marks.alive(each.labels["foreign.canary"]) for each in canaries)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dockerlab.site import ROOT
+from dockerlab.core.settings import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.y*ml"))
 # The environment's own tools first, so that the locked version is the one that judges.

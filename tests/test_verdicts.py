@@ -11,7 +11,7 @@ import verdicts
 @pytest.fixture
 def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A course of one lab with one submission."""
-    for name in ("dockerlab/checks/lab05.py", "assets/figures/ladder.png", "sources/labs/05_shrink/Dockerfile", "tests/labs/05/wrong_all/Dockerfile",
+    for name in ("dockerlab/lessons/lesson05_multi_stage/lab.py", "assets/figures/ladder.png", "sources/labs/05_shrink/Dockerfile", "tests/labs/05/wrong_all/Dockerfile",
                  "sources/labs/06_other/Dockerfile", "solutions/05_shrink/lab.ipynb"):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_text(name)
@@ -26,7 +26,7 @@ def key(course: Path, folder: str = "tests/labs/05/wrong_all") -> str:
 
 
 @pytest.mark.parametrize(("name", "again"), [
-    ("dockerlab/checks/lab05.py", True), ("dockerlab/new.py", True), ("sources/labs/05_shrink/Dockerfile", True),
+    ("dockerlab/lessons/lesson05_multi_stage/lab.py", True), ("dockerlab/new.py", True), ("sources/labs/05_shrink/Dockerfile", True),
     ("tests/labs/05/wrong_all/Dockerfile", True), ("tests/labs/05/wrong_all/more", True),
     ("sources/labs/06_other/Dockerfile", False), ("assets/figures/ladder.png", False), ("README.md", False),
 ])

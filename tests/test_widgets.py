@@ -14,17 +14,17 @@ import pandas as pd
 import psutil
 import pytest
 
-from dockerlab import engine
-from dockerlab.build import BuildCancelled, BuildReport, Step
-from dockerlab.charts.limits import latency_under_limits
-from dockerlab.charts.stack import columns, stack_svg
-from dockerlab.container import remove, wait_until
-from dockerlab.detect import Answer
-from dockerlab.image import ImageReport, Layer
-from dockerlab.limits import UnderLimits, frame
-from dockerlab.stack import Service, graph, running_stack
-from dockerlab.usage import Load, load
-from dockerlab.widgets import (
+from dockerlab.containers.compose import Service, graph, running_stack
+from dockerlab.containers.container import remove, wait_until
+from dockerlab.containers.stats import Load, load
+from dockerlab.detection.api_client import Answer
+from dockerlab.detection.limits import UnderLimits, frame
+from dockerlab.engine import connection
+from dockerlab.images.build import BuildCancelled, BuildReport, Step
+from dockerlab.images.image import ImageReport, Layer
+from dockerlab.notebook.charts.limits import latency_under_limits
+from dockerlab.notebook.charts.stack import columns, stack_svg
+from dockerlab.notebook.widgets import (
     BuildTimeline,
     CachePredictor,
     ContainerConsole,
@@ -35,14 +35,14 @@ from dockerlab.widgets import (
     close_all,
     compare_builds,
 )
-from dockerlab.widgets import ladder as ladder_module
-from dockerlab.widgets import live as live_module
-from dockerlab.widgets import timeline as timeline_module
-from dockerlab.widgets.console import sparkline, state_of
-from dockerlab.widgets.layers import ALL, lines, tree, tree_html, wasted_html
-from dockerlab.widgets.playground import time_split
-from dockerlab.widgets.stack import states
-from dockerlab.widgets.timeline import bar_html, spans
+from dockerlab.notebook.widgets import ladder as ladder_module
+from dockerlab.notebook.widgets import live as live_module
+from dockerlab.notebook.widgets import timeline as timeline_module
+from dockerlab.notebook.widgets.console import sparkline, state_of
+from dockerlab.notebook.widgets.layers import ALL, lines, tree, tree_html, wasted_html
+from dockerlab.notebook.widgets.playground import time_split
+from dockerlab.notebook.widgets.stack import states
+from dockerlab.notebook.widgets.timeline import bar_html, spans
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +63,7 @@ def _sockets() -> int:
 @pytest.fixture
 def sleeper(client: docker.DockerClient, tiny_image: str) -> Iterator[str]:
     name = f"dockerlab-console-{uuid.uuid4().hex[:8]}"
-    made = client.containers.run(tiny_image, ["sh", "-c", "echo ready; sleep 300"], name=name, detach=True, init=True, labels=engine.labels(kind="test"))
+    made = client.containers.run(tiny_image, ["sh", "-c", "echo ready; sleep 300"], name=name, detach=True, init=True, labels=connection.labels(kind="test"))
     yield name
     remove(made)
 

@@ -20,10 +20,11 @@ from typing import Any
 
 import pytest
 
-from dockerlab import bases, engine
-from dockerlab.digest import of_files
-from dockerlab.errors import CourseError
-from dockerlab.site import ROOT
+from dockerlab.core.errors import CourseError
+from dockerlab.core.hashing import of_files
+from dockerlab.core.settings import ROOT
+from dockerlab.engine import connection
+from dockerlab.images import base_images
 
 SUBMISSION = "test_a_submission_is_judged_by_what_it_does"
 STARTER = "test_the_starter_does_not_pass_and_raises_nothing"
@@ -116,11 +117,11 @@ def verdict(folder: Path) -> str:
 @cache
 def _common() -> str:
     try:
-        client = engine.connect()
+        client = connection.connect()
     except CourseError:
         return ""
     info = client.info()
-    images = [str(client.images.get(name).id) for name in sorted(bases.COURSE_BASES) if bases.present(client, name)]
+    images = [str(client.images.get(name).id) for name in sorted(base_images.COURSE_BASES) if base_images.present(client, name)]
     client.close()
     code = files(path for pattern in CODE for path in ROOT.glob(pattern))
     return " ".join([code, info["ID"], info["ServerVersion"], info["Driver"], *images])

@@ -1,4 +1,4 @@
-"""Build one small context with `dockerlab.build` and with `docker buildx build`, in turns, and compare the medians.
+"""Build one small context with `dockerlab.images.build` and with `docker buildx build`, in turns, and compare the medians.
 
 Exit code 1 when dockerlab's median is more than 1.05 times that of buildx, uncached or cached. Needs the engine, the base and buildx.
 """
@@ -19,9 +19,9 @@ from pathlib import Path
 import docker
 from docker.errors import ImageNotFound
 
-from dockerlab import engine
-from dockerlab.build import build
-from dockerlab.errors import CourseError
+from dockerlab.core.errors import CourseError
+from dockerlab.engine import connection
+from dockerlab.images.build import build
 
 BASE = "python:3.11-slim-bookworm"
 LIMIT = 1.05
@@ -58,7 +58,7 @@ def with_buildx(folder: Path, tag: str, arguments: dict[str, str]) -> None:
     command = ["docker", "buildx", "build", "--quiet", "--load", "--tag", tag]
     for key, value in arguments.items():
         command += ["--build-arg", f"{key}={value}"]
-    for key, value in engine.labels(kind="image").items():
+    for key, value in connection.labels(kind="image").items():
         command += ["--label", f"{key}={value}"]
     done = subprocess.run([*command, str(folder)], capture_output=True, text=True, timeout=TIMEOUT_SECONDS, stdin=subprocess.DEVNULL)
     if done.returncode:
@@ -105,7 +105,7 @@ def main() -> int:
         parser.error("--rounds must be at least 1")
     tag = f"dockerlab-bench:{uuid.uuid4().hex[:8]}"
     try:
-        client = engine.connect()
+        client = connection.connect()
         try:
             client.images.get(options.base)
         except ImageNotFound as error:

@@ -24,11 +24,13 @@ from nbformat import NotebookNode
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from dockerlab import naming, notebooks, tables, workspace
-from dockerlab.checks.core import UNATTENDED
-from dockerlab.errors import CourseError
-from dockerlab.regions import BuildError
-from dockerlab.site import ROOT
+from dockerlab.core.errors import CourseError
+from dockerlab.core.settings import ROOT
+from dockerlab.course import workspace
+from dockerlab.course.authoring import notebooks, tables
+from dockerlab.course.authoring.regions import BuildError
+from dockerlab.course.grading.judging import UNATTENDED
+from dockerlab.engine import naming
 
 CELL_TIMEOUT = 1800  # seconds; the first build of a lesson may install PyTorch
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"

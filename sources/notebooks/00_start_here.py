@@ -18,11 +18,12 @@
 %matplotlib inline
 import pandas as pd
 
-from dockerlab import clean, doctor, engine, engine_process, ownership
-from dockerlab.site import load_site
+from dockerlab.course import cleanup, doctor
+from dockerlab.engine import connection, ownership, process_marks
+from dockerlab.core.settings import load_site
 
-client = engine.connect()
-clean.begin(client)  # what a run that was cut off left goes
+client = connection.connect()
+cleanup.begin(client)  # what a run that was cut off left goes
 checks = doctor.checks(load_site(), client)
 print(sum(check.status == "failed" for check in checks), "checks failed")
 
@@ -44,13 +45,13 @@ print(*lines[:2], sep="\n")
 # The course's first image is `python:3.11-slim-bookworm`. Where no registry answers, the course makes a stand-in from Debian packages under the same name; the next line says which one you have.
 
 # %%
-from dockerlab import bases
+from dockerlab.images import base_images
 
-bases.ensure(bases.SLIM, client)
-print("present:", bases.present(client, bases.SLIM))
+base_images.ensure(base_images.SLIM, client)
+print("present:", base_images.present(client, base_images.SLIM))
 
 # %% tags=["nbval-ignore-output"]
-print(bases.standin_note(client, bases.SLIM))
+print(base_images.standin_note(client, base_images.SLIM))
 
 # %% [markdown]
 # Every step of a lesson has the same rhythm: **you guess, you run, the outcome stands beside your guess, and then it is explained.** Change a guess with the keyboard or the mouse before you run on; nobody keeps it.
@@ -58,7 +59,7 @@ print(bases.standin_note(client, bases.SLIM))
 # **Guess first.** A virtual machine boots a kernel before your program runs. A container does not. How long will this one take, from the request to the end of its program, in seconds?
 
 # %%
-from dockerlab.quiz import beside, guess_box
+from dockerlab.notebook.quiz import beside, guess_box
 
 guess = guess_box("Seconds until the container has run and ended", default=10.0)
 guess
@@ -71,7 +72,7 @@ output = client.containers.run(
     "python:3.11-slim-bookworm",
     ["python", "-c", "import platform; print('Hello from', platform.system())"],
     remove=True,
-    labels=engine.labels(),
+    labels=connection.labels(),
 )
 seconds = time.monotonic() - started
 print(output.decode().strip())
@@ -90,11 +91,11 @@ beside(guess, round(seconds, 2))
 # The course's detection API is a small FastAPI program: you send it a picture, it answers with labelled boxes. `stage_context` copies its files to `build/detection-api`, where you may edit them. This is the end of its Dockerfile, the part that becomes the image:
 
 # %%
-from dockerlab import measure
+from dockerlab.detection import benchmark
 
-from dockerlab.listing import listing
+from dockerlab.notebook.listing import listing
 
-context = measure.stage_context()
+context = benchmark.stage_context()
 dockerfile = context / "Dockerfile.multistage"
 lines = dockerfile.read_text().splitlines()
 last_stage = max(number for number, line in enumerate(lines, 1) if line.startswith("FROM"))
@@ -104,8 +105,8 @@ listing(dockerfile, first=last_stage)
 # Building it the first time takes a minute or two: one stage installs PyTorch to export the model. Every later build takes the steps from the cache. Lesson 05 explains each line.
 
 # %%
-report = measure.build_rung("multistage", context, client)
-print("built", measure.RUNGS["multistage"].tag)
+report = benchmark.build_rung("multistage", context, client)
+print("built", benchmark.RUNGS["multistage"].tag)
 
 # %% tags=["nbval-ignore-output"]
 print(f"{len(report.ran)} steps ran, {len(report.cached)} came from the cache, {report.seconds:.1f} s in all")
@@ -119,7 +120,7 @@ report.frame().sort_values("seconds", ascending=False).head(5)
 # %%
 from IPython.display import Image
 
-picture = measure.samples()[0]
+picture = benchmark.samples()[0]
 Image(picture)
 
 # %%
@@ -130,15 +131,16 @@ found
 # `running` starts a container, waits until its health page answers, and always removes it when the block ends, also after an error.
 
 # %%
-from dockerlab import container, detect
+from dockerlab.containers import container
+from dockerlab.detection import api_client
 
 with container.running("dockerlab-api:multistage", client=client) as service:
-    answer = detect.detect(service.url, picture)
+    answer = api_client.detect(service.url, picture)
 frame = answer.frame()
 frame.groupby("label").size().rename("found").to_frame().rename_axis(None)
 
 # %% tags=["nbval-ignore-output"]
-detect.draw(picture, answer)
+api_client.draw(picture, answer)
 
 # %%
 beside(found, int((frame["label"] == "container").sum()))
@@ -149,11 +151,11 @@ beside(found, int((frame["label"] == "container").sum()))
 # %% tags=["nbval-ignore-output"]
 from contextlib import ExitStack
 
-from dockerlab.widgets import DetectionPlayground, close_all
+from dockerlab.notebook.widgets import DetectionPlayground, close_all
 
 shelf = ExitStack()  # what the clean-up stops
 service = shelf.enter_context(container.running("dockerlab-api:multistage", client=client))
-DetectionPlayground(service.url, measure.samples())
+DetectionPlayground(service.url, benchmark.samples())
 
 # %% [markdown]
 # The picture travelled over HTTP into the container and boxes came back. Your machine's Python, if it has one, was not asked: the image carries its own, with the libraries and the model.
@@ -190,7 +192,7 @@ says_hello = guess_box("Does its container say hello?", options=["yes", "no"], d
 says_hello
 
 # %%
-from dockerlab.checks import check
+from dockerlab.course.grading import check
 
 report = check("00")
 report
@@ -272,7 +274,7 @@ beside(removed, 2 - len(left))
 # A quiz ends each lesson. Open an answer (Tab and Space, or a click) to see whether it is right, and why.
 
 # %%
-from dockerlab.quiz import Quiz
+from dockerlab.notebook.quiz import Quiz
 
 Quiz.load("00").show()
 
@@ -289,4 +291,4 @@ shelf.close()
 gone = !docker ps -aq --filter label=practice=00 | xargs -r docker rm --force
 for version in set(saved.glob("00-*")) - before:
     shutil.rmtree(version)
-print("containers left behind:", len(ownership.containers(client, f"{engine.PROCESS_LABEL}={engine_process.mark()}")))
+print("containers left behind:", len(ownership.containers(client, f"{connection.PROCESS_LABEL}={process_marks.mark()}")))

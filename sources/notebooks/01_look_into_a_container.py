@@ -16,17 +16,22 @@ import time
 
 import pandas as pd
 
-from dockerlab import bases, clean, container, engine, host, image, measure
-from dockerlab.build import build
-from dockerlab.charts import isolation
-from dockerlab.quiz import Quiz, beside, guess_box
+from dockerlab.containers import container
+from dockerlab.course import cleanup
+from dockerlab.detection import benchmark
+from dockerlab.engine import connection
+from dockerlab.images import base_images, image
+from dockerlab.lessons.lesson01_processes import host_view
+from dockerlab.images.build import build
+from dockerlab.lessons.lesson01_processes import charts
+from dockerlab.notebook.quiz import Quiz, beside, guess_box
 
-client = engine.connect()
-bases.ensure(bases.SLIM, client)
-MINE = engine.labels(lesson="01")  # on everything that this lesson makes
+client = connection.connect()
+base_images.ensure(base_images.SLIM, client)
+MINE = connection.labels(lesson="01")  # on everything that this lesson makes
 marks = " ".join(f"--label {name}={value}" for name, value in MINE.items())
-clean.begin(client, "dockerlab.lesson=01")  # what a run that was cut off left goes
-folder = measure.BUILD / "lesson-01"
+cleanup.begin(client, "dockerlab.lesson=01")  # what a run that was cut off left goes
+folder = benchmark.BUILD / "lesson-01"
 folder.mkdir(parents=True, exist_ok=True)
 
 # %% [markdown]
@@ -93,7 +98,7 @@ print("every start took less than a third of the cloud VM of 2021:", slowest < a
 # %% tags=["nbval-ignore-output"]
 faster = cited["seconds"]["cloud VM, 2021"] / median["container"]
 finding = f"A container starts {faster:,.0f} times as fast as a cloud VM"
-isolation.start_times(measured, cited["seconds"].to_dict(), finding)
+charts.start_times(measured, cited["seconds"].to_dict(), finding)
 
 # %% [markdown]
 # Both popular claims miss something. The container is no plain process: the engine makes a file system, a network card and namespaces for it first. And a virtual machine need not take minutes: one with a tiny kernel and nothing else boots in the time of a container.
@@ -169,14 +174,14 @@ print("the engine's number for it is the same:", listed[0][0] == str(pid))
 !docker run --rm {marks} --pid=host python:3.11-slim-bookworm grep NSpid /proc/{pid}/status
 
 # %% [markdown]
-# `host.look` asks such a helper for all that follows; where an engine allows none (some company settings of Docker Desktop), it tells what can be seen from inside. Who started the process, and who started that one?
+# `host_view.look` asks such a helper for all that follows; where an engine allows none (some company settings of Docker Desktop), it tells what can be seen from inside. Who started the process, and who started that one?
 
 # %% tags=["nbval-ignore-output"]
-seen = host.look(client, running)
+seen = host_view.look(client, running)
 seen.ancestors()
 
 # %%
-seen = host.look(client, running)
+seen = host_view.look(client, running)
 names = [each.name for each in seen.family]
 print("a process of the machine:", seen.process.pid == pid, "| number inside:", seen.process.inside)
 print("a runtime is between:", "runc" in names or "dockerd" in names)
@@ -271,18 +276,18 @@ own = guess_box("Namespaces of its own, of 8", default=8)
 own
 
 # %% tags=["nbval-ignore-output"]
-seen = host.look(client, twins["left"])
+seen = host_view.look(client, twins["left"])
 seen.namespaces()
 
 # %%
-seen, other = host.look(client, twins["left"]), host.look(client, twins["right"])
+seen, other = host_view.look(client, twins["left"]), host_view.look(client, twins["right"])
 basic = ["mnt", "uts", "ipc", "pid", "net"]
 print("its own:", *(kind for kind in basic if kind not in seen.shared()))
 print("different from its twin's:", *(kind for kind in basic if seen.own[kind] != other.own[kind]))
 print("user numbers are shared with the machine:", "user" in seen.shared())
 
 # %% tags=["nbval-ignore-output"]
-beside(own, len(seen.own.keys() & host.KINDS.keys()) - len(seen.shared()))
+beside(own, len(seen.own.keys() & host_view.KINDS.keys()) - len(seen.shared()))
 
 # %% [markdown]
 # The numbers are names that the kernel gives; equal numbers mean the same namespace. *cgroup* is a container's own on engines with cgroups of version 2 and shared on version 1. *user* is shared unless the engine was set up otherwise (`userns-remap`, rootless); section 7 shows what follows. *time* is shared.
@@ -323,12 +328,12 @@ beside(sees, round(total_mb))
 # The program sees the whole machine. The limit stands somewhere else: in files that the kernel shows under `/sys/fs/cgroup`, from inside and from outside.
 
 # %% tags=["nbval-ignore-output"]
-limits = host.look(client, limited)
+limits = host_view.look(client, limited)
 print("/proc/PID/cgroup says:", limits.cgroup_path())
 limits.limits()
 
 # %%
-limits = host.look(client, limited)
+limits = host_view.look(client, limited)
 two, one = "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"
 inside = limited.exec_run(["sh", "-c", f"cat {two} 2>/dev/null || cat {one}"]).output.decode().strip()
 print("outside:", limits.memory_limit(), "bytes,", limits.cpu_limit(), "CPUs | inside:", inside, "bytes")
@@ -344,7 +349,7 @@ print("outside:", limits.memory_limit(), "bytes,", limits.cpu_limit(), "CPUs | i
 # Not a virtual machine: you saw one kernel, one list of processes, no layer between. The usual picture of containers draws a "runtime" under the programs, where a hypervisor would be. It misleads:
 
 # %% tags=["nbval-ignore-output"]
-isolation.stacks()
+charts.stacks()
 
 # %% [markdown]
 # And not a wall by itself. Here is a file that only you may read and change; the folder is made for this lesson. **Guess first**: a container gets the folder mounted. Can root in the container change the file?
@@ -391,7 +396,7 @@ print(refused[0].rpartition(": ")[2])
 # %%
 program = folder / "thumbnail"
 program.mkdir(exist_ok=True)
-shutil.copy(measure.samples()[0], program / "harbour.jpg")
+shutil.copy(benchmark.samples()[0], program / "harbour.jpg")
 (program / "thumbnail.py").write_text("""\
 import PIL
 from PIL import Image
@@ -471,6 +476,6 @@ Quiz.load("01").show()
 # This removes the containers and the two images of this lesson and its folder.
 
 # %%
-clean.remove_labelled(client, "dockerlab.lesson=01")
+cleanup.remove_labelled(client, "dockerlab.lesson=01")
 shutil.rmtree(folder)
-print("objects of this lesson left:", len(clean.labelled(client, "dockerlab.lesson=01")) + len(client.images.list("dockerlab-lesson01")))
+print("objects of this lesson left:", len(cleanup.labelled(client, "dockerlab.lesson=01")) + len(client.images.list("dockerlab-lesson01")))

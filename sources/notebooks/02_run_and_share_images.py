@@ -16,17 +16,21 @@ import pandas as pd
 import requests
 from docker.errors import APIError, BuildError
 
-from dockerlab import bases, clean, container, engine, measure
-from dockerlab.bothways import BothWays, column, which
-from dockerlab.quiz import Quiz, beside, guess_box
+from dockerlab.containers import container
+from dockerlab.course import cleanup
+from dockerlab.detection import benchmark
+from dockerlab.engine import connection
+from dockerlab.images import base_images
+from dockerlab.notebook.cli_and_python import BothWays, column, which
+from dockerlab.notebook.quiz import Quiz, beside, guess_box
 
-client = engine.connect()
+client = connection.connect()
 RUN = secrets.token_hex(4)  # of this run of the lesson: no image that was there before can have handed it on
-MINE = engine.labels(lesson="02", run=RUN)  # on everything that this lesson makes
+MINE = connection.labels(lesson="02", run=RUN)  # on everything that this lesson makes
 OURS = {"label": f"dockerlab.run={RUN}"}  # finds it again
 for lesson in ("02", "02-neighbour"):  # what a run that was cut off left goes
-    clean.begin(client, f"dockerlab.lesson={lesson}")
-context = measure.stage_context(measure.BUILD / "lesson-02")
+    cleanup.begin(client, f"dockerlab.lesson={lesson}")
+context = benchmark.stage_context(benchmark.BUILD / "lesson-02")
 
 # %% [markdown]
 # ## 1. Build the first image
@@ -45,8 +49,8 @@ COPY app app
 EXPOSE 8000
 CMD ["uvicorn", "app.main:app", "--host", "0.0.0.0", "--port", "8000"]
 """)
-if not bases.present(client, "dockerlab-api:multistage"):
-    measure.build_rung("multistage", context, client)  # as in lesson 00: some minutes
+if not base_images.present(client, "dockerlab-api:multistage"):
+    benchmark.build_rung("multistage", context, client)  # as in lesson 00: some minutes
 
 # %% [markdown]
 # `client.images.build` sends the folder to the engine and returns the image and the log. `rm=True` removes the helper container of each step; docker-py would leave them all behind.
@@ -54,7 +58,7 @@ if not bases.present(client, "dockerlab-api:multistage"):
 # %%
 image, log = client.images.build(
     path=str(context), dockerfile="Dockerfile.first", tag="dockerlab-api:first",
-    labels=engine.labels(kind="image"), rm=True,
+    labels=connection.labels(kind="image"), rm=True,
 )
 lines = [entry.get("stream", "").strip() for entry in log]
 print(*(line for line in lines if line.startswith("Step") and "LABEL" not in line), sep="\n")
@@ -63,7 +67,7 @@ print(*(line for line in lines if line.startswith("Step") and "LABEL" not in lin
 # The lines say *Step n/m*: that is the **classic builder**, the only one that docker-py's call knows. The command line uses it when you switch its successor, BuildKit, off. If both are the same builder, the second build is found in the first one's cache and gives the same image.
 
 # %%
-marks = " ".join(f"--label {key}={value}" for key, value in engine.labels(kind="image").items())
+marks = " ".join(f"--label {key}={value}" for key, value in connection.labels(kind="image").items())
 said = !cd "$context" && DOCKER_BUILDKIT=0 docker build -f Dockerfile.first -t dockerlab-api:first $marks .
 print("the same image:", client.images.get("dockerlab-api:first").id == image.id)
 print("the command line calls this builder deprecated:", "DEPRECATED" in " ".join(said))
@@ -88,7 +92,7 @@ RUN echo nobody asks for this file > /file
 FROM python:3.11-slim-bookworm
 RUN echo hello > /hello
 """)
-lesson_image = engine.labels(kind="image", lesson="02", run=RUN)
+lesson_image = connection.labels(kind="image", lesson="02", run=RUN)
 _, log = client.images.build(
     path=str(trial), tag="dockerlab-lesson02:classic", labels=lesson_image, rm=True)
 classic_built_it = any("nobody asks" in entry.get("stream", "") for entry in log)
@@ -98,7 +102,7 @@ beside(stage_guess, stages[1] if classic_built_it else stages[0])
 # The course's own `build` talks to BuildKit through the same engine. Here are both builders on that file, and on one with a **cache mount**, the instruction that lesson 04 is about.
 
 # %%
-from dockerlab.build import build
+from dockerlab.images.build import build
 
 report = build(trial, tag="dockerlab-lesson02:buildkit", labels=lesson_image, client=client)
 buildkit_built_it = any("nobody asks" in step.name for step in report.steps)
@@ -177,9 +181,9 @@ print("one image:", loose.image.id == strict.image.id == image.id)
 print("two containers:", loose.id != strict.id)
 
 # %%
-from dockerlab.lifecycle import health
+from dockerlab.lessons.lesson02_images_and_containers.lifecycle import health
 
-picture = measure.samples()[0]
+picture = benchmark.samples()[0]
 
 def boxes(each):
     health(each.name, client)  # waits until the model is loaded
@@ -245,8 +249,8 @@ print("files ending in .pyc were added, although nobody asked for them:", len(un
 # Now the stack as it lies on your disk, with both containers on top.
 
 # %% tags=["nbval-ignore-output"]
-from dockerlab import image as images
-from dockerlab.charts.writable_layer import Writable, stack_with_containers
+from dockerlab.images import image as images
+from dockerlab.lessons.lesson02_images_and_containers.charts_layers import Writable, stack_with_containers
 
 first = images.inspect("dockerlab-api:first", client)
 rows = client.api.containers(size=True, filters=OURS)
@@ -347,7 +351,7 @@ print(small.tags, "carries the label:", small.labels["dockerlab.run"] == RUN)
 # `docker run` is two commands in one: `create` makes the container, `start` starts its process. Drive one through all its states on the command line; `watch` notes the state after each command, and waits after a start until the program has said its first tick.
 
 # %%
-from dockerlab.lifecycle import Watch, compare
+from dockerlab.lessons.lesson02_images_and_containers.lifecycle import Watch, compare
 
 watch = Watch("dockerlab-lesson02-cli", client, says="tick 1")
 said = !docker create --name dockerlab-lesson02-cli dockerlab-lesson02:ticker
@@ -398,7 +402,7 @@ short.after("rm")
 print("exit code, as docker wait prints it:", code[0])
 
 # %% tags=["nbval-ignore-output"]
-from dockerlab.charts.life_cycle import life_cycle
+from dockerlab.lessons.lesson02_images_and_containers.charts import life_cycle
 
 life_cycle([*watch.moves, *short.moves])
 
@@ -531,7 +535,7 @@ run
 # This is the line that starts a real service: in the background, named, on a host port, with a setting, with its model mounted, and back again after a crash.
 
 # %%
-from dockerlab.experiment import free_port
+from dockerlab.course.workbench import free_port
 
 port = free_port()  # in a terminal you would write 8000:8000
 said = !docker run -d \
@@ -720,7 +724,7 @@ look.frame().tail(4)
 NEIGHBOURS = {"label": "dockerlab.lesson=02-neighbour"}
 neighbour = client.containers.run(
     "python:3.11-slim-bookworm", ["true"], detach=True, name="dockerlab-lesson02-neighbour",
-    labels=engine.labels(lesson="02-neighbour"),
+    labels=connection.labels(lesson="02-neighbour"),
 )
 neighbour.wait()
 
@@ -758,7 +762,7 @@ tiny.mkdir()
 
 def release(tag, labels, lesson="02"):
     (tiny / "labels.txt").write_text(labels)
-    marks = engine.labels(kind="image", lesson=lesson, run=RUN if lesson == "02" else "neighbour")
+    marks = connection.labels(kind="image", lesson=lesson, run=RUN if lesson == "02" else "neighbour")
     return client.images.build(
         path=str(tiny), tag=f"dockerlab-lesson02:{tag}", labels=marks, rm=True)[0]
 
@@ -785,7 +789,7 @@ v1.tag("dockerlab-lesson02", "stable-py")
 def named(tag):
     """The id of the image that has this tag now, None where there is none."""
     name = f"dockerlab-lesson02:{tag}"
-    return client.images.get(name).id if bases.present(client, name) else None
+    return client.images.get(name).id if base_images.present(client, name) else None
 
 same = [named(tag) == v1.id for tag in ("stable-cli", "stable-py")]
 pictures.add("docker tag: one more name of v1", *same)
@@ -868,7 +872,7 @@ pictures
 # A **registry** is a server that keeps images for others. Docker Hub is the public one, and it limits how many pulls an address may make. Yours is one container away. It keeps its images in a volume.
 
 # %%
-bases.ensure("registry:2", client)
+base_images.ensure("registry:2", client)
 said = !docker volume create --label dockerlab.lesson=02 --label dockerlab.run={RUN} dockerlab-lesson02-registry
 said = !docker run -d --name dockerlab-lesson02-registry --label dockerlab.lesson=02 --label dockerlab.run={RUN} -p 127.0.0.1::5000 \
   -v dockerlab-lesson02-registry:/var/lib/registry registry:2
@@ -877,7 +881,7 @@ registry = server.removeprefix("http://")
 print("it answers:", container.wait_until(lambda: answers(f"{server}/v2/"), 30))
 
 # %% tags=["nbval-ignore-output"]
-print(bases.standin_note(client, "registry:2"))
+print(base_images.standin_note(client, "registry:2"))
 
 # %% [markdown]
 # The name of an image says where it lives: `registry/repository:tag`. Without a registry in front, Docker means Docker Hub. So an image gets one more name before it is pushed.
@@ -1021,7 +1025,7 @@ volume_guess
 def make_volumes():
     client.volumes.create("dockerlab-lesson02-named", labels=MINE)
     client.volumes.create(labels=MINE)
-    client.volumes.create("dockerlab-lesson02-neighbour", labels=engine.labels(lesson="02-neighbour"))
+    client.volumes.create("dockerlab-lesson02-neighbour", labels=connection.labels(lesson="02-neighbour"))
 
 def there():
     found = client.volumes.list(filters=OURS) + client.volumes.list(filters=NEIGHBOURS)
@@ -1137,7 +1141,7 @@ Quiz.load("02").show()
 
 # %%
 for lesson in ("02", "02-neighbour"):
-    clean.remove_labelled(client, f"dockerlab.lesson={lesson}")
+    cleanup.remove_labelled(client, f"dockerlab.lesson={lesson}")
 left = client.containers.list(all=True, filters={"name": "dockerlab-lesson02"})
 for filters in (OURS, NEIGHBOURS):
     for things in (client.images, client.networks, client.volumes):

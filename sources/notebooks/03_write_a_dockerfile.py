@@ -11,13 +11,15 @@
 %matplotlib inline
 import pandas as pd
 
-from dockerlab import bases, engine, lint, measure
-from dockerlab.experiment import Bench
-from dockerlab.quiz import Quiz, beside, guess_box
+from dockerlab.detection import benchmark
+from dockerlab.engine import connection
+from dockerlab.images import base_images, lint
+from dockerlab.course.workbench import Bench
+from dockerlab.notebook.quiz import Quiz, beside, guess_box
 
 pd.set_option("display.max_colwidth", None)
-client = engine.connect()
-bases.ensure(bases.SLIM, client)
+client = connection.connect()
+base_images.ensure(base_images.SLIM, client)
 bench = Bench("03", client)
 print("leftovers of an earlier run:", len(sum(bench.left(), [])))
 
@@ -134,7 +136,7 @@ pd.DataFrame([line.split() for line in sorted(found)], columns=["mode", "owner",
 # A path that leads out of the context is looked up inside it, however it is written, and not found:
 
 # %%
-from dockerlab.build import BuildFailed
+from dockerlab.images.build import BuildFailed
 
 try:
     bench.build("outside", "FROM scratch\nCOPY ../../pyproject.toml /\n")
@@ -153,7 +155,7 @@ for flag in ("", "--link "):
         bench.write({"version.txt": f"{time.time_ns()}\n"})
         again = bench.build("link", f"FROM scratch\nCOPY version.txt /\nCOPY {flag}note.txt /notes/\n")
     linked["COPY " + flag] = any("note.txt" in step for step in again.cached)
-store = engine.facts(client).image_store
+store = connection.facts(client).image_store
 print("plain COPY below a changed line is kept:", linked["COPY "])
 can_link = store == "containerd"
 print("COPY --link is kept just where the store can link:", linked["COPY --link "] == can_link)
@@ -174,8 +176,8 @@ packed = guess_box("Still packed", options=options, default="COPY")
 packed
 
 # %%
-from dockerlab.container import address
-from dockerlab.experiment import archive
+from dockerlab.containers.container import address
+from dockerlab.course.workbench import archive
 
 bench.write({"data.tar.gz": archive({"note.txt": "hello from the archive\n"})})
 bench.build("server", """\
@@ -414,7 +416,7 @@ open_port = guess_box("Does it answer?", options=["yes", "no"], default="yes")
 open_port
 
 # %%
-from dockerlab.experiment import answers, free_port
+from dockerlab.course.workbench import answers, free_port
 
 port = free_port()  # one that nothing on your machine uses
 serve = f'CMD ["python", "-m", "http.server", "{port}"]\n'
@@ -510,7 +512,7 @@ kept = {}
 for flag in ("", "-v"):
     write = "echo new > /data/new.txt; echo new > /tmp/new.txt"
     box = client.containers.run("dockerlab-lesson03:volume", ["sh", "-c", write], detach=True,
-                                name="dockerlab-lesson03-volume", labels=engine.labels())
+                                name="dockerlab-lesson03-volume", labels=connection.labels())
     box.wait()
     volume = client.api.inspect_container(box.id)["Mounts"][0]["Name"]
     sees = [change["Path"] for change in box.diff() if change["Path"].endswith(".txt")]
@@ -543,7 +545,7 @@ CMD ["sleep", "600"]
 bench.changes("from", "health")
 
 # %%
-from dockerlab.experiment import health_states
+from dockerlab.course.workbench import health_states
 
 with bench.started("health", init=True) as box:
     before = health_states(box, until="unhealthy")
@@ -568,7 +570,7 @@ stop_guess = guess_box("Seconds until the shell form has stopped", default=1.0)
 stop_guess
 
 # %%
-measure.have_rung("multistage", client)
+benchmark.have_rung("multistage", client)
 api, plain = "FROM dockerlab-api:multistage\n", "FROM python:3.11-slim-bookworm\n"
 bench.build("stop-exec", api + 'CMD ["uvicorn", "app.main:app", "--host", "0.0.0.0"]\n')
 bench.build("stop-shell", api + "CMD uvicorn app.main:app --host 0.0.0.0\n")
@@ -583,8 +585,8 @@ bench.changes("stop-deaf", "stop-signal")
 # %%
 from contextlib import ExitStack
 
-from dockerlab import container
-from dockerlab.experiment import stop_all
+from dockerlab.containers import container
+from dockerlab.course.workbench import stop_all
 
 starts = {
     "API, exec form": ("stop-exec", False),
@@ -604,7 +606,7 @@ with ExitStack() as stack:
 stops.drop(columns="seconds")
 
 # %% tags=["nbval-ignore-output"]
-from dockerlab.charts.dockerfile import stop_times
+from dockerlab.lessons.lesson03_dockerfile.charts import stop_times
 
 stop_times(stops)
 
@@ -638,8 +640,8 @@ gone = !docker rm dockerlab-lesson03-stop
 # `COPY . .` takes everything that is in the context. A program that builds over the engine's API, like the cells here, also sends all of it first; `docker build` sends what the `COPY` lines ask for, and `COPY . .` asks for all. This project looks like many: a history, an environment, pictures, caches, and a file with a password.
 
 # %%
-from dockerlab import context
-from dockerlab.build import build
+from dockerlab.images import context_contents
+from dockerlab.images.build import build
 
 project = bench.folder / "project"
 files = {
@@ -650,17 +652,17 @@ files = {
     "README.md": "# Harbour\n", "requirements.txt": "uvicorn==0.54.0\n",
     "Dockerfile": "FROM scratch\nCOPY . /app/\n",
 }
-files |= {f"pictures/{path.name}": path.read_bytes() for path in measure.samples()}
+files |= {f"pictures/{path.name}": path.read_bytes() for path in benchmark.samples()}
 bench.write({f"project/{name}": content for name, content in files.items()})
 whole = build(project, tag="dockerlab-lesson03:context-whole", client=client)
-before = context.contents(project)
+before = context_contents.contents(project)
 print("sent is what the folder holds:", whole.context_bytes == before["bytes"].sum())
 print(".env is sent:", ".env" in set(before.loc[before["sent"], "path"]))
 
 # %%
-from dockerlab.charts.dockerfile import context_weight
+from dockerlab.lessons.lesson03_dockerfile.charts import context_weight
 
-context_weight(context.by_top(before))
+context_weight(context_contents.by_top(before))
 
 # %% [markdown]
 # `.dockerignore` lists what stays at home. Here is a list that you will find in many tutorials.
@@ -682,7 +684,7 @@ tests/
 docs/
 *.md
 """)
-popular = context.contents(project).set_index("path")["sent"]
+popular = context_contents.contents(project).set_index("path")["sent"]
 unwanted = [path for path in popular.index if path.startswith(tuple(suspects))]
 beside(travels, ", ".join(f"{path.rsplit('/', 1)[0]}/" for path in unwanted if popular[path]))
 
@@ -697,12 +699,12 @@ beside(travels, ", ".join(f"{path.rsplit('/', 1)[0]}/" for path in unwanted if p
 **/__pycache__
 """)
 lean = build(project, tag="dockerlab-lesson03:context-lean", client=client)
-after = context.contents(project)
+after = context_contents.contents(project)
 print("sent now:", sorted(after.loc[after["sent"], "path"]))
 print("more than a thousand times less:", whole.context_bytes > 1000 * lean.context_bytes)
 
 # %%
-context_weight(context.by_top(after))
+context_weight(context_contents.by_top(after))
 
 # %% [markdown]
 # The password is the reason that cannot wait. Was it in the first image, and is it in the second? A container need not run to find out: `docker create` and `docker cp` look into any image.
@@ -940,13 +942,13 @@ for name, line in names.items():
     bench.build(f"one-{name.lower()}", f"FROM python:3.11-slim-bookworm\n{line}\n")
 
 # %%
-from dockerlab import instructions
-from dockerlab.charts.dockerfile import instruction_effects
+from dockerlab.images import config_diff
+from dockerlab.lessons.lesson03_dockerfile.charts import instruction_effects
 
-changed = {"FROM": instructions.changes({}, bench.inspect("from"))}
+changed = {"FROM": config_diff.changes({}, bench.inspect("from"))}
 base = bench.inspect("from")
-changed |= {name: instructions.changes(base, bench.inspect(f"one-{name.lower()}")) for name in names}
-effects = instructions.effects(changed)
+changed |= {name: config_diff.changes(base, bench.inspect(f"one-{name.lower()}")) for name in names}
+effects = config_diff.effects(changed)
 instruction_effects(effects)
 
 # %%

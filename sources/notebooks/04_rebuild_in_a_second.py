@@ -15,16 +15,21 @@ import time
 import pandas as pd
 import requests
 
-from dockerlab import bases, clean, container, downloads, engine, image, measure, plainlog
-from dockerlab.build import build
-from dockerlab.cache import BuildDiary, frame
-from dockerlab.experiment import Bench
-from dockerlab.listing import difference, listing
-from dockerlab.predict import marked, score, tick_steps
-from dockerlab.quiz import Quiz, beside, guess_box
+from dockerlab.containers import container
+from dockerlab.course import cleanup
+from dockerlab.detection import benchmark
+from dockerlab.engine import connection
+from dockerlab.images import base_images, image
+from dockerlab.lessons.lesson04_cache import download_meter, plain_progress
+from dockerlab.images.build import build
+from dockerlab.images.cache_model import BuildDiary, frame
+from dockerlab.course.workbench import Bench
+from dockerlab.notebook.listing import difference, listing
+from dockerlab.notebook.predict import marked, score, tick_steps
+from dockerlab.notebook.quiz import Quiz, beside, guess_box
 
 pd.set_option("display.max_colwidth", None, "display.width", 200)
-client = engine.connect(timeout=900)
+client = connection.connect(timeout=900)
 bench = Bench("04", client)
 shelf = contextlib.ExitStack()  # closes what several cells share
 mark = str(time.time_ns())      # makes an edit of today differ from one of yesterday
@@ -62,7 +67,7 @@ CMD ["cat", "note.txt"]
 # `docker history` lists the instructions, newest first, but not which of them made a layer: `0B` may be an empty layer or none. The image's own config knows.
 
 # %%
-ten, base = (image.inspect(name, client) for name in ("dockerlab-lesson04:ten", bases.SLIM))
+ten, base = (image.inspect(name, client) for name in ("dockerlab-lesson04:ten", base_images.SLIM))
 entries = ten.config["history"][len(base.config["history"]):][:10]
 rows = [(entry["created_by"].split(" # ")[0], not entry.get("empty_layer", False)) for entry in entries]
 table = pd.DataFrame(rows, columns=["instruction", "makes a layer"])
@@ -82,7 +87,7 @@ beside(layers_guess, int(table["makes a layer"].sum()))
 # The same API twice. The bad order copies everything, then installs. The good order copies the list of packages, installs, then copies the code. In the comparison, `-` marks what only the bad order has, `+` what only the good order has.
 
 # %%
-api = measure.stage_context(bench.empty("api"))
+api = benchmark.stage_context(bench.empty("api"))
 (api / "Dockerfile.bad").write_text("""\
 FROM python:3.11-slim-bookworm
 WORKDIR /app
@@ -116,7 +121,7 @@ faster
 # %%
 main = api / "app" / "main.py"
 main.write_text(main.read_text() + f"\n# edited: {mark}\n")
-meter = shelf.enter_context(downloads.metered(client, name="dockerlab-lesson04-meter"))
+meter = shelf.enter_context(download_meter.metered(client, name="dockerlab-lesson04-meter"))
 rebuilt, received = {}, {}
 for order in ("bad", "good"):
     name = f"{order} order"
@@ -125,7 +130,7 @@ for order in ("bad", "good"):
     print(name, "ran:", *rebuilt[name].ran)
 
 # %% tags=["nbval-ignore-output"]
-from dockerlab.charts.timeline import compare_timelines
+from dockerlab.notebook.charts.timeline import compare_timelines
 
 compare_timelines(rebuilt, ratio=True)
 
@@ -133,7 +138,7 @@ compare_timelines(rebuilt, ratio=True)
 # The same as an **instrument**, a picture that answers to clicks and keys. Choose the step that took longest: its log tells what it did all that time. (No instrument is needed to finish a lesson.)
 
 # %% tags=["nbval-ignore-output"]
-from dockerlab.widgets import CachePredictor, close_all, compare_builds
+from dockerlab.notebook.widgets import CachePredictor, close_all, compare_builds
 
 compare_builds(rebuilt)
 
@@ -313,7 +318,7 @@ marked(ticks["taken back"], edits["taken back"])
 # All seven edits, and how well you foresaw them:
 
 # %% tags=["nbval-ignore-output"]
-from dockerlab.charts.cache import rerun_matrix
+from dockerlab.lessons.lesson04_cache.charts import rerun_matrix
 
 rerun_matrix(edits)
 
@@ -445,11 +450,11 @@ FROM python:3.11-slim-bookworm
 RUN head -c 30000000 /dev/urandom > /weights.bin && rm /weights.bin
 """)
 two, one = (image.inspect(f"dockerlab-lesson04:{name}", client) for name in ("two-steps", "one-step"))
-base_bytes = image.inspect(bases.SLIM, client).disk_bytes
+base_bytes = image.inspect(base_images.SLIM, client).disk_bytes
 beside(kept, round((two.disk_bytes - base_bytes) / 1e6))
 
 # %% tags=["nbval-ignore-output"]
-from dockerlab.charts.layers import layer_stack
+from dockerlab.notebook.charts.layers import layer_stack
 
 layer_stack(two)
 
@@ -574,7 +579,7 @@ uv_guess = guess_box("Times faster than pip, empty mount", default=2.0)
 uv_guess
 
 # %%
-fast = measure.stage_context(bench.empty("fast"))
+fast = benchmark.stage_context(bench.empty("fast"))
 UV = """\
 FROM python:3.11-slim-bookworm AS uv
 RUN pip install uv
@@ -604,7 +609,7 @@ for way, recipe, line in [
     ways[way] = meter.build(fast, dockerfile=f"Dockerfile.{recipe}", tag=f"dockerlab-lesson04:{recipe}")
 
 # %% tags=["nbval-ignore-output"]
-from dockerlab.charts.cache import install_costs
+from dockerlab.lessons.lesson04_cache.charts import install_costs
 
 rows = [(way, max(step.seconds for step in report.instructions), count / 1e6)
         for way, (report, count) in ways.items()]
@@ -677,9 +682,9 @@ print(*sorted(line.split("with id")[1].strip(' "/') for line in mounts if "with 
 # A CI runner begins with an empty cache each time. It can take the results of an earlier build from a registry. Here is a registry of your own, with a container's lifetime:
 
 # %%
-bases.ensure(bases.REGISTRY, client)
+base_images.ensure(base_images.REGISTRY, client)
 registry = shelf.enter_context(container.running(
-    bases.REGISTRY, port=5000, ready="/v2/", name="dockerlab-lesson04-registry", client=client))
+    base_images.REGISTRY, port=5000, ready="/v2/", name="dockerlab-lesson04-registry", client=client))
 ref = registry.url.removeprefix("http://") + "/service:cache"
 remote = bench.empty("remote")
 (remote / "main.py").write_text(f"print({mark})\n")
@@ -715,7 +720,7 @@ def on_another_machine(option=""):
     forgotten = !docker image rm --force {ref} dockerlab-lesson04:remote
     forgotten = !docker buildx prune --force --all --filter "description~=dockerlab-lesson04-remote"
     log = !docker buildx build --progress=plain {image_labels} -t dockerlab-lesson04:remote {option} {remote}
-    return plainlog.read(log)
+    return plain_progress.read(log)
 
 alone = on_another_machine()
 shared = on_another_machine(f"--cache-from type=registry,ref={ref}")
@@ -741,7 +746,7 @@ print("ran:", *edited.ran, sep="\n  ")
 full = !docker buildx build --progress=plain {image_labels} \
     --cache-to type=registry,ref={ref}-max,mode=max {remote}
 refused = any("Cache export is not supported for the docker driver" in line for line in full)
-store = engine.facts(client).image_store
+store = connection.facts(client).image_store
 print("refused exactly where images are not in containerd's store:", refused == (store != "containerd"))
 
 # %% tags=["nbval-ignore-output"]
@@ -778,7 +783,7 @@ Quiz.load("04").show()
 close_all()
 shelf.close()
 bench.clear()
-clean.remove_dangling(client)
+cleanup.remove_dangling(client)
 pruned = !docker buildx prune --force --all --filter "description~=dockerlab-lesson04"
 rest = !docker buildx du --filter "description~=dockerlab-lesson04" --verbose
 print("images and containers left:", sum(len(kind) for kind in bench.left()))

@@ -15,17 +15,21 @@ from pathlib import Path
 import docker
 import pandas as pd
 
-from dockerlab import bases, clean, container, detect, engine, image, measure
-from dockerlab.build import BuildFailed, build
-from dockerlab.charts.ladder import ladder_panels, package_bars, size_ladder
-from dockerlab.charts.panels import Panel, small_multiples
-from dockerlab.listing import difference, listing
-from dockerlab.quiz import Quiz, beside, guess_box
+from dockerlab.containers import container
+from dockerlab.course import cleanup
+from dockerlab.detection import api_client, benchmark
+from dockerlab.engine import connection
+from dockerlab.images import base_images, image
+from dockerlab.images.build import BuildFailed, build
+from dockerlab.notebook.charts.ladder import ladder_panels, package_bars, size_ladder
+from dockerlab.notebook.charts.panels import Panel, small_multiples
+from dockerlab.notebook.listing import difference, listing
+from dockerlab.notebook.quiz import Quiz, beside, guess_box
 
-client = engine.connect(timeout=1800)
-clean.begin(client)
-clean.remove_named(client, "dockerlab-lesson06")
-context = measure.stage_context(Path("../build/lesson-06"))
+client = connection.connect(timeout=1800)
+cleanup.begin(client)
+cleanup.remove_named(client, "dockerlab-lesson06")
+context = benchmark.stage_context(Path("../build/lesson-06"))
 
 # %% [markdown]
 # ## 1. The size ladder
@@ -58,7 +62,7 @@ difference(context / "Dockerfile.slim", context / "Dockerfile.cpu", around=0)
 # Now build them. `ensure_rung` keeps an image that is here and made of the same files, and builds it without a cache where it is not. What a build took, and a rebuild after one edited line, is noted when it is measured.
 
 # %%
-measure.ensure_rung("naive", client)
+benchmark.ensure_rung("naive", client)
 naive = image.inspect("dockerlab-api:naive", client)
 print("the naive image is larger than 5 GB:", naive.disk_bytes > 5e9)
 
@@ -66,9 +70,9 @@ print("the naive image is larger than 5 GB:", naive.disk_bytes > 5e9)
 beside(size_guess, round(naive.disk_bytes / 1e6))
 
 # %%
-for name in measure.RUNGS:
-    measure.ensure_rung(name, client)
-print(f"dockerlab-api: {', '.join(measure.RUNGS)}")
+for name in benchmark.RUNGS:
+    benchmark.ensure_rung(name, client)
+print(f"dockerlab-api: {', '.join(benchmark.RUNGS)}")
 
 # %% [markdown]
 # **Guess again.** You change one line of the code and build. In `naive`, `COPY . .` stands above the installation. How many times longer does its rebuild take than that of `minimal`?
@@ -81,7 +85,7 @@ rebuild_guess
 # Each image is started now and asked for the boxes in the same three pictures. **A rung counts only if its boxes agree with those of the first.**
 
 # %%
-ladder = measure.ladder(list(measure.RUNGS), client, fresh=False, starts=1)
+ladder = benchmark.ladder(list(benchmark.RUNGS), client, fresh=False, starts=1)
 rungs = ladder.set_index("rung")
 print("rungs whose boxes agree with naive:", int((ladder["agreement"] >= 0.99).sum()), "of", len(ladder))
 
@@ -106,7 +110,7 @@ table.drop(columns=["title", "tag"]).rename_axis(None).rename(columns={
 # And as an instrument: switch to *rebuild*, then choose the button of the rung that comes out last to read its Dockerfile.
 
 # %% tags=["nbval-ignore-output"]
-from dockerlab.widgets import LadderChart
+from dockerlab.notebook.widgets import LadderChart
 
 LadderChart(ladder)
 
@@ -134,7 +138,7 @@ gpu_guess = guess_box("Per cent of the packages' bytes that only a GPU uses", de
 gpu_guess
 
 # %%
-packages = measure.packages(naive)
+packages = benchmark.packages(naive)
 gpu = packages[packages["group"] == "gpu"]
 share = gpu["MB"].sum() / packages["MB"].sum()
 print("more than half is for GPUs:", share > 0.5, "| more than five packages:", len(gpu) > 5)
@@ -150,7 +154,7 @@ beside(gpu_guess, round(100 * share))
 # Nobody asked for them: on Linux, plain `pip install torch` takes the build with CUDA, and that build depends on NVIDIA's libraries. `torch` itself is larger too, since it carries its kernels for every GPU generation:
 
 # %% tags=["nbval-ignore-output"]
-inside = {name: measure.packages(image.inspect(f"dockerlab-api:{name}", client))
+inside = {name: benchmark.packages(image.inspect(f"dockerlab-api:{name}", client))
           for name in ("naive", "cpu", "multistage")}
 weights = pd.DataFrame({f"MB in {name}": each.set_index("package")["MB"] for name, each in inside.items()})
 weights.loc[["torch", "torchvision", "onnxruntime", "numpy"]].fillna(0).rename_axis(None)
@@ -164,7 +168,7 @@ import torch
 print('built for CUDA:', torch.version.cuda is not None, '| can use it:', torch.cuda.is_available())
 """
 asked = client.containers.run("dockerlab-api:naive", ["python", "-c", question],
-                              remove=True, stderr=False, labels=engine.labels())
+                              remove=True, stderr=False, labels=connection.labels())
 print(asked.decode().strip())
 
 # %% [markdown]
@@ -187,8 +191,8 @@ devices = facts.get("DiscoveredDevices") or []
 registered = "nvidia" in facts["Runtimes"] or any("nvidia" in str(each) for each in devices)
 request = docker.types.DeviceRequest(count=-1, capabilities=[["gpu"]])
 try:
-    listed = client.containers.run(bases.SLIM, ["nvidia-smi", "--list-gpus"], device_requests=[request],
-                                   remove=True, labels=engine.labels())
+    listed = client.containers.run(base_images.SLIM, ["nvidia-smi", "--list-gpus"], device_requests=[request],
+                                   remove=True, labels=connection.labels())
     answer = listed.decode().strip()
 except docker.errors.APIError as error:
     answer = f"refused: {error.explanation}"
@@ -208,10 +212,10 @@ print(answer)
 # The usual list says: slim instead of full; combine `RUN` commands; remove apt's lists. First the base. The list promises "900 MB" against "150 MB".
 
 # %% tags=["nbval-ignore-output"]
-size_ladder(measure.sizes({"full base": bases.FULL, "slim base": bases.SLIM}, client))
+size_ladder(benchmark.sizes({"full base": base_images.FULL, "slim base": base_images.SLIM}, client))
 
 # %%
-both = measure.sizes({"full": bases.FULL, "slim": bases.SLIM}, client).set_index("rung")
+both = benchmark.sizes({"full": base_images.FULL, "slim": base_images.SLIM}, client).set_index("rung")
 disk, download = both["disk_bytes"], both["download_bytes"]
 print("slim is at least four times smaller on disk:", disk["slim"] * 4 < disk["full"])
 print("and to download:", download["slim"] * 4 < download["full"])
@@ -237,10 +241,10 @@ ways = {
     "one RUN, deleted in it": f"RUN {update} && {install} && {delete}\n",
 }
 for number, (way, text) in enumerate(ways.items()):
-    (small / f"Dockerfile.run{number}").write_text(f"FROM {bases.SLIM}\n{text}")
+    (small / f"Dockerfile.run{number}").write_text(f"FROM {base_images.SLIM}\n{text}")
     build(small, dockerfile=f"Dockerfile.run{number}", tag=f"dockerlab-lesson06:run{number}",
           client=client)
-apt = measure.sizes({way: f"dockerlab-lesson06:run{number}" for number, way in enumerate(ways)}, client)
+apt = benchmark.sizes({way: f"dockerlab-lesson06:run{number}" for number, way in enumerate(ways)}, client)
 
 # %% tags=["nbval-ignore-output"]
 size_ladder(apt, "Only deleting in the same RUN makes the image smaller")
@@ -282,7 +286,7 @@ project = {"app.py": 100, ".venv/lib/torch.so": 6_000_000, ".git/objects/pack": 
 for name, size in project.items():
     (work / name).parent.mkdir(parents=True, exist_ok=True)
     (work / name).write_bytes(b"#" * size)
-(work / "Dockerfile").write_text(f"FROM {bases.SLIM}\nCOPY . /app\n")
+(work / "Dockerfile").write_text(f"FROM {base_images.SLIM}\nCOPY . /app\n")
 (work / ".dockerignore").unlink(missing_ok=True)
 without = build(work, tag="dockerlab-lesson06:all", client=client)
 (work / ".dockerignore").write_text(".venv\n.git\n**/__pycache__\n**/*.pyc\ntests\ndocs\n*.md\n")
@@ -330,14 +334,14 @@ for target in ("slim", "plain", "older", "libgl1", "libraries", "headless", "pil
 # Each of them has the same task: read a picture.
 
 # %%
-picture = measure.samples()[0].resolve()
+picture = benchmark.samples()[0].resolve()
 OPENCV = "import cv2; print('reads', cv2.imread('/picture.jpg').shape)"
 PILLOW = "from PIL import Image; print('reads', Image.open('/picture.jpg').size)"
 
 def reads_a_picture(target, code=OPENCV):
     try:
         said = client.containers.run(f"dockerlab-lesson06:cv-{target}", ["python", "-c", code], remove=True,
-                                     volumes=[f"{picture}:/picture.jpg:ro"], labels=engine.labels())
+                                     volumes=[f"{picture}:/picture.jpg:ro"], labels=connection.labels())
     except docker.errors.ContainerError as error:
         said = error.stderr
     return said.decode().strip().splitlines()[-1]
@@ -365,7 +369,7 @@ beside(enough, "yes" if with_libgl1.startswith("reads") else "no")
 # %%
 for suite in ("bookworm", "trixie"):
     (small / f"Dockerfile.{suite}").write_text(f"""\
-FROM {bases.SLIM}
+FROM {base_images.SLIM}
 RUN sed -i s/bookworm/{suite}/g $(find /etc/apt -name '*.list' -o -name '*.sources') && apt-get update
 RUN apt-get install --simulate libgl1 libglib2.0-0
 RUN apt-cache show libgl1-mesa-glx > /answer && apt-get install --simulate libgl1-mesa-glx
@@ -379,7 +383,7 @@ RUN apt-cache show libgl1-mesa-glx > /answer && apt-get install --simulate libgl
 # %%
 described = client.containers.run(
     "dockerlab-lesson06:bookworm", ["grep", "-E", "^(Description|Depends):", "/answer"],
-    remove=True, labels=engine.labels())
+    remove=True, labels=connection.labels())
 print(described.decode().strip())
 
 # %% [markdown]
@@ -402,7 +406,7 @@ cheapest
 # %%
 images = {"NumPy only": "slim", "apt: libgl1 and libglib2.0-0": "libraries",
           "headless wheel": "headless", "Pillow instead": "pillow"}
-opencv = measure.sizes({name: f"dockerlab-lesson06:cv-{target}" for name, target in images.items()}, client)
+opencv = benchmark.sizes({name: f"dockerlab-lesson06:cv-{target}" for name, target in images.items()}, client)
 _, desktop, headless, pillow = opencv["disk_bytes"] - opencv["disk_bytes"][0]
 print("headless adds less than half of the apt cure:", headless * 2 < desktop)
 print("Pillow adds less than a fifth of headless:", pillow * 5 < headless)
@@ -438,7 +442,7 @@ for package in $STACK; do
 done
 """
 stack = ["numpy==2.4.6", "pillow==13.0.0", "onnxruntime==1.32.0", "opencv-python-headless==5.0.0.93"]
-told = client.containers.run(bases.SLIM, ["sh", "-c", asking], remove=True, labels=engine.labels(),
+told = client.containers.run(base_images.SLIM, ["sh", "-c", asking], remove=True, labels=connection.labels(),
                              environment={"STACK": " ".join(stack)})
 found = ["yes" if line.startswith("Would") else line.removeprefix("ERROR: ").split(" for ")[0]
          for line in told.decode().splitlines()]
@@ -449,7 +453,7 @@ pd.DataFrame({"wheel for glibc": found[::2], "wheel for musl (Alpine)": found[1:
 
 # %%
 download = "pip download --no-deps --no-binary onnxruntime onnxruntime==1.32.0 2>&1 | tail -1"
-source = client.containers.run(bases.SLIM, ["sh", "-c", download], remove=True, labels=engine.labels())
+source = client.containers.run(base_images.SLIM, ["sh", "-c", download], remove=True, labels=connection.labels())
 print(source.decode().strip())
 
 # %% [markdown]
@@ -506,7 +510,7 @@ print(time.process_time() - start)
 """
 
 def import_seconds(form):
-    options = {"read_only": True, "remove": True, "labels": engine.labels()}
+    options = {"read_only": True, "remove": True, "labels": connection.labels()}
     tag = f"dockerlab-lesson06:pyc-{form}"
     return min(float(client.containers.run(tag, ["python", "-c", imports], **options)) for _ in range(4))
 
@@ -515,7 +519,7 @@ times = seconds["none"] / seconds["everything"]
 print("without byte code the imports take at least 1.5 times as long:", times > 1.5)
 
 # %% tags=["nbval-ignore-output"]
-pyc = measure.sizes({form: f"dockerlab-lesson06:pyc-{form}" for form in forms}, client)
+pyc = benchmark.sizes({form: f"dockerlab-lesson06:pyc-{form}" for form in forms}, client)
 pyc = pyc.rename(columns={"rung": "byte code of"}).assign(seconds=seconds.values)
 more = (pyc["disk_bytes"].iloc[2] - pyc["disk_bytes"].iloc[0]) / 1e6
 panels = [Panel("disk_bytes", "image on disk", "MB", 1e6), Panel("seconds", "processor time of the imports", "s")]
@@ -543,17 +547,17 @@ beside(slower, round(times, 1))
 # For the experiment, `models/` holds the harbour model, and there is a second version of it: the same weights with German class names, so that an answer tells which version made it.
 
 # %%
-from dockerlab import model_file, model_server
+from dockerlab.lessons.lesson06_ml_images import model_server, onnx_metadata
 
 project = Path("../build/lesson-06-delivery")
 models = project / "models"
 models.mkdir(parents=True, exist_ok=True)
-version1 = model_file.from_image(client, "dockerlab-api:multistage", "/app/model/harbour-n.onnx")
+version1 = onnx_metadata.from_image(client, "dockerlab-api:multistage", "/app/model/harbour-n.onnx")
 german = {"ship": "Schiff", "container": "Container", "crane": "Kran", "truck": "Laster"}
-version2 = model_file.renamed(version1, german)
+version2 = onnx_metadata.renamed(version1, german)
 (models / "harbour.onnx").write_bytes(version1)
 for content in (version1, version2):
-    print("classes:", *model_file.class_names(content).values())
+    print("classes:", *onnx_metadata.class_names(content).values())
 
 # %% [markdown]
 # One Dockerfile, three targets. `server` is the API without a model; the other two begin with it.
@@ -636,7 +640,7 @@ def deliver(way, content, server):
     built = build(project, target="baked", tag=tag, client=client).seconds if way == "baked" else 0.0
     with container.running(tag, client=client, **extra) as service:
         fetched = re.search(r"fetched in (\S+) s", service.logs(50))
-        labels = {each.label for each in detect.detect(service.url, picture).detections}
+        labels = {each.label for each in api_client.detect(service.url, picture).detections}
         return [built, service.start_seconds, float(fetched[1]) if fetched else 0.0], labels
 
 # %%
@@ -727,6 +731,6 @@ Quiz.load("06").show()
 # This removes the images of this lesson. The six rungs stay, because building them takes long; `dockerlab clean` removes them.
 
 # %%
-clean.remove_named(client, "dockerlab-lesson06")
+cleanup.remove_named(client, "dockerlab-lesson06")
 containers = client.containers.list(all=True, filters={"name": "dockerlab-lesson06"})
 print("images and containers of this lesson left:", len(client.images.list(name="dockerlab-lesson06") + containers))

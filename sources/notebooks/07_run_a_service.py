@@ -17,18 +17,22 @@ import docker
 import pandas as pd
 import requests
 
-from dockerlab import bases, clean, container, engine, events, measure
-from dockerlab.charts.health import health_strips, restart_lines
-from dockerlab.experiment import Bench, free_port
-from dockerlab.quiz import Quiz, beside, guess_box
+from dockerlab.containers import container, events
+from dockerlab.course import cleanup
+from dockerlab.detection import benchmark
+from dockerlab.engine import connection
+from dockerlab.images import base_images
+from dockerlab.lessons.lesson07_services.charts_health import health_strips, restart_lines
+from dockerlab.course.workbench import Bench, free_port
+from dockerlab.notebook.quiz import Quiz, beside, guess_box
 
 pd.set_option("display.max_colwidth", None)
-client = engine.connect(timeout=300)
-for base in (bases.SLIM, bases.DEBIAN):
-    bases.ensure(base, client)
-measure.ensure_rung("multistage", client)
+client = connection.connect(timeout=300)
+for base in (base_images.SLIM, base_images.DEBIAN):
+    base_images.ensure(base, client)
+benchmark.ensure_rung("multistage", client)
 bench = Bench("07", client)
-clean.remove_named(client, "dockerlab-lesson07")
+cleanup.remove_named(client, "dockerlab-lesson07")
 print("leftovers of an earlier run:", len(sum(bench.left(), [])))
 
 # %% [markdown]
@@ -124,7 +128,7 @@ print("docker-py reads the same stream:", all(event["Type"] == "container" for e
 # %%
 second = 1_000_000_000
 check = {"test": ["CMD-SHELL", checks["python"]], "interval": second, "timeout": 4 * second, "retries": 2, "start_period": 8 * second}
-same = client.containers.create("dockerlab-api:multistage", name="dockerlab-lesson07-same", healthcheck=check, labels=engine.labels())
+same = client.containers.create("dockerlab-api:multistage", name="dockerlab-lesson07-same", healthcheck=check, labels=connection.labels())
 by_cli, by_python = api.attrs["Config"]["Healthcheck"], same.attrs["Config"]["Healthcheck"]
 same.remove()
 print("differs in:", [key for key in by_cli if by_cli[key] != by_python.get(key)])
@@ -133,7 +137,7 @@ print("differs in:", [key for key in by_cli if by_cli[key] != by_python.get(key)
 # The same container as an instrument: its buttons are the commands, the strip shows its health as letters. Freeze it with *pause*, *kill* it, and see which of the two the restart policy answers.
 
 # %% tags=["nbval-ignore-output"]
-from dockerlab.widgets import ContainerConsole
+from dockerlab.notebook.widgets import ContainerConsole
 
 ContainerConsole(api.name)
 
@@ -175,7 +179,7 @@ policies = {"no": 0, "on-failure": 3, "unless-stopped": 0}
 
 def returns(policy, end):
     restart = {"Name": policy, "MaximumRetryCount": policies[policy]}
-    with bench.started(bases.DEBIAN, ["sh", "-c", ends[end]], restart_policy=restart) as box:
+    with bench.started(base_images.DEBIAN, ["sh", "-c", ends[end]], restart_policy=restart) as box:
         if end == "docker stop":
             box.stop(timeout=0)
         if end == "docker kill":
@@ -207,8 +211,8 @@ print("restarts:", api.attrs["RestartCount"], "| another process:", api.attrs["S
 # %%
 stubborn = events.Recorder(client, ["dockerlab-lesson07-three", "dockerlab-lesson07-always"])
 out = !docker run -d --name dockerlab-lesson07-three {bench.labels} --restart on-failure:3 debian:bookworm-slim sh -c "echo try; exit 1"
-always = client.containers.run(bases.DEBIAN, ["sh", "-c", "echo try; exit 1"], name="dockerlab-lesson07-always", detach=True,
-                               restart_policy={"Name": "always"}, labels=engine.labels())
+always = client.containers.run(base_images.DEBIAN, ["sh", "-c", "echo try; exit 1"], name="dockerlab-lesson07-always", detach=True,
+                               restart_policy={"Name": "always"}, labels=connection.labels())
 three = client.containers.get("dockerlab-lesson07-three")
 events.wait_for_starts(always, 5)
 three.reload()
@@ -259,7 +263,7 @@ init_guess = guess_box("With --init and no handler the request is", options=["an
 init_guess
 
 # %%
-from dockerlab.stopping import stop_while_busy, zombies
+from dockerlab.lessons.lesson07_services.graceful_stop import stop_while_busy, zombies
 
 slow = ["python", "slow.py"]
 ways = {
@@ -275,7 +279,7 @@ with ExitStack() as stack:
 stops.drop(columns="seconds")
 
 # %% tags=["nbval-ignore-output"]
-from dockerlab.charts.service import latency_by_threads, stop_bars, usage_over_time
+from dockerlab.lessons.lesson07_services.charts import latency_by_threads, stop_bars, usage_over_time
 
 stop_bars(stops, "Only a handler that SIGTERM reaches saves the request and its time")
 
@@ -293,7 +297,7 @@ beside(init_guess, stops.loc["no handler, --init", "request"])
 
 # %%
 orphans = ["python", "-c", "import subprocess, time; [subprocess.run(['sh', '-c', 'sleep 0.2 &']) for _ in range(5)]; time.sleep(60)"]
-with bench.started(bases.SLIM, orphans) as bare, bench.started(bases.SLIM, orphans, init=True) as with_init:
+with bench.started(base_images.SLIM, orphans) as bare, bench.started(base_images.SLIM, orphans, init=True) as with_init:
     left = zombies({"PID 1 is the server": bare, "PID 1 is docker-init": with_init}, wanted=5)
 left
 
@@ -323,7 +327,7 @@ proof_guess
 programs = {"too much memory": "x = bytearray(10**8)", "docker kill": "import time; time.sleep(60)"}
 
 def ending(end):
-    with bench.started(bases.SLIM, ["python", "-c", programs[end]], mem_limit="48m", memswap_limit="48m") as box:
+    with bench.started(base_images.SLIM, ["python", "-c", programs[end]], mem_limit="48m", memswap_limit="48m") as box:
         if end == "docker kill":
             box.kill()
         box.wait(timeout=30)
@@ -342,7 +346,7 @@ beside(proof_guess, "always" if both["OOMKilled"].all() else "not always")
 # `--memory-swap` is the sum of memory **and** swap. Leave it out, and the container may swap as much again: it does not die at its limit but becomes slow first. For a service that has to answer, set both to the same value.
 
 # %%
-half = client.containers.create(bases.SLIM, name="dockerlab-lesson07-half", mem_limit="64m", labels=engine.labels())
+half = client.containers.create(base_images.SLIM, name="dockerlab-lesson07-half", mem_limit="64m", labels=connection.labels())
 limits = half.attrs["HostConfig"]
 half.remove()
 print("twice the memory where the kernel can count swap:", (limits["MemorySwap"] == 2 * limits["Memory"]) == client.info()["SwapLimit"])
@@ -375,7 +379,7 @@ threads_guess
 # %%
 def median_ms(image, cpus):
     with container.running(image, nano_cpus=int(cpus * 1e9), client=client, timeout=120) as service:
-        return pd.Series(measure.latencies(service.url, 5)).median()
+        return pd.Series(benchmark.latencies(service.url, 5)).median()
 
 versions = {"4 threads": bench.tag("host-threads"), "threads from the quota": "dockerlab-api:multistage"}
 times = pd.DataFrame({name: {cpus: median_ms(image, cpus) for cpus in (0.25, 0.5, 1, 2)} for name, image in versions.items()})
@@ -407,7 +411,7 @@ print("CPUs:", api.attrs["HostConfig"]["NanoCpus"] / 1e9, "| memory:", api.attrs
 # Try any pair of limits yourself. Where does the API die, where does it get slow?
 
 # %% tags=["nbval-ignore-output"]
-from dockerlab.widgets import LimitSliders
+from dockerlab.notebook.widgets import LimitSliders
 
 LimitSliders("dockerlab-api:multistage")
 
@@ -417,14 +421,14 @@ LimitSliders("dockerlab-api:multistage")
 # `docker stats` prints a table and overwrites it every second. The same numbers come from the engine as a stream, one sample a second. The API from section 1 still runs, now with the limits that you gave it; two seconds idle, then requests, one after another.
 
 # %%
-from dockerlab import usage
+from dockerlab.containers import stats
 
 samples = []
 with ThreadPoolExecutor(1) as pool:
     for sample in api.stats(stream=True, decode=True):
-        samples.append(usage.load(sample))
+        samples.append(stats.load(sample))
         if len(samples) == 3:
-            asked = pool.submit(measure.latencies, container.published(api, 8000), 120)
+            asked = pool.submit(benchmark.latencies, container.published(api, 8000), 120)
         if len(samples) == 7:
             break
 samples = samples[1:]  # the first has nothing to be compared with
@@ -453,7 +457,7 @@ data_guess = guess_box("Places of five that keep the file", default=1)
 data_guess
 
 # %%
-client.volumes.create("dockerlab-lesson07-named", labels=engine.labels())
+client.volumes.create("dockerlab-lesson07-named", labels=connection.labels())
 (bench.folder / "bound").mkdir(exist_ok=True)
 places = {"its own layer": "/tmp/own", "tmpfs": "/fast", "anonymous volume": "/anonymous", "named volume": "/named", "bind mount": "/bound"}
 options = f"{bench.labels} -v /anonymous -v dockerlab-lesson07-named:/named -v {bench.folder}/bound:/bound --tmpfs /fast debian:bookworm-slim sleep 600"
@@ -506,7 +510,7 @@ mounts = [mount for mount in data.attrs["Mounts"] if mount["Type"] == "volume"]
 out = !docker rm -f -v dockerlab-lesson07-data
 left = [mount["Destination"] for mount in mounts if client.volumes.list(filters={"name": mount["Name"]})]
 print("volumes left after docker rm -v:", left)
-text = bench.run(bases.DEBIAN, ["cat", "/data/note"], volumes={"dockerlab-lesson07-named": {"bind": "/data", "mode": "ro"}})
+text = bench.run(base_images.DEBIAN, ["cat", "/data/note"], volumes={"dockerlab-lesson07-named": {"bind": "/data", "mode": "ro"}})
 out = !docker volume rm dockerlab-lesson07-named
 print("read from another container:", text, "| removed:", out[0])
 
@@ -533,13 +537,13 @@ log_guess = guess_box("With a limit you lose", options=["the newest lines", "the
 log_guess
 
 # %%
-from dockerlab.logfiles import log_files
+from dockerlab.lessons.lesson07_services.log_files import log_files
 
 chatter = "seq -f 'request %.0f answered with 200 in 23 ms, 17 boxes, picture harbour-noon.jpg' 60000"
 out = !docker run --name dockerlab-lesson07-limited {bench.labels} --log-opt max-size=1m --log-opt max-file=2 debian:bookworm-slim {chatter} | tail -1
 log_configs = {"json-file": {}, "local": {"type": "local", "config": {"max-size": "1m", "max-file": "2"}}}
 for name, config in log_configs.items():
-    client.containers.run(bases.DEBIAN, chatter, name=f"dockerlab-lesson07-{name}", log_config=config or None, labels=engine.labels())
+    client.containers.run(base_images.DEBIAN, chatter, name=f"dockerlab-lesson07-{name}", log_config=config or None, labels=connection.labels())
 logged = {name: client.containers.get(f"dockerlab-lesson07-{name}") for name in ("json-file", "limited", "local")}
 files = {name: log_files(box, client) for name, box in logged.items()}
 megabytes = {name: sum(sizes.values()) / 1e6 for name, sizes in files.items()}
@@ -610,7 +614,7 @@ print(wrong.splitlines()[-1])
 # Whoever may ask the engine reads all of it, passwords too: `docker inspect` prints the environment. Lesson 09 shows the better way for secrets.
 
 # %%
-secret = client.containers.create(bases.SLIM, name="dockerlab-lesson07-secret", environment={"DB_PASSWORD": "harbour"}, labels=engine.labels())
+secret = client.containers.create(base_images.SLIM, name="dockerlab-lesson07-secret", environment={"DB_PASSWORD": "harbour"}, labels=connection.labels())
 environment = "{{json .Config.Env}}"
 out = !docker inspect --format "{environment}" dockerlab-lesson07-secret
 secret.remove()
@@ -632,10 +636,10 @@ gateway = client.networks.get("bridge").attrs["IPAM"]["Config"][0]["Gateway"]
 ask = "import sys, urllib.request as u; u.urlopen(sys.argv[1], timeout=2); print('yes')"
 
 def reach(listens, publishes):
-    with bench.started(bases.SLIM, ["python", "-m", "http.server", "8000", "--bind", listens], ports={"8000/tcp": (publishes, None)}) as box:
+    with bench.started(base_images.SLIM, ["python", "-m", "http.server", "8000", "--bind", listens], ports={"8000/tcp": (publishes, None)}) as box:
         container.wait_until(lambda: box.exec_run(["python", "-c", ask, "http://127.0.0.1:8000"]).exit_code == 0, 20)
         url = container.published(box, 8000)
-        inside = bench.run(bases.SLIM, ["python", "-c", ask, url.replace("127.0.0.1", gateway)])
+        inside = bench.run(base_images.SLIM, ["python", "-c", ask, url.replace("127.0.0.1", gateway)])
         here = container.wait_until(lambda: requests.get(url, timeout=2).ok, 0) if listens == "0.0.0.0" else False
         return {"this machine": here, "elsewhere": inside == "yes"}
 
@@ -694,6 +698,6 @@ Quiz.load("07").show()
 
 # %%
 bench.clear()
-clean.remove_named(client, "dockerlab-lesson07")
+cleanup.remove_named(client, "dockerlab-lesson07")
 left = sum(bench.left(), []) + client.volumes.list(filters={"name": "dockerlab-lesson07"})
 print("containers, images and volumes of this lesson left:", len(left))

@@ -18,20 +18,24 @@ import pandas as pd
 import requests
 from IPython.display import HTML
 
-from dockerlab import bases, clean, engine, harbour, measure
-from dockerlab.bothways import BothWays
-from dockerlab.charts import compose as charts
-from dockerlab.charts.stack import stack_svg
-from dockerlab.quiz import Quiz, beside, guess_box
-from dockerlab.stack import StackFailed, graph
+from dockerlab.course import cleanup
+from dockerlab.detection import benchmark
+from dockerlab.engine import connection
+from dockerlab.images import base_images
+from dockerlab.lessons.lesson08_compose import project
+from dockerlab.notebook.cli_and_python import BothWays
+from dockerlab.lessons.lesson08_compose import charts as charts
+from dockerlab.notebook.charts.stack import stack_svg
+from dockerlab.notebook.quiz import Quiz, beside, guess_box
+from dockerlab.containers.compose import StackFailed, graph
 
-client = engine.connect()
-clean.begin(client, "dockerlab.lesson=08")  # what a run that was cut off left goes
-for base in (bases.SLIM, bases.REDIS, bases.POSTGRES):
-    bases.ensure(base, client)
-measure.have_rung("multistage", client)  # where lesson 00 did not build it: some minutes
-folder = measure.BUILD / "lesson-08"
-stack = harbour.stage(folder)
+client = connection.connect()
+cleanup.begin(client, "dockerlab.lesson=08")  # what a run that was cut off left goes
+for base in (base_images.SLIM, base_images.REDIS, base_images.POSTGRES):
+    base_images.ensure(base, client)
+benchmark.have_rung("multistage", client)  # where lesson 00 did not build it: some minutes
+folder = benchmark.BUILD / "lesson-08"
+stack = project.stage(folder)
 
 # %% [markdown]
 # ## 1. From commands to a file
@@ -41,7 +45,7 @@ stack = harbour.stage(folder)
 # **Docker Compose** reads the same from one file, `compose.yaml`. Each entry under `services:` is what one `docker run` line says. Here is that of the API:
 
 # %%
-print(harbour.excerpt(folder / "compose.yaml", "api"))
+print(project.excerpt(folder / "compose.yaml", "api"))
 
 # %% [markdown]
 # `build:` and `image:` say what to run, `ports:` is `-p`, `environment:` is `-e`, `networks:` is `--network`, `restart:` is `--restart`. The rest comes in this lesson, a step each. The whole file lies in `assets/stack/`.
@@ -50,7 +54,7 @@ print(harbour.excerpt(folder / "compose.yaml", "api"))
 
 # %%
 def use(*names):
-    os.environ["COMPOSE_FILE"] = harbour.compose_files(folder, [*names, "labels.json"])
+    os.environ["COMPOSE_FILE"] = project.compose_files(folder, [*names, "labels.json"])
 
 use("compose.yaml")
 os.environ |= {"COMPOSE_ANSI": "never", "COMPOSE_PROGRESS": "plain"}  # plain lines instead of a moving display
@@ -114,7 +118,7 @@ beside(order_guess, outcomes[1] if api.attrs["State"]["ExitCode"] else outcomes[
 # The **long form** waits for the health check: `condition: service_healthy`. The database needs one for that:
 
 # %%
-print(harbour.excerpt(folder / "compose.yaml", "db"))
+print(project.excerpt(folder / "compose.yaml", "db"))
 
 # %% [markdown]
 # `--host 127.0.0.1` matters: on an empty volume the image first starts a temporary server that answers on its socket only, and a check without a host would call that ready.
@@ -142,7 +146,7 @@ pd.DataFrame(map(json.loads, said))[["Service", "State", "Health"]].sort_values(
 # The same picture as an instrument: it follows the states while you work on, and a button shows the logs of a service.
 
 # %% tags=["nbval-ignore-output"]
-from dockerlab.widgets import StackGraph
+from dockerlab.notebook.widgets import StackGraph
 
 StackGraph(stack)
 
@@ -157,7 +161,7 @@ StackGraph(stack)
 # %%
 said = !docker compose port api 8000
 url = f"http://{said[0]}"
-picture = measure.samples()[0].read_bytes()
+picture = benchmark.samples()[0].read_bytes()
 for _ in range(2):
     answer = requests.post(f"{url}/detect", files={"image": picture}, timeout=30)
     print(answer.headers["X-Cache"], "|", len(answer.json()["detections"]) > 0)
@@ -170,8 +174,8 @@ times_guess
 # Now sixteen pictures that it has not seen, and the same sixteen again.
 
 # %%
-pictures = list(harbour.pictures(16))
-rounds = [[harbour.ask(url, *each) for each in pictures] for _ in range(2)]
+pictures = list(project.pictures(16))
+rounds = [[project.ask(url, *each) for each in pictures] for _ in range(2)]
 print([dict(Counter(cache for cache, _, _ in each)) for each in rounds])
 print("the same objects both times:", [objects for *_, objects in rounds[0]] == [objects for *_, objects in rounds[1]])
 miss, hit = ([took for _, took, _ in each] for each in rounds)
@@ -204,7 +208,7 @@ restart_guess
 # %%
 said = !docker compose restart cache db
 said = !docker compose up -d --wait
-cached, _, _ = harbour.ask(url, *pictures[0])
+cached, _, _ = project.ask(url, *pictures[0])
 kept = requests.get(f"{url}/stats", timeout=30).json()["rows"] == int(rows[0]) + 1
 beside(restart_guess, f"{cached}, rows {'stay' if kept else 'gone'}")
 
@@ -309,7 +313,7 @@ print("api reaches a database on its own localhost:", stack.reaches("api", "loca
 # A variable can be set in the image, in an `env_file`, under `environment`, in a file called `.env`, in your shell, and on the command line. The letters A to G are set in more and more places. Each value names its place.
 
 # %%
-places = measure.BUILD / "lesson-08-places"
+places = benchmark.BUILD / "lesson-08-places"
 places.mkdir(parents=True, exist_ok=True)
 (places / "places.env").write_text("".join(f"{letter}=env_file\n" for letter in "BCDEF"))
 (places / ".env").write_text("".join(f"{letter}=.env\n" for letter in "DEFG"))
@@ -333,7 +337,7 @@ source_guess = guess_box("E is set in all but the last place. The container sees
 source_guess
 
 # %%
-files = f"-p dockerlab-lesson08-places -f {places}/compose.yaml -f {harbour.label_file(places, 'say')}"
+files = f"-p dockerlab-lesson08-places -f {places}/compose.yaml -f {project.label_file(places, 'say')}"
 said = !E=shell F=shell docker compose {files} run --quiet-build --rm -e F="run -e" say env
 seen = dict(line.split("=", 1) for line in said if line[1:2] == "=")
 set_in = {"image": "ABCDEF", "env_file": "BCDEF", "environment": "CDEF", ".env": "DEFG", "shell": "EF", "run -e": "F"}
@@ -441,7 +445,7 @@ said = !docker compose up -d --wait
 print("rows after down -v:", count())
 said = !docker compose port api 8000
 url = f"http://{said[0]}"
-loose = sum(harbour.ask(url, *each)[2] for each in pictures[:3])
+loose = sum(project.ask(url, *each)[2] for each in pictures[:3])
 print("more objects with the development setting:", loose > sum(objects for *_, objects in rounds[0][:3]))
 
 # %% [markdown]
@@ -461,7 +465,7 @@ kill %1
 
 # %%
 said = !docker compose up -d --wait --no-recreate
-print("version:", version(), "| the image still says:", client.containers.run("dockerlab-lesson08:api", ["grep", "VERSION =", "harbour/main.py"], remove=True, labels=engine.labels(lesson="08")).decode().strip())
+print("version:", version(), "| the image still says:", client.containers.run("dockerlab-lesson08:api", ["grep", "VERSION =", "harbour/main.py"], remove=True, labels=connection.labels(lesson="08")).decode().strip())
 
 # %% [markdown]
 # `sync` is for programs that reload by themselves, `sync+restart` for those that do not, and `rebuild` for a change that needs a new image, such as a list of packages.
@@ -511,7 +515,7 @@ password = (folder / "db_password.txt").read_text()
 said = !docker compose exec -T db cat /run/secrets/db_password
 print("in the container, as a file:", said == [password])
 config = !docker compose config
-careless = client.containers.create("dockerlab-lesson08:api", environment={"DB_PASSWORD": password}, labels=engine.labels(lesson="08"))
+careless = client.containers.create("dockerlab-lesson08:api", environment={"DB_PASSWORD": password}, labels=connection.labels(lesson="08"))
 pd.DataFrame({"as a secret": [password in str(of("db").attrs["Config"]), password in str(of("api").attrs["Config"]), password in str(config)],
               "as environment": [password in str(careless.attrs["Config"])] * 2 + ["-"]},
              index=["docker inspect db shows it", "docker inspect api shows it", "docker compose config shows it"])
@@ -574,5 +578,5 @@ Quiz.load("08").show()
 
 # %%
 said = !docker compose --profile "*" down --volumes --remove-orphans
-removed = clean.remove_labelled(client, "dockerlab.lesson=08")
-print("containers, networks, volumes and images of this lesson left:", len(clean.labelled(client, "dockerlab.lesson=08")) + len(client.images.list(name="dockerlab-lesson08")))
+removed = cleanup.remove_labelled(client, "dockerlab.lesson=08")
+print("containers, networks, volumes and images of this lesson left:", len(cleanup.labelled(client, "dockerlab.lesson=08")) + len(client.images.list(name="dockerlab-lesson08")))

@@ -14,20 +14,25 @@ import json
 
 import pandas as pd
 
-from dockerlab import bases, clean, container, detect, engine, image, intruder, leaks, measure, rights, sbom, scan
-from dockerlab.charts.intruder import attack_grid
-from dockerlab.experiment import Bench, answers
-from dockerlab.listing import listing
-from dockerlab.quiz import Quiz, beside, guess_box
+from dockerlab.containers import container, privileges
+from dockerlab.course import cleanup
+from dockerlab.detection import api_client, benchmark
+from dockerlab.engine import connection
+from dockerlab.images import base_images, image, secret_scan
+from dockerlab.lessons.lesson09_security import attack_surface, sbom, vulnerabilities
+from dockerlab.lessons.lesson09_security.charts import attack_grid
+from dockerlab.course.workbench import Bench, answers
+from dockerlab.notebook.listing import listing
+from dockerlab.notebook.quiz import Quiz, beside, guess_box
 
 pd.set_option("display.max_colwidth", None)
-client = engine.connect(timeout=900)
+client = connection.connect(timeout=900)
 bench, small = Bench("09", client), Bench("09-small", client)  # the detection API; tiny experiments
-context, labels, image_labels = measure.stage_context(bench.folder), bench.labels, bench.image_labels
+context, labels, image_labels = benchmark.stage_context(bench.folder), bench.labels, bench.image_labels
 for rung in ("multistage", "minimal"):
-    measure.ensure_rung(rung, client)
-for base in (bases.FULL, bases.DEBIAN, bases.REGISTRY):
-    bases.ensure(base, client)
+    benchmark.ensure_rung(rung, client)
+for base in (base_images.FULL, base_images.DEBIAN, base_images.REGISTRY):
+    base_images.ensure(base, client)
 print("leftovers of an earlier run:", len(sum(bench.left(), [])))
 
 # %% [markdown]
@@ -54,14 +59,14 @@ print("user in the image's config:", bench.inspect("naive")["Config"]["User"] or
 # And a run line with three remedies that you will find in many answers: "permission denied? add `--privileged`", "mount the Docker socket", "pass the token with `-e`".
 
 # %%
-socket = engine.engine_socket()
+socket = connection.engine_socket()
 out = !docker run -d --name dockerlab-lesson09-naive {labels} -p 127.0.0.1::8000 \
   --privileged -v {socket}:/var/run/docker.sock -e REGISTRY_TOKEN=tkn-4711 dockerlab-lesson09:naive
 naive = client.containers.get("dockerlab-lesson09-naive")
 print("status:", naive.status)
 
 # %% [markdown]
-# `intruder.probe` runs a script beside the server, with the same rights, and tries 13 things for real. Each attempt is bounded and undone: it writes a file and removes it, opens a disk and reads nothing, starts 300 processes and ends them.
+# `attack_surface.probe` runs a script beside the server, with the same rights, and tries 13 things for real. Each attempt is bounded and undone: it writes a file and removes it, opens a disk and reads nothing, starts 300 processes and ends them.
 #
 # **Guess first.** How many of the 13 work?
 
@@ -70,7 +75,7 @@ open_guess = guess_box("Attempts that work", default=6)
 open_guess
 
 # %%
-card = intruder.probe(naive)
+card = attack_surface.probe(naive)
 beside(open_guess, len(card.open))
 
 # %% tags=["nbval-ignore-output"]
@@ -123,7 +128,7 @@ print(works('data/seen.txt'), works('main.py'))
 wrote = {name: small.run(name, ["python", "-c", attempt]).split() for name in forms}
 table = pd.DataFrame(wrote, index=["writes its data", "writes its own code"]).T
 weighs = {name: image.inspect(small.tag(name), client).disk_bytes for name in forms}
-below = image.inspect(bases.SLIM, client).disk_bytes
+below = image.inspect(base_images.SLIM, client).disk_bytes
 table["MB added"] = [round((weighs[name] - below) / 1e6) for name in forms]
 table
 
@@ -160,8 +165,8 @@ def in_volume(command, user):
     return small.run("appuser", ["sh", "-c", command], user=user, volumes=["dockerlab-lesson09-home:/home/person"])
 
 
-clean.remove_named(client, "dockerlab-lesson09-home")
-home = client.volumes.create("dockerlab-lesson09-home", labels=engine.labels(kind="volume"))
+cleanup.remove_named(client, "dockerlab-lesson09-home")
+home = client.volumes.create("dockerlab-lesson09-home", labels=connection.labels(kind="volume"))
 in_volume("chown 1000 /home/person && umask 077 && echo my-key > /home/person/key && chown 1000 /home/person/key", user="0")
 for user in ("appuser", "10001"):
     print(user, "reads the key:", in_volume("cat /home/person/key", user=user) == "my-key")
@@ -179,14 +184,14 @@ port_guess
 
 # %%
 listen = ["python", "-c", "import socket; socket.socket().bind(('0.0.0.0', 80)); print('the port')"]
-beside(port_guess, small.run(bases.SLIM, listen, user="10001"))
+beside(port_guess, small.run(base_images.SLIM, listen, user="10001"))
 
 # %% [markdown]
 # The engine sets a kernel setting in each new container that frees all ports. Where the setting is another, as with `--network host` or on some platforms, the guide is right:
 
 # %%
 strict = {"net.ipv4.ip_unprivileged_port_start": "1024"}
-print(small.run(bases.SLIM, listen, user="10001", sysctls=strict).splitlines()[-1])
+print(small.run(base_images.SLIM, listen, user="10001", sysctls=strict).splitlines()[-1])
 
 # %% [markdown]
 # **Listen on a port above 1024 inside, and let `-p 80:8000` give it the low number outside.**
@@ -194,7 +199,7 @@ print(small.run(bases.SLIM, listen, user="10001", sysctls=strict).splitlines()[-
 # %% [markdown]
 # ## 3. Capabilities: root in pieces
 #
-# Linux cuts root's power into pieces, the **capabilities**: change owners, open raw sockets, mount disks. A container's root has some of them. Which, says the kernel itself in `/proc/self/status`; `rights.read` decodes it.
+# Linux cuts root's power into pieces, the **capabilities**: change owners, open raw sockets, mount disks. A container's root has some of them. Which, says the kernel itself in `/proc/self/status`; `privileges.read` decodes it.
 
 # %%
 ways = {
@@ -203,7 +208,7 @@ ways = {
     "root, --cap-drop ALL": {"cap_drop": ["ALL"]},
     "user 10001": {"user": "10001"},
 }
-found = {way: rights.read(small.run(bases.SLIM, rights.LOOK, **options)) for way, options in ways.items()}
+found = {way: privileges.read(small.run(base_images.SLIM, privileges.LOOK, **options)) for way, options in ways.items()}
 held = {way: len(each.capabilities) for way, each in found.items()}
 everything = held.pop("--privileged")
 print(held)
@@ -217,9 +222,9 @@ print(", ".join(found["root, no option"].capabilities))
 
 # %%
 take = ["python", "-c", "import os; open('/tmp/f', 'w'); os.chown('/tmp/f', 12345, 0); print('took it')"]
-dropped = !docker run --rm {labels} --cap-drop ALL {bases.SLIM} python -c "import os; os.chown('/tmp', 12345, 0)"
+dropped = !docker run --rm {labels} --cap-drop ALL {base_images.SLIM} python -c "import os; os.chown('/tmp', 12345, 0)"
 print(dropped[-1])
-print("with CHOWN given back:", small.run(bases.SLIM, take, cap_drop=["ALL"], cap_add=["CHOWN"]))
+print("with CHOWN given back:", small.run(base_images.SLIM, take, cap_drop=["ALL"], cap_add=["CHOWN"]))
 
 # %% [markdown]
 # **`--cap-drop ALL`, then `--cap-add` what fails without. An API needs none.**
@@ -260,25 +265,25 @@ libc = ctypes.CDLL(None, use_errno=True)
 print("works" if libc.unshare(0x10000000) == 0 else os.strerror(ctypes.get_errno()))
 print(open("/proc/self/status").read())
 """
-guarded = small.run(bases.SLIM, ["python", "-c", code], user="10001")
-rest = rights.read(guarded)
+guarded = small.run(base_images.SLIM, ["python", "-c", code], user="10001")
+rest = privileges.read(guarded)
 beside(call_guess, f"refused: {guarded.splitlines()[0]} (seccomp: {rest.seccomp})")
 
 # %% [markdown]
 # Without the filter, the same user:
 
 # %% tags=["nbval-ignore-output"]
-free = small.run(bases.SLIM, ["python", "-c", code], user="10001", security_opt=["seccomp=unconfined"])
-now = rights.read(free)
+free = small.run(base_images.SLIM, ["python", "-c", code], user="10001", security_opt=["seccomp=unconfined"])
+now = privileges.read(free)
 print(free.splitlines()[0], "| capabilities now:", len(now.capabilities), "| seccomp:", now.seccomp)
 
 # %% [markdown]
 # One call, and a user without rights has all capabilities, inside its new namespace. (Some systems refuse it by another guard, AppArmor.) `keyctl`, another call that the profile refuses, is tried by the scorecard:
 
 # %%
-unconfined = intruder.tried(bases.SLIM, client, command=["sleep", "60"], security_opt=["seccomp=unconfined"])
+unconfined = attack_surface.tried(base_images.SLIM, client, command=["sleep", "60"], security_opt=["seccomp=unconfined"])
 print("keyctl is taken with the profile off:", "keyctl" in unconfined.seen("kernel"))
-print("with it:", intruder.tried(bases.SLIM, client, command=["sleep", "60"]).seen("kernel"))
+print("with it:", attack_surface.tried(base_images.SLIM, client, command=["sleep", "60"]).seen("kernel"))
 
 # %% [markdown]
 # **The default profile is on unless you turn it off. `seccomp=unconfined` and `--privileged` turn it off.** A profile of your own (`--security-opt seccomp=FILE.json`) replaces it, so begin with a copy of Docker's and take away from it.
@@ -301,7 +306,7 @@ print("with --tmpfs /tmp:size=64m:", placed[-1])
 # One more limit. A **fork bomb** starts processes until the machine stands still. The scorecard starts 300, which a machine does not feel:
 
 # %%
-limited = intruder.tried("dockerlab-api:multistage", client, pids_limit=64, read_only=True, tmpfs={"/tmp": "size=64m"})
+limited = attack_surface.tried("dockerlab-api:multistage", client, pids_limit=64, read_only=True, tmpfs={"/tmp": "size=64m"})
 print("300 processes:", limited.worked("processes"), "| stores and runs a program:", limited.worked("install"))
 print("where it tried:", limited.seen("install"))
 
@@ -319,13 +324,13 @@ print("where it tried:", limited.seen("install"))
 vault = bench.folder / "vault"
 vault.mkdir()
 lock = "umask 077; echo the harbour master dines at eight > /host/harbour-master.txt; stat -c '%U %a' /host/harbour-master.txt"
-print("owner and mode:", small.run(bases.SLIM, ["sh", "-c", lock], volumes=[f"{vault}:/host"]))
+print("owner and mode:", small.run(base_images.SLIM, ["sh", "-c", lock], volumes=[f"{vault}:/host"]))
 
 # %% [markdown]
 # The intruder has Python, and knows that the engine speaks HTTP:
 
 # %%
-listing(intruder.TAKEOVER, first=15)
+listing(attack_surface.TAKEOVER, first=15)
 
 # %% [markdown]
 # **Guess first.** User 10001, no capabilities, read-only, `no-new-privileges`. Does it read the file?
@@ -336,9 +341,9 @@ vault_guess
 
 # %%
 locks = {"user": "10001", "cap_drop": ["ALL"], "security_opt": ["no-new-privileges"], "read_only": True, "pids_limit": 64}
-group = small.run(bases.SLIM, ["stat", "-c", "%g", "/s"], volumes=[f"{socket}:/s"])  # the group that may use the socket
-script = ["python", "-c", intruder.TAKEOVER.read_text(), bases.SLIM, str(vault), json.dumps(engine.labels())]
-said = small.run(bases.SLIM, script, volumes=[f"{socket}:/var/run/docker.sock:ro"], group_add=[group], **locks)
+group = small.run(base_images.SLIM, ["stat", "-c", "%g", "/s"], volumes=[f"{socket}:/s"])  # the group that may use the socket
+script = ["python", "-c", attack_surface.TAKEOVER.read_text(), base_images.SLIM, str(vault), json.dumps(connection.labels())]
+said = small.run(base_images.SLIM, script, volumes=[f"{socket}:/var/run/docker.sock:ro"], group_add=[group], **locks)
 beside(vault_guess, f"yes: {said}" if "harbour master" in said else "no")
 
 # %% [markdown]
@@ -372,7 +377,7 @@ runs = {}
 for name, change in changes.items():
     line = line | change
     runs[name] = line
-grid = intruder.steps(runs, client)
+grid = attack_surface.steps(runs, client)
 print("attempts that work:", *grid.sum())
 
 # %% tags=["nbval-ignore-output"]
@@ -385,8 +390,8 @@ attack_grid(grid)
 
 # %%
 with container.running(client=client, **line) as service:
-    boxes = {picture.name: detect.detect(service.url, picture) for picture in measure.samples()}
-print("the same boxes:", all(detect.agreement(detect.recorded()[name], boxes[name]) == 1 for name in boxes))
+    boxes = {picture.name: api_client.detect(service.url, picture) for picture in benchmark.samples()}
+print("the same boxes:", all(api_client.agreement(api_client.recorded()[name], boxes[name]) == 1 for name in boxes))
 print("still open:", [name for name, works in grid["minimal image"].items() if works])
 
 # %% [markdown]
@@ -425,10 +430,10 @@ used = small.run("by-mount", ["cat", "/used.txt"])
 print("the build with the mount had the token:", used == hashlib.sha256(secret.encode()).hexdigest())
 
 # %% [markdown]
-# `leaks.find` searches all that a reader of the image has: configuration, history, and every file of every layer.
+# `secret_scan.find` searches all that a reader of the image has: configuration, history, and every file of every layer.
 
 # %%
-places = {form: leaks.find(small.tag(form), secret, client) for form in ("by-arg", "by-copy", "by-context", "by-mount")}
+places = {form: secret_scan.find(small.tag(form), secret, client) for form in ("by-arg", "by-copy", "by-context", "by-mount")}
 pd.DataFrame({"the token is in": {form: ", ".join(each) or "nothing" for form, each in places.items()}})
 
 # %%
@@ -522,7 +527,7 @@ counts.assign(all=counts.sum(axis=1))
 files = image.inspect("dockerlab-api:minimal", client).paths()
 libraries = [path for path in files if ".so" in path and "site" not in path]
 print(len(libraries), "shared libraries outside the Python packages;", (bills["minimal"]["kind"] == "deb").sum(), "Debian packages in the list")
-print(bases.standin_note(client, bases.DISTROLESS))
+print(base_images.standin_note(client, base_images.DISTROLESS))
 
 # %% [markdown]
 # The licences are in the same list; a company asks for them before it ships.
@@ -543,20 +548,20 @@ print(out[0])
 # The command is gone. Today it is Docker Scout (`docker scout cves IMAGE`), Trivy (`trivy image IMAGE`) or Grype (`grype IMAGE`). They need a database that they fetch. Which are here, and does one answer within a minute?
 
 # %% tags=["nbval-ignore-output"]
-result = scan.first_report("dockerlab-api:multistage", seconds=60)
+result = vulnerabilities.first_report("dockerlab-api:multistage", seconds=60)
 print(f"{result[0]}: {len(result[1])} findings" if result else "No scanner here has its database; read the example below.")
-scan.scanners()
+vulnerabilities.scanners()
 
 # %% [markdown]
-# What a scanner does can be shown without one. This image has packages of 2023; `scan.advisories()` holds ten published advisories that come with the course, and is no substitute for a database.
+# What a scanner does can be shown without one. This image has packages of 2023; `vulnerabilities.advisories()` holds ten published advisories that come with the course, and is no substitute for a database.
 
 # %%
 small.build("old", """\
 FROM python:3.11-slim-bookworm
 RUN pip install --no-cache-dir --no-deps pillow==9.5.0 python-multipart==0.0.6 starlette==0.27.0 h11==0.14.0
 """)
-report = scan.match(sbom.packages(small.tag("old"), client), scan.advisories(), image="old packages")
-found = scan.findings(report)
+report = vulnerabilities.match(sbom.packages(small.tag("old"), client), vulnerabilities.advisories(), image="old packages")
+found = vulnerabilities.findings(report)
 python = found[found["fixed in"] != "no fix"]
 python.set_index("id")
 
@@ -564,7 +569,7 @@ python.set_index("id")
 # The course ships such a report in Trivy's JSON format, **as an example** (`assets/security/README.md` says how it was made). A real one is read the same way:
 
 # %%
-example = scan.findings(scan.FOLDER / "example-report.json")
+example = vulnerabilities.findings(vulnerabilities.FOLDER / "example-report.json")
 print("an upgrade mends", (example["fixed in"] != "no fix").sum(), "of", len(example))
 print("without a fix:", *example[example["fixed in"] == "no fix"][["severity", "package", "title"]].iloc[0], sep=" | ")
 
@@ -572,7 +577,7 @@ print("without a fix:", *example[example["fixed in"] == "no fix"][["severity", "
 # Read a report in this order. **Is there a fix?** Then upgrade and build again. **Is it reachable?** The one without a fix is marked critical, and the broken part (MiniZip) is not in Debian's package at all. Debian says so, scanners list it all the same. Write down why you accept it (Trivy: `.trivyignore`, or a VEX document). **What is left** is what you have to think about.
 
 # %%
-ours = scan.findings(scan.match(sbom.packages("dockerlab-api:multistage", client), scan.advisories()))
+ours = vulnerabilities.findings(vulnerabilities.match(sbom.packages("dockerlab-api:multistage", client), vulnerabilities.advisories()))
 print("of the", len(python), "with a fix, in our own image:", (ours["fixed in"] != "no fix").sum())
 
 # %% [markdown]
@@ -615,7 +620,7 @@ Quiz.load("09").show()
 # This removes the containers, images and the volume of this lesson, and the vault.
 
 # %%
-gone = small.run(bases.SLIM, ["rm", "-f", "/host/harbour-master.txt"], volumes=[f"{vault}:/host"])
+gone = small.run(base_images.SLIM, ["rm", "-f", "/host/harbour-master.txt"], volumes=[f"{vault}:/host"])
 for tag in [tag for left in client.images.list(f"{registry}/base") for tag in left.tags if tag.startswith(registry)]:
     client.images.remove(tag)
 small.clear()

@@ -15,18 +15,22 @@ import time
 
 import pandas as pd
 
-from dockerlab import bases, clinic, engine, foreign, measure
-from dockerlab.charts.clinic import decision_map
-from dockerlab.container import wait_until
-from dockerlab.experiment import Bench, answers, health_states
-from dockerlab.listing import difference, listing
-from dockerlab.quiz import Quiz, beside, guess_box
-from dockerlab.terminal import typed
+from dockerlab.core import elf
+from dockerlab.detection import benchmark
+from dockerlab.engine import connection
+from dockerlab.images import base_images
+from dockerlab.lessons.lesson10_debugging import clinic
+from dockerlab.lessons.lesson10_debugging.charts import decision_map
+from dockerlab.containers.container import wait_until
+from dockerlab.course.workbench import Bench, answers, health_states
+from dockerlab.notebook.listing import difference, listing
+from dockerlab.notebook.quiz import Quiz, beside, guess_box
+from dockerlab.lessons.lesson10_debugging.terminal import typed
 
 pd.set_option("display.max_colwidth", None)
-client = engine.connect()
-for base in (bases.SLIM, bases.FULL):
-    bases.ensure(base, client)
+client = connection.connect()
+for base in (base_images.SLIM, base_images.FULL):
+    base_images.ensure(base, client)
 ward = clinic.Ward(Bench("10", client))
 labels, image_labels, folder = ward.options, ward.image_options, ward.bench.folder
 print("leftovers of an earlier run:", ward.leftovers)
@@ -50,7 +54,7 @@ tries = {
 }
 codes = {}
 for what, command in tries.items():
-    options = command if command.startswith("--") else f"{labels} {bases.SLIM} {command}"
+    options = command if command.startswith("--") else f"{labels} {base_images.SLIM} {command}"
     out = !docker run --rm --init {options} > /dev/null 2>&1; echo $?
     codes[what] = int(out[-1])
 pd.Series(codes, name="exit code").to_frame()
@@ -294,7 +298,7 @@ print("the same with docker-py:", {entry["Action"] for entry in diary})
 # Does 137 mean *out of memory*? A container that you kill ends with 137 too:
 
 # %%
-out = !docker run -d --name dockerlab-lesson10-killed {labels} {bases.SLIM} sleep 60
+out = !docker run -d --name dockerlab-lesson10-killed {labels} {base_images.SLIM} sleep 60
 out = !docker kill dockerlab-lesson10-killed
 !docker inspect --format "{oom}" dockerlab-lesson10-killed
 
@@ -376,7 +380,7 @@ format_guess
 
 # %%
 platforms = !docker buildx inspect default
-emulated = f"linux/{foreign.other(ward.architecture)}" in "".join(platforms)
+emulated = f"linux/{elf.other(ward.architecture)}" in "".join(platforms)
 said = !docker logs dockerlab-lesson10-architecture
 made = !docker image inspect --format "{{{{.Os}}}}/{{{{.Architecture}}}}" dockerlab-lesson10:architecture
 here = !docker version --format "{{{{.Server.Os}}}}/{{{{.Server.Arch}}}}"
@@ -392,7 +396,7 @@ print(f"image: {made[0]} | engine: {here[0]} | emulation installed: {emulated} |
 
 # %%
 out = !docker cp dockerlab-lesson10-architecture:/hello "{folder}/hello"
-inside = foreign.built_for((folder / "hello").read_bytes())
+inside = elf.built_for((folder / "hello").read_bytes())
 print("the file was made for the image's processor:", made[0] == f"linux/{inside}")
 print("and not for the engine's:", inside != ward.architecture)
 
@@ -421,7 +425,7 @@ print(out[-1])
 # Mend the first one by building for the engine's processor (or for both: `--platform linux/amd64,linux/arm64`, lesson 11):
 
 # %%
-(folder / "architecture/hello").write_bytes(foreign.program(ward.architecture, f"hello from {ward.architecture}\n"))
+(folder / "architecture/hello").write_bytes(elf.program(ward.architecture, f"hello from {ward.architecture}\n"))
 out = !docker build -q --platform linux/{ward.architecture} -t dockerlab-lesson10:architecture {image_labels} "{folder}/architecture"
 out = !docker run --rm {labels} dockerlab-lesson10:architecture
 ward.discharge("architecture", "built for another processor", "docker logs", mended=out == [f"hello from {ward.architecture}"])
@@ -466,7 +470,7 @@ pd.Series(tried, name="answer").to_frame()
 # To reach a program of the host itself, give the host a name: `--add-host host.docker.internal:host-gateway` (Docker Desktop has that name by itself). The program must then listen on more than the host's own `127.0.0.1`.
 
 # %%
-out = !docker run --rm {labels} --add-host host.docker.internal:host-gateway {bases.SLIM} getent hosts host.docker.internal
+out = !docker run --rm {labels} --add-host host.docker.internal:host-gateway {base_images.SLIM} getent hosts host.docker.internal
 print("the host has a name:", out[-1].endswith("host.docker.internal"))
 out = !docker rm -f dockerlab-lesson10-neighbour
 out = !docker run -d --name dockerlab-lesson10-neighbour {labels} --network dockerlab-lesson10-net -e MODELS=http://models:8000/list dockerlab-lesson10:neighbour
@@ -502,7 +506,7 @@ beside(name_guess, "answers" if "harbour-n" in out[-1] else "unreachable")
 # %%
 resolver = {}
 for network in ("bridge", "dockerlab-lesson10-net"):
-    out = !docker run --rm {labels} --network {network} {bases.SLIM} cat /etc/resolv.conf
+    out = !docker run --rm {labels} --network {network} {base_images.SLIM} cat /etc/resolv.conf
     resolver[network] = "127.0.0.11" in "".join(out)
 pd.Series(resolver, name="asks Docker's resolver").to_frame()
 
@@ -659,7 +663,7 @@ ward.discharge("disk", "the tmpfs is smaller than the file", "docker logs", mend
 # Small images have no shell, no `ls` and no `ps`: `dockerlab-api:minimal` is one. **Guess first.** What is the way in?
 
 # %%
-measure.have_rung("minimal", client)
+benchmark.have_rung("minimal", client)
 out = !docker run -d --name dockerlab-lesson10-minimal {labels} --read-only --cap-drop ALL dockerlab-api:minimal
 way_guess = guess_box("You look inside with", options=["docker exec sh", "install a shell", "a second container beside it"], default="docker exec sh")
 way_guess
@@ -674,7 +678,7 @@ beside(way_guess, "a second container beside it" if "not found" in out[-1] else 
 # A container is a process in **namespaces** (lesson 01), and namespaces can be shared. A second container, from an image with all the tools you like, joins the process list and the network of the first. Nothing is changed in the patient.
 
 # %%
-beside_it = f"--pid=container:dockerlab-lesson10-minimal --network=container:dockerlab-lesson10-minimal {bases.SLIM}"
+beside_it = f"--pid=container:dockerlab-lesson10-minimal --network=container:dockerlab-lesson10-minimal {base_images.SLIM}"
 ask = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8000/health').status)"
 ward.says("minimal", "Uvicorn running")
 command = !docker run --rm {labels} {beside_it} cat /proc/1/cmdline
@@ -694,7 +698,7 @@ print(closed[-1].split(": ")[-1], "|", opened)
 
 # %%
 helper = client.containers.run(
-    bases.SLIM, ["cat", "/proc/1/cmdline"], pid_mode="container:dockerlab-lesson10-minimal",
+    base_images.SLIM, ["cat", "/proc/1/cmdline"], pid_mode="container:dockerlab-lesson10-minimal",
     network_mode="container:dockerlab-lesson10-minimal", remove=True, labels=ward.labels,
 )
 top = !docker top dockerlab-lesson10-minimal

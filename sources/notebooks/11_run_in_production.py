@@ -16,18 +16,22 @@ import time
 import pandas as pd
 import requests
 
-from dockerlab import bases, container, engine, load, manifest_checks, manifests, measure, rollout, swarm, workers, workflow
-from dockerlab.charts import production
-from dockerlab.experiment import Bench, answers
-from dockerlab.listing import listing
-from dockerlab.quiz import Quiz, beside, guess_box
+from dockerlab.containers import container, load_generator, swarm, workers
+from dockerlab.detection import benchmark
+from dockerlab.engine import connection
+from dockerlab.images import base_images
+from dockerlab.lessons.lesson11_production import manifest_checks, manifests, release_workflow, rollout
+from dockerlab.lessons.lesson11_production import charts
+from dockerlab.course.workbench import Bench, answers
+from dockerlab.notebook.listing import listing
+from dockerlab.notebook.quiz import Quiz, beside, guess_box
 
-client = engine.connect(timeout=900)
+client = connection.connect(timeout=900)
 bench = Bench("11", client)
-labels, image_labels, picture = bench.labels, bench.image_labels, measure.samples()[0]
-measure.ensure_rung("multistage", client)
-for base in (bases.SLIM, bases.DEBIAN, bases.REGISTRY):
-    bases.ensure(base, client)
+labels, image_labels, picture = bench.labels, bench.image_labels, benchmark.samples()[0]
+benchmark.ensure_rung("multistage", client)
+for base in (base_images.SLIM, base_images.DEBIAN, base_images.REGISTRY):
+    base_images.ensure(base, client)
 rollout.remove_images("*/dockerlab-lesson11", client)  # left in the name of an earlier registry
 pd.set_option("display.max_colwidth", None)
 
@@ -113,7 +117,7 @@ print("a second worker makes a picture no cheaper for the CPU:", by["cpu_ms"][1,
 beside(memory_guess, round(memory, 1))
 
 # %% tags=["nbval-ignore-output"]
-production.workers(measured, f"Four workers take {memory:.1f} times the memory of one, and answer {by['per_second'][2, 4] / by['per_second'][2, 1]:.1f} times as much")
+charts.workers(measured, f"Four workers take {memory:.1f} times the memory of one, and answer {by['per_second'][2, 4] / by['per_second'][2, 1]:.1f} times as much")
 
 # %% [markdown]
 # A picture costs the CPU the same work, whoever does it. One worker already uses all CPUs of its container, since ONNX Runtime splits each picture among threads. More workers share the same CPUs; what they bring depends on how well the model splits, and on what else your machine does. What they cost in memory is certain.
@@ -135,7 +139,7 @@ said = !docker build -q {image_labels} --build-arg VERSION=1 -t dockerlab-lesson
 said = !docker run -d --name dockerlab-lesson11-observed {labels} -p 127.0.0.1::8000 dockerlab-lesson11:observed
 observed = client.containers.get("dockerlab-lesson11-observed")
 url = container.published(observed, 8000)
-load.ready(url)
+load_generator.ready(url)
 files = {"image": ("scene.jpg", picture.read_bytes(), "image/jpeg")}
 first = requests.post(f"{url}/detect", files=files, headers={"X-Request-ID": "crane-7-4711"}, timeout=30)
 print(first.status_code, first.headers["x-request-id"], "release", first.headers["x-version"])
@@ -197,12 +201,12 @@ listing(source / "release.yml")
 # Three habits stand in it. Actions are named by their **commit**, since whoever owns a tag such as `v4` can move it, and what runs there sees your secrets. No script holds a `${{ … }}`: a branch name with a quote in it would become code. And what is pushed has been tested **in the image**. A linter, `actionlint`, knows the rest of the rules.
 
 # %%
-steps = workflow.steps(source / "release.yml")
-print("findings:", workflow.findings(source / "release.yml"), "| all pinned:", all(step.pinned for step in steps))
+steps = release_workflow.steps(source / "release.yml")
+print("findings:", release_workflow.findings(source / "release.yml"), "| all pinned:", all(step.pinned for step in steps))
 careless = (source / "release.yml").read_text().replace("de0fac2e4500dabe0009e67214ff5f5447ce83dd # v6.0.2", "v6").replace("ubuntu-24.04", "ubuntu-24")
 (source / "careless.yml").write_text(careless)
-print("the careless copy, all pinned:", all(step.pinned for step in workflow.steps(source / "careless.yml")))
-print("its first finding:", workflow.findings(source / "careless.yml")[0].split('. available')[0])
+print("the careless copy, all pinned:", all(step.pinned for step in release_workflow.steps(source / "careless.yml")))
+print("its first finding:", release_workflow.findings(source / "careless.yml")[0].split('. available')[0])
 
 # %% [markdown]
 # You need no GitHub to try the scripts: they take everything from the environment. Here is a registry, and every `run:` step as it stands in the file. The scan is lesson 09's; the action for it runs on GitHub only.
@@ -213,7 +217,7 @@ registry = container.published(client.containers.get("dockerlab-lesson11-registr
 container.wait_until(lambda: answers(f"http://{registry}/v2/"), 20)
 repository = f"{registry}/dockerlab-lesson11"
 setting = {"IMAGE": repository, "VERSION": "1", "BASE": "dockerlab-api:multistage"}
-done = workflow.rehearse(source / "release.yml", source, setting)
+done = release_workflow.rehearse(source / "release.yml", source, setting)
 done[["here", "pinned"]]
 
 # %%
@@ -233,8 +237,8 @@ broken_guess
 good = (source / "observed.py").read_text()
 (source / "observed.py").write_text(good.replace('headers["x-request-id"], ', "_, "))
 try:
-    workflow.rehearse(source / "release.yml", source, setting | {"VERSION": "2"})
-except workflow.StepFailed as error:
+    release_workflow.rehearse(source / "release.yml", source, setting | {"VERSION": "2"})
+except release_workflow.StepFailed as error:
     print(error.what)
 tags = requests.get(f"http://{registry}/v2/dockerlab-lesson11/tags/list", timeout=5).json()["tags"]
 beside(broken_guess, "release 1 only" if tags == ["1"] else "releases 1 and 2")
@@ -268,9 +272,9 @@ ran = []
 for release in ("1", "2"):
     said = !docker tag {repository}:{release} {repository}:stable && docker push --quiet {repository}:stable
     said = !docker pull --quiet {repository}:stable
-    ran.append(client.containers.run(f"{repository}:stable", ["printenv", "VERSION"], remove=True, labels=engine.labels()).decode().strip())
+    ran.append(client.containers.run(f"{repository}:stable", ["printenv", "VERSION"], remove=True, labels=connection.labels()).decode().strip())
 said = !docker pull --quiet {digests["1"]}
-by_digest = client.containers.run(digests["1"], ["printenv", "VERSION"], remove=True, labels=engine.labels()).decode().strip()
+by_digest = client.containers.run(digests["1"], ["printenv", "VERSION"], remove=True, labels=connection.labels()).decode().strip()
 print("by tag:", ran, "| by digest, whatever the tag says now:", by_digest)
 
 # %%
@@ -412,7 +416,7 @@ urls = {}
 for kind in ("naive", "careful"):
     said = !docker run -d --name dockerlab-lesson11-door-{kind} {labels} --network dockerlab-lesson11-{kind}_web -p 127.0.0.1::8080 {rollout.DOOR}
     urls[kind] = container.published(client.containers.get(f"dockerlab-lesson11-door-{kind}"), 8080)
-print("both doors answer:", all(load.ready(url) for url in urls.values()))
+print("both doors answer:", all(load_generator.ready(url) for url in urls.values()))
 
 # %% [markdown]
 # **Guess first.** Clients send pictures to both doors all the time. At the same moment you deploy release 2 with each file. Which of the two loses requests?
@@ -424,8 +428,8 @@ lost_guess
 
 # %%
 # on the swarm
-pictures = load.picture(picture)
-with load.traffic(urls["naive"], pictures, pause=0.2) as naively, load.traffic(urls["careful"], pictures, pause=0.2) as carefully:
+pictures = load_generator.picture(picture)
+with load_generator.traffic(urls["naive"], pictures, pause=0.2) as naively, load_generator.traffic(urls["careful"], pictures, pause=0.2) as carefully:
     for kind in ("naive", "careful"):
         said = !IMAGE={digests["2"]} docker stack deploy --detach=true -c ../assets/production/{kind}.yaml dockerlab-lesson11-{kind}
     ended = {kind: swarm.settled(f"dockerlab-lesson11-{kind}_api", client) for kind in ("naive", "careful")}
@@ -442,7 +446,7 @@ beside(lost_guess, {0: kinds[0], 1: f"the {lost[0]} file" if lost else "", 2: ki
 
 # %% tags=["nbval-ignore-output"]
 # on the swarm
-production.requests({kind: each.frame() for kind, each in seen.items()}, "With a health check and the new before the old, no request is lost")
+charts.requests({kind: each.frame() for kind, each in seen.items()}, "With a health check and the new before the old, no request is lost")
 
 # %% [markdown]
 # With the naive file a replica counts as running when its process runs, long before its model is there. The old one is stopped first, so the only ones left to ask have no model yet.
@@ -459,7 +463,7 @@ bad_guess
 
 # %%
 # on the swarm
-with load.traffic(urls["careful"], pictures, pause=0.2) as seen["bad"]:
+with load_generator.traffic(urls["careful"], pictures, pause=0.2) as seen["bad"]:
     said = !IMAGE={digests["3"]} docker stack deploy --detach=true -c ../assets/production/careful.yaml dockerlab-lesson11-careful
     ended = swarm.settled("dockerlab-lesson11-careful_api", client)
 print("rolled back by itself:", ended.update.startswith("rollback"), "| runs:", "release 2 only" if set(ended.ready) == {digests["2"]} else ended.ready)
@@ -473,7 +477,7 @@ beside(bad_guess, outcome)
 
 # %% tags=["nbval-ignore-output"]
 # on the swarm
-production.requests({"release 2, naive": seen["naive"].frame(), "release 2, careful": seen["careful"].frame(), "release 3, careful": seen["bad"].frame()},
+charts.requests({"release 2, naive": seen["naive"].frame(), "release 2, careful": seen["careful"].frame(), "release 3, careful": seen["bad"].frame()},
                     "The bad release 3 answered nobody: it never became healthy")
 
 # %% tags=["nbval-ignore-output"]

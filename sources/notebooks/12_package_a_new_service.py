@@ -16,20 +16,24 @@ import os
 import pandas as pd
 import requests
 
-from dockerlab import bases, capstone, clean, container, engine, stack
-from dockerlab.charts.scorecard import gallery, progress
-from dockerlab.experiment import Bench
-from dockerlab.listing import difference
-from dockerlab.quiz import Quiz, beside, guess_box
-from dockerlab.workers import cpu_seconds
+from dockerlab.containers import compose, container
+from dockerlab.course import cleanup
+from dockerlab.engine import connection
+from dockerlab.images import base_images
+from dockerlab.lessons.lesson12_capstone import scoring
+from dockerlab.lessons.lesson12_capstone.charts import gallery, progress
+from dockerlab.course.workbench import Bench
+from dockerlab.notebook.listing import difference
+from dockerlab.notebook.quiz import Quiz, beside, guess_box
+from dockerlab.containers.workers import cpu_seconds
 
 pd.set_option("display.max_colwidth", None)
-client = engine.connect(timeout=900)
+client = connection.connect(timeout=900)
 bench = Bench("12", client)
-clean.begin(client, "dockerlab.lesson=12")  # what a run that was cut off left goes
-for base in (bases.FULL, bases.SLIM, bases.REDIS):
-    bases.ensure(base, client)
-folder = capstone.bare(bench.folder)
+cleanup.begin(client, "dockerlab.lesson=12")  # what a run that was cut off left goes
+for base in (base_images.FULL, base_images.SLIM, base_images.REDIS):
+    base_images.ensure(base, client)
+folder = scoring.bare(bench.folder)
 cards = {}  # a scorecard after each step
 
 # %% [markdown]
@@ -45,15 +49,15 @@ files.groupby(files.str.split("/").str[0], sort=False).count().rename("files").t
 # Start where nothing can hide: run the application's own code, outside any container. What it answers here is what it has to answer in the image.
 
 # %%
-own = capstone.own_answers()
-gallery(capstone.samples(), [max(scores, key=scores.get) for scores in own.values()])
+own = scoring.own_answers()
+gallery(scoring.samples(), [max(scores, key=scores.get) for scores in own.values()])
 
 # %% [markdown]
 # The README tells the rest: it listens on port 8000; `API_TOKEN` or `API_TOKEN_FILE` holds the token that cameras send, and without one it does not start; `THREADS` and `CACHE_URL` are settings. `.env` lies in the repository and holds the real token. The classifier `model/walls.onnx` is the developers' own and as free as their code; had they trained it with Ultralytics, as the model of lesson 06 was, AGPL-3.0 would bind whoever serves it.
 #
 # ## The scorecard
 #
-# Ten measures, each with a target. `capstone.score(folder)` takes them from a folder, as a stranger would get your work: from a copy, with the litter of a working folder and a token of its own.
+# Ten measures, each with a target. `scoring.score(folder)` takes them from a folder, as a stranger would get your work: from a copy, with the litter of a working folder and a token of its own.
 
 # %%
 what = {
@@ -83,7 +87,7 @@ COPY . .
 RUN pip install -r requirements-dev.txt
 CMD uvicorn app.main:app --host 0.0.0.0
 """})
-cards["1 it runs"] = first = capstone.score(folder, "it runs", keep=bench.tag("first"))
+cards["1 it runs"] = first = scoring.score(folder, "it runs", keep=bench.tag("first"))
 beside(first_guess, first.held)
 
 # %% tags=["nbval-ignore-output"]
@@ -94,7 +98,7 @@ first.frame()
 
 # %%
 out = !docker run --rm {bench.labels} dockerlab-lesson12:first cat .env
-print(out[-1].partition("=")[0], "is readable in the image:", out[-1].endswith(capstone.TOKEN))
+print(out[-1].partition("=")[0], "is readable in the image:", out[-1].endswith(scoring.TOKEN))
 
 # %% [markdown]
 # **Make it run, then measure, then change one thing at a time.**
@@ -120,7 +124,7 @@ COPY model model
 COPY app app
 CMD ["uvicorn", "app.main:app", "--host", "0.0.0.0"]
 """})
-cards["2 order"] = ordered = capstone.score(folder, "order")
+cards["2 order"] = ordered = scoring.score(folder, "order")
 factor = first["rebuild"].value / ordered["rebuild"].value
 beside(rebuild_guess, "10 or more" if factor >= 10 else "about 5" if factor >= 3.5 else "about 2")
 
@@ -158,7 +162,7 @@ COPY model model
 COPY app app
 CMD ["uvicorn", "app.main:app", "--host", "0.0.0.0"]
 """})
-cards["3 stages"] = staged = capstone.score(folder, "stages", keep=bench.tag("staged"))
+cards["3 stages"] = staged = scoring.score(folder, "stages", keep=bench.tag("staged"))
 print(staged.held, "of 10; not yet:", ", ".join(staged.failing))
 
 # %% tags=["nbval-ignore-output"]
@@ -182,7 +186,7 @@ for threads in (1, 16):
     environment = {"API_TOKEN": "try", "THREADS": str(threads)}
     with container.running("dockerlab-lesson12:staged", environment=environment, client=client, nano_cpus=10**9, mem_limit="256m") as service:
         before = cpu_seconds(service.container)
-        p95[threads], _ = capstone.p95_ms(service.url, "try", rounds=2)
+        p95[threads], _ = scoring.p95_ms(service.url, "try", rounds=2)
         spent[threads] = cpu_seconds(service.container) - before
 ratio = spent[16] / spent[1]
 beside(threads_guess, times[2] if ratio > 2 else times[1] if ratio > 0.5 else times[0])
@@ -203,7 +207,7 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --start-interval=1s \
     CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/health', timeout=2)"]
 CMD""")
 bench.write({"Dockerfile": operated})
-cards["4 operation"] = operation = capstone.score(folder, "operation")
+cards["4 operation"] = operation = scoring.score(folder, "operation")
 print(operation.held, "of 10; not yet:", ", ".join(operation.failing))
 
 # %%
@@ -250,7 +254,7 @@ services:
 secrets:
   api_token: {file: secrets/api_token.txt}
 """})
-cards["5 composed"] = composed = capstone.score(folder, "composed")
+cards["5 composed"] = composed = scoring.score(folder, "composed")
 print(composed.held, "of 10; not yet:", ", ".join(composed.failing) or "nothing")
 
 # %% [markdown]
@@ -267,15 +271,15 @@ progress(cards)
 # The scorecard ran your files with limits of its own. Now run them as an operator would, with one command.
 
 # %%
-os.environ |= {"COMPOSE_FILE": capstone.compose_files(folder, "dockerlab-lesson12", lesson="12"), "COMPOSE_ANSI": "never", "COMPOSE_PROGRESS": "quiet"}
+os.environ |= {"COMPOSE_FILE": scoring.compose_files(folder, "dockerlab-lesson12", lesson="12"), "COMPOSE_ANSI": "never", "COMPOSE_PROGRESS": "quiet"}
 said = !docker compose up --detach --build --wait
 !docker compose ps --format "{{{{.Service}}}} {{{{.State}}}} {{{{.Health}}}}"
 
 # %%
-url = stack.Stack(folder, "dockerlab-lesson12", ("compose.yaml",), os.environ).url("api", 8000)
+url = compose.Stack(folder, "dockerlab-lesson12", ("compose.yaml",), os.environ).url("api", 8000)
 token = (folder / "secrets/api_token.txt").read_text().strip()
-picture = capstone.samples()[2].read_bytes()
-twice = [capstone.ask(url, picture, token) for _ in range(2)]
+picture = scoring.samples()[2].read_bytes()
+twice = [scoring.ask(url, picture, token) for _ in range(2)]
 pd.DataFrame(twice, index=["first time", "again"])[["label", "cached"]]
 
 # %% [markdown]
@@ -288,7 +292,7 @@ plug_guess
 # %%
 said = !docker stop dockerlab-lesson12-cache-1
 try:
-    answer = capstone.ask(url, picture, token)
+    answer = scoring.ask(url, picture, token)
     outcome = "the right answer" if answer["label"] == twice[0]["label"] else "another answer"
 except requests.RequestException as error:
     outcome = "nothing, until a timeout" if isinstance(error, requests.Timeout) else "an error"
@@ -325,6 +329,6 @@ Quiz.load("12").show()
 # %%
 said = !docker compose down --volumes --remove-orphans
 bench.clear()
-clean.remove_labelled(client, "dockerlab.lesson=12")
+cleanup.remove_labelled(client, "dockerlab.lesson=12")
 networks = client.networks.list(filters={"label": "dockerlab.lesson=12"})
 print("left of this lesson:", len(sum(bench.left(), [])) + len(networks))

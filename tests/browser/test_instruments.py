@@ -18,11 +18,12 @@ import pandas as pd
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from dockerlab import engine, measure
-from dockerlab.container import remove, running, wait_until
-from dockerlab.notebooks import METADATA
-from dockerlab.site import ROOT
-from dockerlab.stack import running_stack
+from dockerlab.containers.compose import running_stack
+from dockerlab.containers.container import remove, running, wait_until
+from dockerlab.core.settings import ROOT
+from dockerlab.course.authoring.notebooks import METADATA
+from dockerlab.detection import benchmark
+from dockerlab.engine import connection
 
 sys.path.insert(0, str(ROOT / "tools"))
 import screenshots
@@ -60,9 +61,9 @@ def things(client: docker.DockerClient, tiny_image: str, tmp_path_factory: pytes
     name = f"dockerlab-browser-{marker}"
     count = "n=0; while true; do n=$((n+1)); echo tick $n; sleep 1; done"
     container = client.containers.run(tiny_image, ["sh", "-c", count], name=name, detach=True, init=True,
-                                      labels=engine.labels(kind="test"))
+                                      labels=connection.labels(kind="test"))
     try:
-        measure.ensure_rung("multistage", client)
+        benchmark.ensure_rung("multistage", client)
         with running("dockerlab-api:multistage", client=client, timeout=120) as service, running_stack(folder, timeout=240) as stack:
             yield {"container": name, "url": service.url, "folder": str(folder), "project": stack.project, "image": tiny_image, "marker": marker,
                    "cached": str(cached)}
@@ -74,8 +75,8 @@ def things(client: docker.DockerClient, tiny_image: str, tmp_path_factory: pytes
 def page(chromium: str, things: dict[str, str]) -> Iterator[Page]:
     """JupyterLab with every instrument on show."""
     cells = [
-        "%matplotlib inline\nfrom pathlib import Path\nimport os, pandas as pd\nfrom dockerlab import measure\nfrom dockerlab.stack import Stack\n"
-        "from dockerlab.widgets import *",
+        "%matplotlib inline\nfrom pathlib import Path\nimport os, pandas as pd\nfrom dockerlab.detection import benchmark\nfrom dockerlab.containers.compose import Stack\n"
+        "from dockerlab.notebook.widgets import *",
         f"ContainerConsole({things['container']!r})",
         f"timeline = BuildTimeline({things['folder']!r}, tag='dockerlab-browser:{things['marker']}', no_cache=True)\ntimeline",
         "LayerExplorer('dockerlab-api:multistage')",
@@ -189,7 +190,7 @@ def test_a_picture_is_detected_and_the_time_split(page: Page, tmp_path: Path) ->
     expect(shown.locator("img").first).to_be_visible()
     _picture(shown, "playground")
     own = tmp_path / "mine.jpg"
-    shutil.copy(measure.samples()[1], own)
+    shutil.copy(benchmark.samples()[1], own)
     with page.expect_file_chooser() as chooser:
         shown.get_by_role("button", name="Upload").click()
     chooser.value.set_files(own)
@@ -218,7 +219,7 @@ def test_ticks_are_marked_by_the_build(page: Page, client: docker.DockerClient, 
     expect(shown).to_contain_text("2 of 3 steps rightly foreseen", timeout=120 * SECONDS)  # the step below it ran as well
     expect(shown.get_by_role("row", name="COPY app.py /app.py runs")).to_contain_text("app.py, which it copies, changed")
     expect(shown.get_by_role("row", name="RUN wc")).to_contain_text("an earlier step ran")
-    said = client.containers.run(tag, ["cat", "/app.py"], remove=True, labels=engine.labels(kind="test"))
+    said = client.containers.run(tag, ["cat", "/app.py"], remove=True, labels=connection.labels(kind="test"))
     assert said == b"print(1)"
     _picture(shown, "cache")
     shown.get_by_role("combobox").select_option("touch app.py")

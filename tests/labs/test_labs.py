@@ -12,9 +12,9 @@ from typing import Any
 import docker
 import pytest
 
-from dockerlab import checks, workspace
-from dockerlab.checks import Report, Status
-from dockerlab.site import ROOT
+from dockerlab.course import grading, workspace
+from dockerlab.course.grading import Report, Status
+from dockerlab.core.settings import ROOT
 
 HERE = Path(__file__).parent
 LABS = [path.name for path in sorted((ROOT / "sources/labs").glob("[!._]*")) if path.is_dir()]
@@ -57,7 +57,7 @@ def _lay_out(lab: str, folder: Path, over: Path | None = None, starter: bool = F
 
 
 def _judge(lab: str, folder: Path, **how: Any) -> Report:
-    report = checks.run(checks.load(lab), folder, **how)
+    report = grading.run(grading.load(lab), folder, **how)
     print(report)
     return report
 
@@ -66,7 +66,7 @@ def test_every_lab_has_checks_and_enough_submissions() -> None:
     for lab in LABS:
         number = lab.split("_")[0]
         names = [path.name for path in _chosen() if path.parent.name == number]
-        assert number in checks.known()
+        assert number in grading.known()
         assert sum(name.startswith("wrong_") for name in names) >= WRONG, f"lab {number} has too few wrong submissions"
         assert sum(name.startswith("right_") for name in names) >= RIGHT, f"lab {number} has too few right submissions"
 
@@ -77,7 +77,7 @@ def test_the_solution_says_that_it_passed_in_a_cell_that_nbval_compares(lab: str
     cells = json.loads((ROOT / "solutions" / lab / "lab.ipynb").read_text(encoding="utf-8"))["cells"]
     compared = [cell for cell in cells if cell["cell_type"] == "code" and "report" in "".join(cell["source"]) and not cell["metadata"].get("tags")]
     said = json.dumps([cell["outputs"] for cell in compared])
-    count = len(checks.load(lab).criteria)
+    count = len(grading.load(lab).criteria)
     assert "passed: True" in said or "promises hold: True" in said or f"all {count} hold" in said
 
 

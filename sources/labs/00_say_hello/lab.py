@@ -15,7 +15,7 @@
 # %%
 from pathlib import Path
 
-from dockerlab.checks import check
+from dockerlab.course.grading import check
 
 report = check("00", folder=Path.cwd())
 report

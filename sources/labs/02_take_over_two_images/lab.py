@@ -19,7 +19,7 @@
 # About 45 minutes. The check takes about 10 seconds. docker-py and the command line are equally welcome.
 
 # %%
-from dockerlab.checks.handover import hand_over
+from dockerlab.lessons.lesson02_images_and_containers.handover import hand_over
 
 handed = hand_over()
 print("handed over:", [path.name for path in handed.tars], "|", handed.boxes.name, "|", handed.lost)
@@ -83,10 +83,10 @@ import importlib
 from pathlib import Path
 
 import work
-from dockerlab import engine
+from dockerlab.engine import connection
 
 importlib.reload(work)
-client = engine.connect()
+client = connection.connect()
 # --- solution
 image = work.load(client, handed.tars[0])
 print(work.kind(client, image), "|", work.run_job(client, image, handed.boxes).strip())
@@ -100,7 +100,7 @@ print(work.kind(client, image), "|", work.run_job(client, image, handed.boxes).s
 # Here, or with `dockerlab check 02` in a terminal.
 
 # %% tags=["nbval-ignore-output"]
-from dockerlab.checks import check
+from dockerlab.course.grading import check
 
 report = check("02", folder=Path.cwd())
 report
@@ -125,7 +125,7 @@ print("held:", report.held, "of", len(report.results), "| passed:", report.passe
 
 # %%
 # --- solution
-from dockerlab.checks.handover import take_back
+from dockerlab.lessons.lesson02_images_and_containers.handover import take_back
 
 print("Removed" in take_back(client))
 # --- starter

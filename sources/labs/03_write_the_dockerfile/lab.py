@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dockerlab.checks import check, load
+from dockerlab.course.grading import check, load
 
 here = Path.cwd()
 print(*sorted(str(path.relative_to(here)) for path in here.rglob("*.py") if "__pycache__" not in path.parts), sep="\n")
@@ -47,15 +47,15 @@ promises.rename(lambda number: number + 1)
 # %%
 import shutil
 
-from dockerlab import context
-from dockerlab.charts.dockerfile import context_weight
-from dockerlab.checks.specification import litter
-from dockerlab.site import BUILD
+from dockerlab.images import context_contents
+from dockerlab.lessons.lesson03_dockerfile.charts import context_weight
+from dockerlab.lessons.lesson03_dockerfile.measures import litter
+from dockerlab.core.settings import BUILD
 
 littered = BUILD / "lab-03-littered"
 shutil.rmtree(littered, ignore_errors=True)
 litter(shutil.copytree(here, littered, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")))
-context_weight(context.by_top(context.contents(littered)))
+context_weight(context_contents.by_top(context_contents.contents(littered)))
 
 # %% [markdown]
 # ## Your Dockerfile
@@ -69,8 +69,8 @@ context_weight(context.by_top(context.contents(littered)))
 
 # %%
 # --- solution
-from dockerlab import lint
-from dockerlab.build import build
+from dockerlab.images import lint
+from dockerlab.images.build import build
 
 mine = build(here, tag="dockerlab-lab03:mine")
 print(f"{len(mine.instructions)} steps that write files | findings of hadolint: {len(lint.hadolint(here / 'Dockerfile'))}")
@@ -105,9 +105,9 @@ print(report.held, "of", len(report.results), "promises hold; passed:", report.p
 # ## Clean up
 
 # %%
-from dockerlab import engine, naming
+from dockerlab.engine import connection, naming
 
-client, tag = engine.connect(), naming.own("dockerlab-lab03:mine")
+client, tag = connection.connect(), naming.own("dockerlab-lab03:mine")
 if client.images.list(tag):
     client.images.remove(tag, force=True)
 shutil.rmtree(littered)

@@ -15,16 +15,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from dockerlab import clean, engine
-from dockerlab.build import build
-from dockerlab.cache import BuildDiary, frame
-from dockerlab.charts.timeline import build_timeline, compare_timelines
-from dockerlab.checks import check, load
-from dockerlab.listing import listing
-from dockerlab.measure import BUILD, cache_records, forget
+from dockerlab.course import cleanup
+from dockerlab.engine import connection
+from dockerlab.images.build import build
+from dockerlab.images.cache_model import BuildDiary, frame
+from dockerlab.notebook.charts.timeline import build_timeline, compare_timelines
+from dockerlab.course.grading import check, load
+from dockerlab.notebook.listing import listing
+from dockerlab.detection.benchmark import BUILD, cache_records, forget
 
 pd.set_option("display.max_colwidth", None, "display.width", 200)
-client = engine.connect(timeout=900)
+client = connection.connect(timeout=900)
 here = Path.cwd()
 
 # %% [markdown]
@@ -124,8 +125,8 @@ print("all promises hold:", report.passed)
 
 # %%
 shutil.rmtree(copy, ignore_errors=True)
-clean.remove_named(client, "dockerlab-lab04")
-clean.remove_dangling(client)
+cleanup.remove_named(client, "dockerlab-lab04")
+cleanup.remove_dangling(client)
 for report in (slow, first):  # what was in the cache before stays, and so do the steps of others
     forget(report, steps_before, client)
 print("images of this lab left:", len(client.images.list(name="dockerlab-lab04")))

@@ -13,14 +13,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from dockerlab import engine, image, index
-from dockerlab.build import build
-from dockerlab.checks import check, load
-from dockerlab.listing import listing
+from dockerlab.detection import wheel_index
+from dockerlab.engine import connection
+from dockerlab.images import image
+from dockerlab.images.build import build
+from dockerlab.course.grading import check, load
+from dockerlab.notebook.listing import listing
 
-client = engine.connect(timeout=900)
+client = connection.connect(timeout=900)
 here = Path.cwd()
-torch = {"TORCH_INDEX": index.torch_index(client)}  # where this site has PyTorch's CPU wheels
+torch = {"TORCH_INDEX": wheel_index.torch_index(client)}  # where this site has PyTorch's CPU wheels
 
 # %% [markdown]
 # ## What runs today
@@ -37,7 +39,7 @@ today = image.inspect("dockerlab-lab05:today", client)
 print("layers:", len(today.layers), "| PyTorch ships:", any("/torch/" in path for path in today.paths()))
 
 # %% tags=["nbval-ignore-output"]
-from dockerlab.charts.layers import layer_stack
+from dockerlab.notebook.charts.layers import layer_stack
 
 layer_stack(today)
 
@@ -77,7 +79,7 @@ print("stages:", sorted({step.stage for step in report.instructions if step.stag
 # ## Before and after
 
 # %% tags=["nbval-ignore-output"]
-from dockerlab.charts.ladder import size_ladder
+from dockerlab.notebook.charts.ladder import size_ladder
 
 made = [name for name in ("today", "mine") if client.images.list(f"dockerlab-lab05:{name}")]
 sizes = {name: image.inspect(f"dockerlab-lab05:{name}", client) for name in made}

@@ -43,7 +43,7 @@ for file in ("edge/Dockerfile", "yard/Dockerfile", "fleet/Dockerfile", "fleet/fe
 # Here, or with `dockerlab check 06` in a terminal. Start with one customer: each is judged by itself.
 
 # %% tags=["nbval-ignore-output"]
-from dockerlab.checks import check
+from dockerlab.course.grading import check
 
 report = check("06", folder=Path.cwd())
 report

@@ -46,7 +46,7 @@ for file in ("service.py", "Dockerfile", "start.sh", "run.py"):
 # Here, or with `dockerlab check 07` in a terminal.
 
 # %% tags=["nbval-ignore-output"]
-from dockerlab.checks import check
+from dockerlab.course.grading import check
 
 report = check("07", folder=Path.cwd())
 report

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dockerlab.checks import check, load
+from dockerlab.course.grading import check, load
 
 here = Path.cwd()
 print((here / "run.sh").read_text())
@@ -56,8 +56,8 @@ import os
 
 from IPython.display import HTML
 
-from dockerlab.charts.stack import stack_svg
-from dockerlab.stack import Stack, graph
+from dockerlab.notebook.charts.stack import stack_svg
+from dockerlab.containers.compose import Stack, graph
 
 HTML(stack_svg(graph(Stack(here, "dockerlab-lab08-mine", ("compose.yaml",), os.environ).config())))
 # --- starter

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from dockerlab import engine
-from dockerlab.checks import check, load
-from dockerlab.listing import listing
+from dockerlab.engine import connection
+from dockerlab.course.grading import check, load
+from dockerlab.notebook.listing import listing
 
-client = engine.connect()
+client = connection.connect()
 here = Path.cwd()
 listing("Dockerfile")
 
@@ -63,7 +63,7 @@ promises.rename(lambda number: number + 1)
 # This builds what your three files say, runs it by your run line, and tries all attempts in it.
 
 # %% tags=["nbval-ignore-output"]
-from dockerlab.checks.hardening import scorecard_of
+from dockerlab.lessons.lesson09_security.measures import scorecard_of
 
 card = scorecard_of(here)
 card

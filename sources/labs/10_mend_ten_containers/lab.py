@@ -29,7 +29,7 @@
 # %%
 from pathlib import Path
 
-from dockerlab.checks.mending import Workbench
+from dockerlab.lessons.lesson10_debugging.measures import Workbench
 
 bench = Workbench(Path.cwd())
 bench.start("04")
@@ -60,7 +60,7 @@ bench.start("06")
 # Here, or with `dockerlab check 10` in a terminal.
 
 # %% tags=["nbval-ignore-output"]
-from dockerlab.checks import check
+from dockerlab.course.grading import check
 
 report = check("10", folder=Path.cwd())
 report

@@ -13,12 +13,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from dockerlab import engine, measure, rollout
-from dockerlab.charts import production
-from dockerlab.checks import check, load
-from dockerlab.listing import listing
+from dockerlab.detection import benchmark
+from dockerlab.engine import connection
+from dockerlab.lessons.lesson11_production import rollout
+from dockerlab.lessons.lesson11_production import charts
+from dockerlab.course.grading import check, load
+from dockerlab.notebook.listing import listing
 
-client = engine.connect(timeout=900)
+client = connection.connect(timeout=900)
 here = Path.cwd()
 listing(here / "stack.yaml")
 
@@ -47,14 +49,14 @@ pd.DataFrame([(each.promise, each.wanted) for each in criteria], columns=["promi
 # --- solution
 images = rollout.build_releases("dockerlab-lab11", client)
 with rollout.Trial(here / "stack.yaml", images, client) as trial:
-    second = trial.ship("v2", measure.samples()[0])
+    second = trial.ship("v2", benchmark.samples()[0])
 print("requests failed:", len(second.seen.failed), "| the update:", second.state)
 # --- starter
 # # When your file says something new, take the comment signs away and run this.
 # # images = rollout.build_releases("dockerlab-lab11", client)
 # # with rollout.Trial(here / "stack.yaml", images, client) as trial:
-# #     second = trial.ship("v2", measure.samples()[0])
-# # production.requests({"release 2": second.seen.frame()}, f"{len(second.seen.failed)} requests failed")
+# #     second = trial.ship("v2", benchmark.samples()[0])
+# # charts.requests({"release 2": second.seen.frame()}, f"{len(second.seen.failed)} requests failed")
 # --- end
 
 # %% [markdown]

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from dockerlab import capstone, engine
-from dockerlab.capstone import LAB
-from dockerlab.charts.scorecard import against, gallery
-from dockerlab.checks import check, load
+from dockerlab.engine import connection
+from dockerlab.lessons.lesson12_capstone import scoring
+from dockerlab.lessons.lesson12_capstone.scoring import LAB
+from dockerlab.lessons.lesson12_capstone.charts import against, gallery
+from dockerlab.course.grading import check, load
 
-client = engine.connect(timeout=900)
+client = connection.connect(timeout=900)
 here = Path.cwd()
 pd.set_option("display.max_colwidth", None)
 
@@ -28,7 +29,7 @@ pd.set_option("display.max_colwidth", None)
 # Read `README.md`: how it is started, which settings it knows, what is where. These are its samples, and what the application says about them outside any container:
 
 # %%
-gallery(capstone.samples(), [max(scores, key=scores.get) for scores in capstone.own_answers().values()])
+gallery(scoring.samples(), [max(scores, key=scores.get) for scores in scoring.own_answers().values()])
 
 # %% [markdown]
 # ## What is asked
@@ -62,12 +63,12 @@ print(report.held, "of", len(report.results), "promises hold; passed:", report.p
 # The course has a solution as well. It is measured here and now, on your machine. The dashed line is the target.
 
 # %% tags=["nbval-ignore-output"]
-mine = capstone.latest(here)
-ours = capstone.ours(client, LAB) if mine else None
+mine = scoring.latest(here)
+ours = scoring.ours(client, LAB) if mine else None
 against(mine, ours) if mine else print("Nothing to compare yet: write a Dockerfile that builds.")
 
 # %% tags=["nbval-ignore-output"]
-capstone.beside({"You": mine, "The course": ours}) if mine else print("Nothing to compare yet.")
+scoring.beside({"You": mine, "The course": ours}) if mine else print("Nothing to compare yet.")
 
 # %% [markdown]
 # ## When you are stuck

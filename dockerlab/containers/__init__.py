@@ -1,0 +1,1 @@
+"""Run things and watch them: containers, stacks, swarms, events, load, and what a container may do."""

@@ -1,0 +1,1 @@
+"""Sources to notebooks, labs and tables, without an engine."""

@@ -1,0 +1,1 @@
+"""Build an image and read one: base images, Dockerfile, ignore rules, the cache model, layers, secrets, lint."""

@@ -1,0 +1,1 @@
+"""What lesson 01 and its lab alone use."""

@@ -1,0 +1,1 @@
+"""What lesson 04 and its lab alone use."""

@@ -1,0 +1,1 @@
+"""What lesson 05 and its lab alone use."""

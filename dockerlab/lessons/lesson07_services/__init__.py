@@ -1,0 +1,1 @@
+"""What lesson 07 and its lab alone use."""

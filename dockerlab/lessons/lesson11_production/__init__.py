@@ -1,0 +1,1 @@
+"""What lesson 11 and its lab alone use."""

@@ -1,0 +1,1 @@
+"""What lesson 12 and its lab alone use."""

@@ -1,0 +1,1 @@
+"""What a reader sees in JupyterLab: charts, widgets, quiz, listings."""
