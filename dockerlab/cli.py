@@ -15,8 +15,8 @@ from dockerlab import __version__
 from dockerlab.core.errors import CourseError, redact
 
 if TYPE_CHECKING:
-    from dockerlab.images.build import Step
-    from dockerlab.images.image import ImageReport
+    from dockerlab.images.build_report import Step
+    from dockerlab.images.image_report import ImageReport
 
 # Subcommands that read their own arguments.
 OWN_ARGUMENTS = ("doctor", "ladder")
@@ -113,9 +113,9 @@ def run(args: argparse.Namespace, rest: Sequence[str]) -> int:
 
             return doctor.main(rest)
         case "ladder":
-            from dockerlab.detection import benchmark
+            from dockerlab import cli_ladder
 
-            return benchmark.main(rest) or 0
+            return cli_ladder.main(rest) or 0
         case "engine":
             from dockerlab.engine import installation
 
@@ -132,9 +132,9 @@ def run(args: argparse.Namespace, rest: Sequence[str]) -> int:
             started = time.monotonic()
             states = base_images.ensure_all(source=args.source, names=names)
             if names is base_images.COURSE_BASES and all(state.source == "debian" for state in states):
-                from dockerlab.detection import benchmark
+                from dockerlab.detection import variants
 
-                benchmark.note("bases", base_images.debian.recipe(), build_seconds=time.monotonic() - started)
+                variants.note("bases", base_images.debian.recipe(), build_seconds=time.monotonic() - started)
             if args.save:
                 print(f"{args.save}: {base_images.save(args.save, names=names) / 1e6:.0f} MB; set bases_bundle to its place in course.local.toml, "
                       f"and bases_bundle_sha256 to {_sha256(args.save)}")
@@ -216,7 +216,7 @@ def _step_printer() -> Callable[[Step], None]:
 
 def _image_text(report: ImageReport) -> str:
     """An image's layers as a table, then its two sizes."""
-    from dockerlab.images.image import mb
+    from dockerlab.core.units import mb
 
     return (
         f"{report.frame().to_string(max_colwidth=60)}\n"

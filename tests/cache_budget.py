@@ -26,8 +26,8 @@ from docker.errors import DockerException
 
 from dockerlab.core.errors import CourseError
 from dockerlab.core.settings import ROOT
-from dockerlab.detection.benchmark import cache_records
 from dockerlab.engine import connection
+from dockerlab.images.build_cache import cache_records
 
 BUDGET = 16_000_000_000  # bytes; with 6 GB what other lessons had installed was installed again, which took a fifth of the whole run
 RECENT = dt.timedelta(minutes=4)

@@ -17,7 +17,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from dockerlab.images.build import BuildReport, Step
+from dockerlab.images.build_report import BuildReport, Step
 from dockerlab.images.cache_model import BuildDiary, Inputs, Recorded, Verdict
 
 RECORD = Path(__file__).parent / "data" / "cache_builds.json"

@@ -31,9 +31,9 @@ from docker.models.images import Image
 from dockerlab.core.errors import CourseError
 from dockerlab.course import cleanup
 from dockerlab.course.grading.volumes import NamelessVolumes
-from dockerlab.detection.benchmark import cache_records
 from dockerlab.engine import connection, ownership, process_marks
 from dockerlab.images import base_images
+from dockerlab.images.build_cache import cache_records
 
 MARK = "foreign.canary"
 OBJECT, TAG = "dockerlab.object", "dockerlab.tag"  # the course's mark of what it made, and its word on what an image was built as

@@ -16,7 +16,7 @@ import pytest
 import requests
 import uvicorn
 
-from dockerlab.containers import container
+from dockerlab.core import polling
 from dockerlab.images import build_plan, dockerfile
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,9 +41,9 @@ def serving(application: object) -> Iterator[str]:
     running = uvicorn.Server(config)
     thread = threading.Thread(target=running.run, daemon=True)
     thread.start()
-    assert container.wait_until(lambda: running.started, 20)
+    assert polling.wait_until(lambda: running.started, 20)
     url = f"http://127.0.0.1:{running.servers[0].sockets[0].getsockname()[1]}"
-    assert container.wait_until(lambda: requests.get(f"{url}/health", timeout=5).ok, 20)
+    assert polling.wait_until(lambda: requests.get(f"{url}/health", timeout=5).ok, 20)
     try:
         yield url
     finally:
@@ -97,7 +97,7 @@ def test_who_comes_too_many_is_told_so_and_health_goes_on(quick: Callable[..., o
     limits, detector = importlib.import_module("app.limits"), Patient()
     with serving(quick(detector)) as url, ThreadPoolExecutor(60) as pool:
         asked = [pool.submit(send, url) for _ in range(60)]
-        assert container.wait_until(lambda: sum(each.done() for each in asked) == 60 - limits.MOST_WAITING - 1, 20)
+        assert polling.wait_until(lambda: sum(each.done() for each in asked) == 60 - limits.MOST_WAITING - 1, 20)
         assert requests.get(f"{url}/health", timeout=5).ok
         detector.go_on.set()
         answers = [each.result() for each in asked]
@@ -112,7 +112,7 @@ def test_who_waits_too_long_is_told_so(quick: Callable[..., object], monkeypatch
     detector = Patient()
     with serving(quick(detector)) as url, ThreadPoolExecutor(3) as pool:
         asked = [pool.submit(send, url) for _ in range(3)]
-        assert container.wait_until(lambda: sum(each.done() for each in asked) == 2, 20)
+        assert polling.wait_until(lambda: sum(each.done() for each in asked) == 2, 20)
         detector.go_on.set()
         assert sorted(each.result().status_code for each in asked) == [200, 503, 503]
 
@@ -122,7 +122,7 @@ def test_bodies_share_one_budget(quick: Callable[..., object], monkeypatch: pyte
     detector = Patient()
     with serving(quick(detector)) as url, ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(send, url) for _ in range(8)]
-        assert container.wait_until(lambda: sum(each.done() for each in asked) >= 6, 20)
+        assert polling.wait_until(lambda: sum(each.done() for each in asked) >= 6, 20)
         detector.go_on.set()
         assert sorted(each.result().status_code for each in asked) == [200] * 2 + [503] * 6
         assert send(url).status_code == 200  # given back
@@ -185,7 +185,7 @@ def test_more_connections_than_that_are_closed(quick: Callable[..., object], mon
     monkeypatch.setattr(connections, "MOST_CONNECTIONS", 5)
     with serving(quick(Patient())) as url:
         opened = [connect(url) for _ in range(12)]
-        assert container.wait_until(lambda: requests.get(f"{url}/health", timeout=5).ok if _alive(opened) == 0 else False, 10, 0.2)
+        assert polling.wait_until(lambda: requests.get(f"{url}/health", timeout=5).ok if _alive(opened) == 0 else False, 10, 0.2)
 
 
 def _alive(opened: list[socket.socket]) -> int:

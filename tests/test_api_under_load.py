@@ -23,8 +23,9 @@ from docker.models.containers import Container
 from PIL import Image
 
 from dockerlab.containers import container, load_generator, workers
+from dockerlab.core import polling
 from dockerlab.core.settings import ROOT
-from dockerlab.detection import benchmark
+from dockerlab.detection import api_client, variants
 from dockerlab.engine import connection
 from dockerlab.images import base_images
 from dockerlab.images.build import build
@@ -32,7 +33,7 @@ from dockerlab.lessons.lesson12_capstone import application, scoring
 
 TAG = "dockerlab-api-tests:load"
 CAPSTONE_TAG = "dockerlab-api-tests:capstone"
-LIMITS = benchmark.LOCKED_DOWN | {"mem_limit": "512m", "memswap_limit": "512m", "nano_cpus": 10**9}
+LIMITS = variants.LOCKED_DOWN | {"mem_limit": "512m", "memswap_limit": "512m", "nano_cpus": 10**9}
 CLIENTS, FIRST = 64, 3
 MOST_PIXELS = 12_500_000
 SIDE = 3535  # its square is the largest that is taken
@@ -162,7 +163,7 @@ def unnamed(url: str) -> None:
 
 
 def bombard(client: docker.DockerClient, image: str, seconds: float, **options: object) -> Bombarded:
-    worst, normal = hostile(), load_generator.picture(benchmark.samples()[0])
+    worst, normal = hostile(), load_generator.picture(api_client.samples()[0])
     with container.running(image, client=client, **LIMITS | options) as server:
         load_generator.run(server.url, normal, 20, 4)  # so that "beside the model" begins where the model has worked
         before = memory(server.container, "VmRSS")
@@ -174,7 +175,7 @@ def bombard(client: docker.DockerClient, image: str, seconds: float, **options: 
               load_generator.traffic(server.url, normal, clients=FIRST, pause=0, timeout=120) as first,
               load_generator.traffic(server.url, *worst, clients=each, pause=0, timeout=120) as attack,
               load_generator.traffic(server.url, normal, clients=CLIENTS - FIRST - each * len(worst), pause=0, timeout=120) as later):
-            container.wait_until(lambda: False, seconds, 0.5)
+            polling.wait_until(lambda: False, seconds, 0.5)
             share = min(1, (workers.cpu_seconds(server.container) - worked) / seconds)
         after = load_generator.run(server.url, normal, 5, 1, 120)
         unnamed(server.url)
@@ -189,8 +190,8 @@ def bombard(client: docker.DockerClient, image: str, seconds: float, **options: 
 @pytest.fixture(scope="module")
 def image(client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The multi-stage rung of today's files; what lesson 00 built comes from the cache."""
-    context = benchmark.stage_context(tmp_path_factory.mktemp("load") / "detection-api")
-    benchmark.build_rung("multistage", context, client, tag=TAG)
+    context = variants.stage_context(tmp_path_factory.mktemp("load") / "detection-api")
+    variants.build_rung("multistage", context, client, tag=TAG)
     return TAG
 
 
@@ -217,13 +218,13 @@ def test_the_capstone_outlives_ten_seconds_of_the_worst_in_its_256_megabytes(cli
     wall = next((ROOT / "assets/capstone/samples").glob("*.png"))
     attack, normal = ([replace(each, path="/inspect", authorization=f"Bearer {application.TOKEN}") for each in some]
                       for some in (hostile(side=2000), [load_generator.picture(wall)]))
-    limits = benchmark.LOCKED_DOWN | scoring.LIMITS | {"memswap_limit": scoring.LIMITS["mem_limit"]}
+    limits = variants.LOCKED_DOWN | scoring.LIMITS | {"memswap_limit": scoring.LIMITS["mem_limit"]}
     with container.running(CAPSTONE_TAG, client=client, environment={"API_TOKEN": application.TOKEN}, **limits) as server:
         load_generator.run(server.url, *normal, 5, 1)
         before = memory(server.container, "VmRSS", PYTHON)
         with (silent(server.url), load_generator.traffic(server.url, *normal, clients=FIRST, pause=0, timeout=60) as usual,
               load_generator.traffic(server.url, *attack, clients=3, pause=0, timeout=60) as worst, load_generator.traffic(server.url, clients=1) as probes):
-            container.wait_until(lambda: False, 10, 0.5)
+            polling.wait_until(lambda: False, 10, 0.5)
         answered(usual, worst)
         assert probes.samples and not probes.failed, probes
         assert [load_generator.run(server.url, each, 1, 1).samples[0].status for each in attack[:2]] == [413, 413]

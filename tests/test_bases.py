@@ -24,10 +24,11 @@ import requests
 from daemons import second_daemon
 
 from dockerlab import cli
-from dockerlab.containers.container import Running, address, remove, running, wait_until
+from dockerlab.containers.container import Running, address, remove, running
 from dockerlab.core.errors import CourseError
+from dockerlab.core.polling import wait_until
 from dockerlab.core.settings import Site, load_site
-from dockerlab.detection import benchmark
+from dockerlab.detection import variants
 from dockerlab.engine import connection
 from dockerlab.images import base_images
 from dockerlab.images.base_images import BaseMissing, site_layer
@@ -507,7 +508,7 @@ def black_hole() -> Iterator[str]:
 @pytest.mark.nightly  # `make test` makes the set itself; this only holds it to a time
 def test_the_default_set_from_nothing_takes_less_than_four_minutes(tmp_path: Path) -> None:
     """Where the set-up of this very machine had to make them all, by this code, its time counts; else they are made once more."""
-    if noted := benchmark.notes("bases", base_images.debian.recipe()):
+    if noted := variants.notes("bases", base_images.debian.recipe()):
         assert noted["build_seconds"] < 240
         return
     with second_daemon(tmp_path) as daemon:

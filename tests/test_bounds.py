@@ -22,7 +22,7 @@ import requests
 import yaml
 
 from dockerlab.containers import container, load_generator
-from dockerlab.core import errors
+from dockerlab.core import errors, polling
 from dockerlab.core.fetch import NoAnswer, TooLarge, TooSlow, fetch
 from dockerlab.core.settings import ROOT
 from dockerlab.course.grading import Criterion, Lab, Outcome, Status, Submission, judging
@@ -136,7 +136,7 @@ def box(client: docker.DockerClient) -> Iterator[Any]:
     command = ["sh", "-c", f"cd /usr/local/bin; {lying}; touch /ready; exec sleep 600"]
     made = client.containers.run(base_images.SLIM, command, detach=True, labels=connection.labels(kind="test"), **judging.BOUNDS)
     try:
-        assert container.wait_until(lambda: container.execute(made, ["test", "-e", "/ready"])[0] == 0, 60, 0.1)
+        assert polling.wait_until(lambda: container.execute(made, ["test", "-e", "/ready"])[0] == 0, 60, 0.1)
         yield made
     finally:
         container.remove(made)
@@ -151,7 +151,7 @@ def test_a_program_inside_is_bounded_in_time_and_bytes(box: Any, monkeypatch: py
         container.execute(box, ["pip", "--version"], 1)
     with at_most(20), pytest.raises(container.NoEnd, match="`yes` wrote more than 1 MB"):
         container.execute(box, ["yes"], 60)
-    assert container.wait_until(lambda: threading.active_count() <= before, 5)
+    assert polling.wait_until(lambda: threading.active_count() <= before, 5)
     monkeypatch.setattr(lab05, "TOOL_SECONDS", 1)
     with at_most(20):  # what never ends is there all the same
         assert lab05._runs(box, "pip") and not lab05._runs(box, "gcc")

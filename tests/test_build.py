@@ -13,9 +13,13 @@ import pytest
 from commands import sleeps
 from matplotlib.figure import Figure
 
-from dockerlab.containers.container import wait_until
+from dockerlab.core.polling import wait_until
 from dockerlab.images import build as module
-from dockerlab.images.build import BuildFailed, BuildReport, ContextTooLarge, Trace, build
+from dockerlab.images import build_errors, build_report, build_trace
+from dockerlab.images.build import build
+from dockerlab.images.build_errors import BuildFailed, ContextTooLarge
+from dockerlab.images.build_report import BuildReport
+from dockerlab.images.build_trace import Trace
 from dockerlab.notebook.charts.timeline import compare_timelines
 
 pytestmark = pytest.mark.engine
@@ -117,7 +121,7 @@ def test_classic_backend_reports_the_same_steps(make: Callable[..., BuildReport]
 def test_an_interrupt_stops_the_build_on_the_engine(make: Callable[..., BuildReport]) -> None:
     marker = f"41{os.getpid() % 1000:03d}"
 
-    def interrupt(step: module.Step) -> None:
+    def interrupt(step: build_report.Step) -> None:
         if marker in step.name and not step.done:
             raise KeyboardInterrupt
 
@@ -130,7 +134,7 @@ def test_an_interrupt_stops_the_build_on_the_engine(make: Callable[..., BuildRep
 def test_another_thread_can_cancel(make: Callable[..., BuildReport], backend: str) -> None:
     marker, cancel = f"42{os.getpid() % 1000:03d}", module.Cancel()
     threading.Thread(target=lambda: wait_until(lambda: sleeps(marker), 300) and cancel.request(), daemon=True).start()
-    with pytest.raises(module.BuildCancelled):
+    with pytest.raises(build_errors.BuildCancelled):
         make(f"FROM BASE\nRUN sleep {marker}\n", no_cache=True, cancel=cancel, backend=backend)
     assert wait_until(lambda: not sleeps(marker), 60)
 
@@ -138,12 +142,12 @@ def test_another_thread_can_cancel(make: Callable[..., BuildReport], backend: st
 def test_a_build_that_is_cancelled_as_it_ends_names_no_image(make: Callable[..., BuildReport], client: docker.DockerClient, tag: str) -> None:
     text, cancel, seen = f"FROM BASE\nRUN echo {uuid.uuid4()} > /marker\n", module.Cancel(), []
 
-    def at_the_end(step: module.Step) -> None:
+    def at_the_end(step: build_report.Step) -> None:
         seen.append(step.name)
         if step.name.startswith("exporting"):
             cancel.requested = True  # too late for the engine: its answer comes whole
 
-    with pytest.raises(module.BuildCancelled):
+    with pytest.raises(build_errors.BuildCancelled):
         make(text, cancel=cancel, on_step=at_the_end)
     assert any(name.startswith("exporting") for name in seen)
     assert not client.images.list(tag)
@@ -154,6 +158,6 @@ def test_entries_may_be_split_anywhere() -> None:
     stream = b'{"id":"moby.image.id","aux":{"ID":"sha256:1"}}\n{"error":"broken"}\n'
     for cut in range(1, len(stream)):
         trace = Trace()
-        for entry in module._entries([stream[:cut], stream[cut:]]):
+        for entry in build_trace.entries([stream[:cut], stream[cut:]]):
             trace.add(entry)
         assert (trace.image_id, trace.error) == ("sha256:1", "broken")

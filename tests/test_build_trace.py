@@ -14,7 +14,11 @@ from matplotlib.figure import Figure
 
 from dockerlab.core.errors import CourseError
 from dockerlab.images import build as module
-from dockerlab.images.build import BuildFailed, BuildReport, ClassicTrace, EngineStopped, Step, Trace, build
+from dockerlab.images import build_errors, build_trace
+from dockerlab.images.build import build
+from dockerlab.images.build_errors import BuildFailed, EngineStopped
+from dockerlab.images.build_report import BuildReport, Step
+from dockerlab.images.build_trace import ClassicTrace, Trace
 from dockerlab.notebook.charts.timeline import build_timeline
 
 DATA = Path(__file__).parent / "data"
@@ -135,7 +139,7 @@ def test_a_step_at_which_another_build_was_cancelled_begins_anew() -> None:
 def test_every_step_is_announced_when_it_starts_and_when_it_ends() -> None:
     seen: list[tuple[str, bool]] = []
     trace = Trace(lambda step: seen.append((step.name, step.done)))
-    for entry in module._entries([(DATA / "buildkit_success.jsonl").read_bytes()]):
+    for entry in build_trace.entries([(DATA / "buildkit_success.jsonl").read_bytes()]):
         trace.add(entry)
     slow = [done for name, done in seen if "sleep 1" in name]
     assert slow[0] is False and slow[-1] is True
@@ -198,5 +202,5 @@ def test_a_folder_of_small_files_is_named_as_one(tmp_path: Path) -> None:
     for number in range(10):
         (tmp_path / "frames" / f"{number}.jpg").write_bytes(bytes(300_000))
     (tmp_path / "weights.bin").write_bytes(bytes(1_000_000))
-    with pytest.raises(module.ContextTooLarge, match=r"frames/ \(3 MB\), weights\.bin \(1 MB\).*\.dockerignore"):
+    with pytest.raises(build_errors.ContextTooLarge, match=r"frames/ \(3 MB\), weights\.bin \(1 MB\).*\.dockerignore"):
         replay(tmp_path, Answer([]), max_context_bytes=2_000_000)

@@ -12,8 +12,10 @@ import docker
 import pytest
 from commands import sleeps
 
-from dockerlab.containers.container import wait_until
-from dockerlab.images.build import BuildCancelled, BuildFailed, BuildReport, Cancel, Step, build
+from dockerlab.core.polling import wait_until
+from dockerlab.images.build import Cancel, build
+from dockerlab.images.build_errors import BuildCancelled, BuildFailed
+from dockerlab.images.build_report import BuildReport, Step
 
 pytestmark = pytest.mark.engine
 

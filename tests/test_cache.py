@@ -11,7 +11,7 @@ import pytest
 from cache_edits import EDITS, RECORD, TAG, load, verdicts_of
 
 from dockerlab.images import cache_model
-from dockerlab.images.build import BuildReport, Step
+from dockerlab.images.build_report import BuildReport, Step
 from dockerlab.images.cache_model import Inputs, Recorded, Verdict, context_files, explain, keys
 from dockerlab.images.dockerfile import expand, pairs, parse
 

@@ -11,7 +11,7 @@ import docker
 import pytest
 from daemons import second_daemon
 
-from dockerlab.detection import benchmark
+from dockerlab.images import build_cache
 from dockerlab.images.build import build
 
 pytestmark = pytest.mark.engine
@@ -37,7 +37,7 @@ def test_old_steps_of_this_run_go_and_all_others_stay(client: docker.DockerClien
 
         def held() -> list[str]:
             return [name for name in ("earlier", "first", "theirs", "second") if any(
-                record["Size"] >= 20_000_000 and f"/{name} " in record["Description"] for record in benchmark.cache_records(daemon.client))]
+                record["Size"] >= 20_000_000 and f"/{name} " in record["Description"] for record in build_cache.cache_records(daemon.client))]
 
         fill("earlier")
         since = dt.datetime.now(dt.UTC)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from dockerlab.images.build import BuildReport, Step
+from dockerlab.images.build_report import BuildReport, Step
 from dockerlab.images.cache_model import Verdict
 from dockerlab.lessons.lesson04_cache.charts import install_costs, rerun_matrix
 from dockerlab.notebook.charts.timeline import compare_timelines

@@ -87,7 +87,8 @@ def test_usage_shows_both_limits() -> None:
 def test_the_recorder_sees_a_container_that_is_made_later(client, tiny_image: str) -> None:  # noqa: ANN001
     import uuid
 
-    from dockerlab.containers.container import remove, wait_until
+    from dockerlab.containers.container import remove
+    from dockerlab.core.polling import wait_until
     from dockerlab.engine import connection
 
     name = f"dockerlab-events-{uuid.uuid4().hex[:8]}"

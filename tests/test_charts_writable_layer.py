@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dockerlab.images.image import ImageReport, Layer
+from dockerlab.images.image_report import ImageReport, Layer
 from dockerlab.lessons.lesson02_images_and_containers.charts_layers import Writable, stack_with_containers
 
 REPORT = ImageReport("api:1", [

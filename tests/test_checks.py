@@ -15,7 +15,7 @@ from typing import Any
 import docker
 import pytest
 
-from dockerlab.containers import container
+from dockerlab.core import polling
 from dockerlab.core.errors import CourseError
 from dockerlab.course import grading
 from dockerlab.course.grading import (
@@ -27,6 +27,7 @@ from dockerlab.course.grading import (
     Submission,
     commands,
     judging,
+    progress,
     report,
 )
 from dockerlab.engine import connection, process_marks
@@ -272,7 +273,7 @@ def test_a_container_that_writes_without_end_is_bounded(folder: Path, client: An
     def measure(submission: Submission) -> Outcome:
         endless = "while true; do echo harbour harbour harbour harbour; done"
         with submission.running("app", tiny_image, command=["sh", "-c", endless], ready=None, port=0) as service:
-            assert container.wait_until(lambda: len(judging.log_of(service.container, 5000)) == 5000, 60, 0.2)
+            assert polling.wait_until(lambda: len(judging.log_of(service.container, 5000)) == 5000, 60, 0.2)
             service.container.reload()
             seen["host"], seen["labels"] = service.container.attrs["HostConfig"], service.container.labels
             seen["log"] = judging.log_of(service.container, 5000)
@@ -365,7 +366,7 @@ def test_an_end_before_time_does_not_wait_for_what_other_threads_build(folder: P
 
     def measure(submission: Submission) -> Outcome:
         submission.pool(1).submit(submission.build, "app")
-        assert container.wait_until(lambda: bool(submission._builds), 10)
+        assert polling.wait_until(lambda: bool(submission._builds), 10)
         time.sleep(2)
         raise KeyboardInterrupt
 
@@ -415,13 +416,13 @@ def test_check_prints_notes_and_returns_the_exit_code(lab05: SimpleNamespace, st
 def test_a_check_that_stops_early_notes_only_a_success(lab05: SimpleNamespace, state: Path) -> None:
     assert commands.check("05", first=True) == 1 and not state.exists()
     lab05.measure = _holds
-    assert commands.check("05", first=True) == 0 and report.load_progress()["05"]["passed"]
+    assert commands.check("05", first=True) == 0 and progress.load_progress()["05"]["passed"]
 
 
 def test_the_own_folder_is_noted_when_a_notebook_names_it(lab05: SimpleNamespace, state: Path) -> None:
     lab05.measure = _holds
     assert grading.check("05", folder=grading.ROOT / "labs/05_shrink").passed
-    assert report.load_progress()["05"]["passed"]
+    assert progress.load_progress()["05"]["passed"]
 
 
 def test_another_folder_is_judged_but_not_noted(lab05: SimpleNamespace, state: Path, tmp_path: Path) -> None:
@@ -440,13 +441,13 @@ def test_an_unknown_lab_is_one_sentence(lab05: SimpleNamespace) -> None:
 def test_a_broken_progress_file_counts_as_none(state: Path, content: str) -> None:
     state.parent.mkdir()
     state.write_text(content)
-    assert report.load_progress() == {}
+    assert progress.load_progress() == {}
 
 
 def test_progress_that_cannot_be_saved_says_so(state: Path, folder: Path) -> None:
     state.parent.write_text("a file where the folder should be")
     with pytest.raises(CourseError, match="cannot be saved"):
-        report.save_progress(judging.judge(_lab(_criterion("image")), folder))
+        progress.save_progress(judging.judge(_lab(_criterion("image")), folder))
 
 
 def test_every_lab_of_the_course_loads() -> None:

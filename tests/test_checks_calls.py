@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dockerlab.containers import container
+from dockerlab.core import polling
 from dockerlab.course.grading.calls import Caller, CallFailed, packed, unpacked
 from dockerlab.course.grading.judging import NotStarted
 
@@ -186,4 +186,4 @@ def test_processes_have_a_bound_and_end_with_the_worker(caller: Caller) -> None:
     pid = caller.call("child")
     assert "sleep" in Path(f"/proc/{pid}/cmdline").read_text()
     caller.close()
-    assert container.wait_until(lambda: not Path(f"/proc/{pid}").exists() or ") Z " in Path(f"/proc/{pid}/stat").read_text(), 5)
+    assert polling.wait_until(lambda: not Path(f"/proc/{pid}").exists() or ") Z " in Path(f"/proc/{pid}/stat").read_text(), 5)

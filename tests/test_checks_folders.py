@@ -11,7 +11,7 @@ import pytest
 
 from dockerlab.course.grading import folders
 from dockerlab.course.grading.judging import Submission
-from dockerlab.images.build import ContextTooLarge
+from dockerlab.images.build_errors import ContextTooLarge
 
 
 @pytest.fixture

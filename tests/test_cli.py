@@ -10,7 +10,7 @@ import pytest
 
 from dockerlab import cli
 from dockerlab.core.errors import CourseError
-from dockerlab.images import build, image
+from dockerlab.images import build, build_report, image, image_report
 
 
 @pytest.fixture
@@ -60,10 +60,10 @@ def test_wrong_arguments_are_two(arguments, capsys) -> None:
 
 def test_build_arguments_reach_build(monkeypatch, capsys) -> None:
     seen = {}
-    steps = [build.Step("[1/2] RUN a", "1", cached=True), build.Step("[2/2] RUN b", "2", seconds=1.25, done=True)]
-    report = build.BuildReport("sha256:0", "dockerlab-x:1", steps, seconds=1.5)
+    steps = [build_report.Step("[1/2] RUN a", "1", cached=True), build_report.Step("[2/2] RUN b", "2", seconds=1.25, done=True)]
+    report = build_report.BuildReport("sha256:0", "dockerlab-x:1", steps, seconds=1.5)
 
-    def fake(context, *, on_step, **options) -> build.BuildReport:
+    def fake(context, *, on_step, **options) -> build_report.BuildReport:
         seen.update(options, context=str(context))
         for step in (*steps, *steps):
             on_step(step)
@@ -81,8 +81,8 @@ def test_build_arguments_reach_build(monkeypatch, capsys) -> None:
 
 
 def test_inspect_prints_layers_and_both_sizes(monkeypatch, capsys) -> None:
-    layers = [image.Layer("RUN a", 5_000_000, 2_000_000, {"a": 5_000_000}), image.Layer("RUN rm a", 0, 100, {}, ["a"])]
-    monkeypatch.setattr(image, "inspect", lambda name: image.ImageReport(name, layers, {"architecture": "amd64"}))
+    layers = [image_report.Layer("RUN a", 5_000_000, 2_000_000, {"a": 5_000_000}), image_report.Layer("RUN rm a", 0, 100, {}, ["a"])]
+    monkeypatch.setattr(image, "inspect", lambda name: image_report.ImageReport(name, layers, {"architecture": "amd64"}))
     assert cli.main(["inspect", "x"]) == 0
     *table, last = capsys.readouterr().out.splitlines()
     assert len(table) == 3 and "RUN rm a" in table[2]

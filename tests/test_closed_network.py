@@ -21,7 +21,7 @@ from class_box import INSIDE, Box, class_box, publish
 from commands import dockerlab
 from daemons import Daemon, second_daemon, wire
 
-from dockerlab.containers.container import wait_until
+from dockerlab.core.polling import wait_until
 from dockerlab.core.settings import load_site
 from dockerlab.course import doctor, doctor_build
 from dockerlab.engine import connection

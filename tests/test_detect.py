@@ -21,10 +21,10 @@ from dockerlab.detection.api_client import (
     DetectionFailed,
     agreement,
     detect,
-    draw,
     parse,
     recorded,
 )
+from dockerlab.notebook.charts.detections import draw
 
 A = Detection("ship", 0.91, 10, 10, 110, 60)
 B = Detection("crane", 0.80, 200, 20, 300, 220)

@@ -13,7 +13,7 @@ from dockerlab.core.errors import CourseError
 from dockerlab.core.settings import Site
 from dockerlab.course import doctor
 from dockerlab.engine import connection
-from dockerlab.images.build import BuildFailed
+from dockerlab.images.build_errors import BuildFailed
 
 SITE = Site(index_url="https://index.example/simple")
 

@@ -12,16 +12,8 @@ import docker
 import pytest
 from docker.errors import NotFound
 
-from dockerlab.course.workbench import (
-    Bench,
-    _program,
-    _short,
-    answers,
-    archive,
-    free_port,
-    health_states,
-    stop_all,
-)
+from dockerlab.containers.health import health_states
+from dockerlab.course.workbench import Bench, _program, _short, answers, archive, free_port, stop_all
 from dockerlab.lessons.lesson03_dockerfile.measures import LITTER, litter, other_arguments
 
 

@@ -14,7 +14,7 @@ from daemons import Daemon, second_daemon
 
 from dockerlab.engine import connection
 from dockerlab.images import base_images
-from dockerlab.images.build import BuildReport
+from dockerlab.images.build_report import BuildReport
 from dockerlab.lessons.lesson04_cache import plain_progress
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]

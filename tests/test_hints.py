@@ -11,7 +11,7 @@ import pytest
 from dockerlab import cli as command_line
 from dockerlab.core.errors import CourseError
 from dockerlab.course import grading
-from dockerlab.course.grading import Criterion, Lab, Outcome, commands, report
+from dockerlab.course.grading import Criterion, Lab, Outcome, commands, progress
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _read() -> dict[str, int]:
-    return report.hints_read(report.load_progress().get("05", {}))
+    return progress.hints_read(progress.load_progress().get("05", {}))
 
 
 def test_the_command_gives_one_hint_more_each_time(capsys: pytest.CaptureFixture[str]) -> None:
@@ -64,7 +64,7 @@ def test_the_report_of_the_own_folder_counts_and_a_later_check_keeps_the_count(c
     assert "line of start" in grading.check("05").hints()
     assert _read() == {"start": 2}
     grading.check("05")
-    assert _read() == {"start": 2} and report.load_progress()["05"]["held"] == 1
+    assert _read() == {"start": 2} and progress.load_progress()["05"]["held"] == 1
     commands.progress()
     assert "1 of 2 criteria hold, 2 hints read" in capsys.readouterr().out
 
@@ -75,4 +75,4 @@ def test_the_report_of_another_folder_counts_nothing(tmp_path: Path) -> None:
 
 
 def test_a_progress_file_with_nonsense_in_it_counts_as_none() -> None:
-    assert report.hints_read({"hints": ["a"]}) == {} and report.hints_read({"hints": {"a": "b", "c": 1}}) == {"c": 1}
+    assert progress.hints_read({"hints": ["a"]}) == {} and progress.hints_read({"hints": {"a": "b", "c": 1}}) == {"c": 1}

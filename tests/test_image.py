@@ -21,9 +21,10 @@ import zstandard
 from daemons import second_daemon
 
 from dockerlab.core import disk_cache
+from dockerlab.core.units import mb
 from dockerlab.engine import connection
 from dockerlab.images import gzip_estimate, image
-from dockerlab.images.image import ImageUnreadable, inspect, inspect_tar, mb
+from dockerlab.images.image import ImageUnreadable, inspect, inspect_tar
 from dockerlab.notebook.charts.layers import layer_stack
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import docker
 import pytest
 
+from dockerlab.core import programs
 from dockerlab.images import lint
 from dockerlab.images.lint import Annotated, Finding, LintFailed
 
@@ -65,7 +66,7 @@ def test_a_frame_has_one_row_a_finding() -> None:
 
 def test_a_linter_that_is_not_there_says_what_to_do() -> None:
     with pytest.raises(LintFailed, match="make setup"):
-        lint.tool("no-such-linter")
+        programs.tool("no-such-linter")
 
 
 def test_hadolint_itself(tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ import pytest
 import requests
 from docker.errors import ImageNotFound
 
-from dockerlab.detection import benchmark
-from dockerlab.images import image
-from dockerlab.images.build import Step
+from dockerlab.core import settings
+from dockerlab.detection import benchmark, variants
+from dockerlab.images import image, image_report
+from dockerlab.images.build_report import Step
 
 NAME = "tiny"
 
@@ -35,13 +36,13 @@ def builds(client: docker.DockerClient, tiny_image: str, tmp_path: Path, monkeyp
         made.append(options)
         return real(*args, **options)
 
-    monkeypatch.setattr(benchmark, "ASSETS", assets)
-    monkeypatch.setattr(benchmark, "BUILD", tmp_path / "build")
-    monkeypatch.setattr(benchmark, "RUNGS", {NAME: benchmark.Rung(NAME, "for a test", (tiny_image,))})
+    monkeypatch.setattr(settings, "ASSETS", assets)
+    monkeypatch.setattr(settings, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(variants, "RUNGS", {NAME: variants.Rung(NAME, "for a test", (tiny_image,))})
     monkeypatch.setattr(benchmark.index, "torch_index", lambda client: "")
     monkeypatch.setattr(benchmark, "build", recorded)
     yield made
-    for tag in (benchmark.RUNGS[NAME].tag, "dockerlab-ladder:tiny-edited"):
+    for tag in (variants.RUNGS[NAME].tag, "dockerlab-ladder:tiny-edited"):
         with suppress(ImageNotFound):
             client.images.remove(tag, force=True)
 
@@ -57,52 +58,52 @@ def _present(client: docker.DockerClient, reference: str) -> bool:
 
 @pytest.mark.engine
 def test_a_rung_is_built_once_and_kept(client: docker.DockerClient, builds: list[dict[str, Any]]) -> None:
-    first = benchmark.ensure_rung(NAME, client)
+    first = variants.ensure_rung(NAME, client)
     assert builds[0]["no_cache"] and {"build_seconds", "rebuild_seconds"} == set(first)
     assert not _present(client, "dockerlab-ladder:tiny-edited")
     count = len(builds)
-    assert benchmark.ensure_rung(NAME, client) == first
+    assert variants.ensure_rung(NAME, client) == first
     assert len(builds) == count, "an image made of the same files was built again"
 
 
 @pytest.mark.engine
 def test_whoever_needs_only_the_image_gets_it_once(client: docker.DockerClient, builds: list[dict[str, Any]]) -> None:
     for _ in range(2):
-        benchmark.have_rung(NAME, client)
-    assert _present(client, benchmark.RUNGS[NAME].tag)
+        variants.have_rung(NAME, client)
+    assert _present(client, variants.RUNGS[NAME].tag)
     assert [options.get("no_cache") for options in builds] == [None]
 
 
 @pytest.mark.engine
 def test_edited_code_is_built_but_not_measured_anew(client: docker.DockerClient, builds: list[dict[str, Any]]) -> None:
-    first = benchmark.ensure_rung(NAME, client)
-    count, before = len(builds), client.images.get(benchmark.RUNGS[NAME].tag).id
-    (benchmark.ASSETS / "detection-api/app/main.py").write_text("one = 2\n")
-    assert benchmark.ensure_rung(NAME, client) == first
+    first = variants.ensure_rung(NAME, client)
+    count, before = len(builds), client.images.get(variants.RUNGS[NAME].tag).id
+    (settings.ASSETS / "detection-api/app/main.py").write_text("one = 2\n")
+    assert variants.ensure_rung(NAME, client) == first
     assert [options.get("no_cache") for options in builds[count:]] == [None]
-    assert client.images.get(benchmark.RUNGS[NAME].tag).id != before
+    assert client.images.get(variants.RUNGS[NAME].tag).id != before
     assert not _present(client, before), "the replaced image stays without a name"
 
 
 @pytest.mark.engine
 def test_another_dockerfile_is_measured_anew(client: docker.DockerClient, builds: list[dict[str, Any]]) -> None:
-    benchmark.ensure_rung(NAME, client)
+    variants.ensure_rung(NAME, client)
     count = len(builds)
-    (benchmark.ASSETS / "detection-api/Dockerfile.other").write_text("FROM scratch\nLABEL a=b\n")
-    benchmark.ensure_rung(NAME, client)
+    (settings.ASSETS / "detection-api/Dockerfile.other").write_text("FROM scratch\nLABEL a=b\n")
+    variants.ensure_rung(NAME, client)
     assert len(builds) == count, "the Dockerfile of another rung counts for nothing"
-    own = benchmark.ASSETS / "detection-api/Dockerfile.tiny"
+    own = settings.ASSETS / "detection-api/Dockerfile.tiny"
     own.write_text(own.read_text() + "RUN touch /another\n")
-    benchmark.ensure_rung(NAME, client)
+    variants.ensure_rung(NAME, client)
     assert builds[count]["no_cache"]
 
 
 @pytest.mark.engine
 def test_fresh_measures_in_any_case_and_leaves_no_old_image(client: docker.DockerClient, builds: list[dict[str, Any]]) -> None:
-    benchmark.ensure_rung(NAME, client)
-    old, count = client.images.get(benchmark.RUNGS[NAME].tag).id, len(builds)
-    benchmark.ensure_rung(NAME, client, fresh=True)
-    new = client.images.get(benchmark.RUNGS[NAME].tag).id
+    variants.ensure_rung(NAME, client)
+    old, count = client.images.get(variants.RUNGS[NAME].tag).id, len(builds)
+    variants.ensure_rung(NAME, client, fresh=True)
+    new = client.images.get(variants.RUNGS[NAME].tag).id
     assert builds[count]["no_cache"]
     assert new == old or not _present(client, old)
 
@@ -111,37 +112,37 @@ def test_only_a_build_without_any_cached_run_is_noted_as_one_without_a_cache() -
     def report(*steps: tuple[str, bool]) -> benchmark.BuildReport:
         return benchmark.BuildReport("", None, [Step(name, cached=cached) for name, cached in steps])
 
-    assert benchmark._is_cold(report(("[2/4] WORKDIR /app", True), ("[3/4] RUN pip", False)))
-    assert not benchmark._is_cold(report(("[a 2/4] RUN apt", True), ("[3/4] RUN pip", False)))
-    assert not benchmark._is_cold(report(("[2/2] COPY app app", False))), "what is fully cached may not list its RUNs"
+    assert variants._is_cold(report(("[2/4] WORKDIR /app", True), ("[3/4] RUN pip", False)))
+    assert not variants._is_cold(report(("[a 2/4] RUN apt", True), ("[3/4] RUN pip", False)))
+    assert not variants._is_cold(report(("[2/2] COPY app app", False))), "what is fully cached may not list its RUNs"
 
 
 def test_notes_add_up_and_a_damaged_file_counts_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmark, "BUILD", tmp_path)
-    benchmark.note("a", "x", build_seconds=1.234)
-    benchmark.note("a", "x", rebuild_seconds=0.5)
-    benchmark.note("a", "y", build_seconds=9)
-    assert benchmark.notes("a", "x") == {"build_seconds": 1.23, "rebuild_seconds": 0.5}
-    assert benchmark.notes("b", "x") == {}
+    monkeypatch.setattr(settings, "BUILD", tmp_path)
+    variants.note("a", "x", build_seconds=1.234)
+    variants.note("a", "x", rebuild_seconds=0.5)
+    variants.note("a", "y", build_seconds=9)
+    assert variants.notes("a", "x") == {"build_seconds": 1.23, "rebuild_seconds": 0.5}
+    assert variants.notes("b", "x") == {}
     (tmp_path / "rungs.json").write_text("{cut")
-    assert benchmark.notes("a", "x") == {}
+    assert variants.notes("a", "x") == {}
 
 
 def test_notes_taken_at_the_same_time_are_all_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmark, "BUILD", tmp_path)
+    monkeypatch.setattr(settings, "BUILD", tmp_path)
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda number: benchmark.note(f"rung {number}", "x", build_seconds=number), range(100)))
-    assert all(benchmark.notes(f"rung {number}", "x") == {"build_seconds": number} for number in range(100))
+        list(pool.map(lambda number: variants.note(f"rung {number}", "x", build_seconds=number), range(100)))
+    assert all(variants.notes(f"rung {number}", "x") == {"build_seconds": number} for number in range(100))
 
 
 def test_packages_are_added_up_by_their_folder() -> None:
     site = "usr/local/lib/python3.11/site-packages"
     layers = [
-        image.Layer("COPY", files={f"{site}/torch/lib/a.so": 5_000_000, f"{site}/torch-2.0.dist-info/RECORD": 100_000, "usr/bin/python": 7_000_000}),
-        image.Layer("RUN", files={f"{site}/nvidia/cudnn/lib/b.so": 9_000_000, f"{site}/nvidia/nccl/c.so": 1_000_000, f"{site}/numpy/d.so": 2_000_000,
+        image_report.Layer("COPY", files={f"{site}/torch/lib/a.so": 5_000_000, f"{site}/torch-2.0.dist-info/RECORD": 100_000, "usr/bin/python": 7_000_000}),
+        image_report.Layer("RUN", files={f"{site}/nvidia/cudnn/lib/b.so": 9_000_000, f"{site}/nvidia/nccl/c.so": 1_000_000, f"{site}/numpy/d.so": 2_000_000,
                                   f"{site}/numpy.libs/blas.so": 3_000_000, f"{site}/six.py": 200_000}),
     ]
-    table = benchmark.packages(image.ImageReport("x", layers, {})).set_index("package")
+    table = benchmark.packages(image_report.ImageReport("x", layers, {})).set_index("package")
     assert table["MB"].to_dict() == {"nvidia cudnn": 9.0, "torch": 5.1, "numpy": 5.0, "nvidia nccl": 1.0, "six": 0.2}
     assert set(table.index[table["group"] == "gpu"]) == {"nvidia cudnn", "nvidia nccl"}
 
@@ -149,8 +150,8 @@ def test_packages_are_added_up_by_their_folder() -> None:
 @pytest.mark.engine
 def test_the_download_is_what_a_registry_stores_but_for_the_compressor(client: docker.DockerClient, registry: str) -> None:
     """`docker push` packs with Go's gzip, which packs a few per cent less tightly than zlib at the same level."""
-    benchmark.have_rung("minimal", client)
-    source, name = benchmark.RUNGS["minimal"].tag, f"{registry}/harbour/minimal"
+    variants.have_rung("minimal", client)
+    source, name = variants.RUNGS["minimal"].tag, f"{registry}/harbour/minimal"
     client.images.get(source).tag(name, "1")
     try:
         assert "error" not in client.images.push(name, tag="1").lower()

@@ -9,7 +9,8 @@ from pathlib import Path
 import docker
 import pytest
 
-from dockerlab.detection import benchmark
+from dockerlab.detection import benchmark, variants
+from dockerlab.images import build_cache
 from dockerlab.images.build import build
 
 pytestmark = pytest.mark.engine
@@ -21,16 +22,16 @@ def test_the_cache_of_a_build_made_once_is_freed(client: docker.DockerClient, ti
         return build(tmp_path, tag=f"dockerlab-test:{marker}", client=client)
 
     def held(marker: str) -> int:
-        return sum(record["Size"] for record in benchmark.cache_records(client) if marker in record["Description"])
+        return sum(record["Size"] for record in build_cache.cache_records(client) if marker in record["Description"])
 
     other, mine = uuid.uuid4().hex, uuid.uuid4().hex
     fill(other)
-    before = {record["ID"] for record in benchmark.cache_records(client)}
+    before = {record["ID"] for record in build_cache.cache_records(client)}
     report = fill(mine)
     assert held(mine) == held(other) == 20_000_000
     for marker in (other, mine):
-        benchmark._remove(f"dockerlab-test:{marker}", client)
-    benchmark.forget(report, before, client)
+        variants._remove(f"dockerlab-test:{marker}", client)
+    build_cache.forget(report, before, client)
     assert (held(mine), held(other)) == (0, 20_000_000)
 
 
@@ -42,16 +43,16 @@ def test_the_same_command_in_a_build_of_somebody_else_stays(client: docker.Docke
         return build(tmp_path, client=client)
 
     def steps() -> set[str]:
-        return {record["ID"] for record in benchmark.cache_records(client) if record["Description"].endswith(command)}
+        return {record["ID"] for record in build_cache.cache_records(client) if record["Description"].endswith(command)}
 
-    before = {record["ID"] for record in benchmark.cache_records(client)}
+    before = {record["ID"] for record in build_cache.cache_records(client)}
     report = built("us")
     ours = steps()
     time.sleep(1.5)
     other = built("them")
     theirs = steps() - ours
     assert len(ours) == len(theirs) == 1
-    benchmark.forget(report, before, client)
+    build_cache.forget(report, before, client)
     assert steps() == theirs
     for each in (report, other):
-        benchmark._remove(each.image_id, client)
+        variants._remove(each.image_id, client)

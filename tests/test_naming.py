@@ -18,10 +18,11 @@ from daemons import Daemon, second_daemon
 
 from dockerlab.core.settings import ROOT
 from dockerlab.course import cleanup
-from dockerlab.course.grading.report import state_file
+from dockerlab.course.grading.progress import state_file
 from dockerlab.detection import wheel_index
-from dockerlab.detection.benchmark import RUNGS, cache_records
+from dockerlab.detection.variants import RUNGS
 from dockerlab.engine import connection, naming, process_marks
+from dockerlab.images.build_cache import cache_records
 from dockerlab.images.dockerfile import read
 
 # What a cell, a Dockerfile or a compose file says -> what the learner `bob` gets.

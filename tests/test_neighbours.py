@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from dockerlab.containers.container import wait_until
+from dockerlab.core.polling import wait_until
 from dockerlab.detection import wheel_index
 
 PACKAGE = Path(wheel_index.__file__).parent

@@ -9,10 +9,12 @@ from typing import Any
 import docker
 import pytest
 
-from dockerlab.images import build as module
-from dockerlab.images import build_plan, cache_model
-from dockerlab.images.build import BuildFailed, BuildReport, Step, Trace, build
+from dockerlab.images import build_plan, build_trace, cache_model
+from dockerlab.images.build import build
+from dockerlab.images.build_errors import BuildFailed
 from dockerlab.images.build_plan import Image
+from dockerlab.images.build_report import BuildReport, Step
+from dockerlab.images.build_trace import Trace
 from dockerlab.images.cache_model import (
     BuildDiary,
     Inputs,
@@ -23,7 +25,7 @@ from dockerlab.images.cache_model import (
     read_inputs,
 )
 from dockerlab.images.dockerfile import Dockerfile, expand, pairs, parse, read
-from dockerlab.images.image import ImageReport, Layer
+from dockerlab.images.image_report import ImageReport, Layer
 from dockerlab.lessons.lesson05_multi_stage import stages
 
 FOLDER = Path(__file__).parent / "data" / "cases" / "dockerfiles"
@@ -281,7 +283,7 @@ def blamed(tmp_path: Path, text: str, name: str, error: str, log: str = "") -> B
     trace = Trace()
     trace._steps = {"a": Step(name, digest="a", error=error, log=log)} if name else {}
     trace.error = error
-    return module.failure(trace, tmp_path / "Dockerfile", {})
+    return build_trace.failure(trace, tmp_path / "Dockerfile", {})
 
 
 NOT_YET = "is not valid yet (invalid for another 3h 5min 2s). Updates for this repository will not be applied."  # as apt says it

@@ -9,7 +9,8 @@ import docker
 import pytest
 
 from dockerlab.images import context_contents, image
-from dockerlab.images.build import BuildFailed, build
+from dockerlab.images.build import build
+from dockerlab.images.build_errors import BuildFailed
 from dockerlab.images.cache_model import BuildDiary
 from dockerlab.images.ignore_rules import BadPattern, IgnoreRules
 

@@ -15,7 +15,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from dockerlab.containers.compose import Service, graph, listed, with_labels
+from dockerlab.containers.compose import Service, listed, with_labels
+from dockerlab.containers.compose_graph import graph
 from dockerlab.images import lint
 from dockerlab.lessons.lesson09_security import sbom, vulnerabilities
 from dockerlab.lessons.lesson11_production import manifest_checks, manifests

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from dockerlab.core.errors import CourseError
-from dockerlab.notebook.quiz import QUIZ_FOLDER, Quiz, beside, guess_box
+from dockerlab.notebook.guess import beside, guess_box
+from dockerlab.notebook.quiz import QUIZ_FOLDER, Quiz
 
 OPTION = '[[question.options]]\ntext = "{text}"\nfeedback = "{feedback}"\n{right}'
 

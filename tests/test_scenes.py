@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from dockerlab.core.settings import ROOT
-from dockerlab.detection import benchmark
+from dockerlab.detection import api_client
 
 _spec = importlib.util.spec_from_file_location("scenes", ROOT / "assets/model/scenes.py")
 assert _spec and _spec.loader
@@ -20,7 +20,7 @@ _spec.loader.exec_module(scenes)
 
 
 def test_every_sample_has_a_seed() -> None:
-    assert [path.stem for path in benchmark.samples()] == sorted(scenes.SAMPLES)
+    assert [path.stem for path in api_client.samples()] == sorted(scenes.SAMPLES)
 
 
 @pytest.mark.parametrize("name", scenes.SAMPLES)

@@ -8,7 +8,8 @@ import docker
 import pytest
 import requests
 
-from dockerlab.containers.compose import StackFailed, bounded, graph, running_stack, with_labels
+from dockerlab.containers.compose import StackFailed, bounded, running_stack, with_labels
+from dockerlab.containers.compose_graph import graph
 from dockerlab.engine import connection
 from dockerlab.images import base_images
 from dockerlab.notebook.charts.stack import stack_svg

@@ -8,8 +8,8 @@ import docker
 import pytest
 
 from dockerlab.images import base_images
-from dockerlab.images.build import BuildReport, Step
-from dockerlab.images.image import ImageReport, Layer
+from dockerlab.images.build_report import BuildReport, Step
+from dockerlab.images.image_report import ImageReport, Layer
 from dockerlab.lessons.lesson05_multi_stage import stages
 from dockerlab.lessons.lesson05_multi_stage.charts import share_saved, stage_lanes, stage_weights
 

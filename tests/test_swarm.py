@@ -16,7 +16,8 @@ from daemons import Daemon, second_daemon
 from docker.errors import NotFound
 from IPython.core.interactiveshell import InteractiveShell
 
-from dockerlab.containers import container, swarm
+from dockerlab.containers import swarm
+from dockerlab.core import polling
 from dockerlab.course import cleanup, doctor
 from dockerlab.engine import connection, process_marks
 
@@ -107,7 +108,7 @@ sys.stdin.read()
 
 def service(there: docker.DockerClient, image: str, name: str) -> None:
     there.services.create(image, ["sleep", "300"], name=name)
-    assert container.wait_until(lambda: there.containers.list(filters={"label": f"com.docker.swarm.service.name={name}"}), 60, 0.1)
+    assert polling.wait_until(lambda: there.containers.list(filters={"label": f"com.docker.swarm.service.name={name}"}), 60, 0.1)
 
 
 def networks(there: docker.DockerClient) -> set[str]:
@@ -137,11 +138,11 @@ def test_it_begins_on_this_machine_only_and_is_gone_afterwards(there: docker.Doc
         assert info["NodeAddr"] == "127.0.0.1" and info["Cluster"]["Spec"]["Labels"][connection.OWNER_LABEL] == connection.owner()
         overlay = there.networks.create("dockerlab-x", driver="overlay", attachable=True)
         box = there.containers.run(tiny, "sleep 60", detach=True, network=overlay.name)
-        assert container.wait_until(lambda: listeners(daemon) == expected, 10, 0.1), listeners(daemon)
+        assert polling.wait_until(lambda: listeners(daemon) == expected, 10, 0.1), listeners(daemon)
         box.remove(force=True)
         overlay.remove()
     assert swarm.state(there.info()) == "none" and networks(there) == before
-    assert container.wait_until(lambda: not listeners(daemon), 10, 0.1), listeners(daemon)
+    assert polling.wait_until(lambda: not listeners(daemon), 10, 0.1), listeners(daemon)
 
 
 @pytest.mark.engine
@@ -244,7 +245,7 @@ def test_one_of_a_process_that_was_killed_between_its_begin_and_the_claim_is_lef
 @pytest.mark.engine
 def test_a_killed_process_leaves_no_service_that_goes_on_for_ever(there, daemon, tiny) -> None:
     killed(daemon, f'node.borrow(); node.begin(); client.services.create("{tiny}", ["false"], name="dockerlab-spins")')
-    assert container.wait_until(lambda: there.containers.list(all=True, filters={"label": swarm.TASK}), 60, 0.1)
+    assert polling.wait_until(lambda: there.containers.list(all=True, filters={"label": swarm.TASK}), 60, 0.1)
     cleanup.sweep(there)
     assert swarm.state(there.info()) == "none" and there.containers.list(all=True, ignore_removed=True) == []
 
@@ -271,7 +272,7 @@ def test_a_swarm_in_which_somebody_elses_service_runs_is_kept(there, tiny) -> No
     again = swarm.OneNode(there).borrow()
     assert not again.usable and "acme-web" in again.why
     there.services.get("acme-web").remove()
-    assert container.wait_until(lambda: not there.containers.list(all=True, ignore_removed=True), 60, 0.1)
+    assert polling.wait_until(lambda: not there.containers.list(all=True, ignore_removed=True), 60, 0.1)
 
 
 @pytest.mark.engine

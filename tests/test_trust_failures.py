@@ -22,9 +22,11 @@ from daemons import Daemon, second_daemon
 
 from dockerlab.containers import container
 from dockerlab.containers.container import ContainerFailed
+from dockerlab.core import polling
 from dockerlab.engine import error_messages
 from dockerlab.images import base_images
-from dockerlab.images.build import BuildFailed, ContextTooLarge, build
+from dockerlab.images.build import build
+from dockerlab.images.build_errors import BuildFailed, ContextTooLarge
 
 pytestmark = pytest.mark.engine
 NOWHERE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
@@ -99,7 +101,7 @@ def test_the_engine_is_killed_in_the_middle_of_a_build(tmp_path, tiny_tar, tiny_
         before = images(daemon.client)
         command = subprocess.Popen([COMMAND, "build", context, "-t", "dockerlab-half:1"], env={**os.environ, "DOCKER_HOST": daemon.url},
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        assert container.wait_until(lambda: sleeps(seconds), 300, 0.1), "the build never came to its second step"
+        assert polling.wait_until(lambda: sleeps(seconds), 300, 0.1), "the build never came to its second step"
         daemon.kill()
         out, error = command.communicate(timeout=120)
         says(subprocess.CompletedProcess([], command.returncode, out, error), "The engine stopped answering during the build", "build again")
@@ -108,7 +110,7 @@ def test_the_engine_is_killed_in_the_middle_of_a_build(tmp_path, tiny_tar, tiny_
         # As the message promised: what was finished is in the cache.
         (context / "Dockerfile").write_text(f"FROM {tiny_image}\nRUN echo kept > /kept\nRUN true\n")
         assert any("kept" in step for step in build(context, tag="dockerlab-half:1", client=daemon.client).cached)
-    assert container.wait_until(lambda: not sleeps(seconds), 60, 0.2), "the step of the dead engine still runs"
+    assert polling.wait_until(lambda: not sleeps(seconds), 60, 0.2), "the step of the dead engine still runs"
 
 
 # --- no network ------------------------------------------------------------------------------------------------------------
@@ -279,12 +281,12 @@ def test_ctrl_c_stops_the_build_on_the_engine(client, tiny_image, write, tempora
     command = subprocess.Popen([COMMAND, "build", write(f"FROM {tiny_image}\nRUN sleep {seconds}\n"), "-t", tag],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hears_ctrl_c)
     try:
-        assert container.wait_until(lambda: sleeps(seconds), 300, 0.1)
+        assert polling.wait_until(lambda: sleeps(seconds), 300, 0.1)
         threading.Event().wait(0.2)
         command.send_signal(signal.SIGINT)
         _, error = command.communicate(timeout=120)
     finally:
         command.kill()
     assert (command.returncode, error) == (130, "Stopped.\n")
-    assert container.wait_until(lambda: not sleeps(seconds), 60, 0.2)
+    assert polling.wait_until(lambda: not sleeps(seconds), 60, 0.2)
     assert not client.images.list(tag)

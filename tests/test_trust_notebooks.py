@@ -18,7 +18,7 @@ from kernels import Kernel, kernel
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
-from dockerlab.containers.container import wait_until
+from dockerlab.core.polling import wait_until
 from dockerlab.core.settings import ROOT
 from dockerlab.course import cleanup
 from dockerlab.engine import connection, ownership

@@ -15,7 +15,7 @@ import nbformat
 import pytest
 from commands import hears_ctrl_c
 
-from dockerlab.containers import container
+from dockerlab.core import polling
 from dockerlab.course import cleanup
 from dockerlab.engine import process_marks
 
@@ -85,13 +85,13 @@ def test_a_cell_that_hangs_is_stopped_and_a_slow_one_is_not(tmp_path) -> None:
 @pytest.mark.parametrize("notebook", [False, True], ids=["test", "notebook"])
 def test_ctrl_c_leaves_nothing_running(client, tmp_path, name, notebook) -> None:
     run = start(tmp_path, HOLD, notebook=notebook)
-    assert container.wait_until(lambda: len(client.containers.list(filters={"name": name})) == 2, 300, 0.1), run.communicate(timeout=5)
+    assert polling.wait_until(lambda: len(client.containers.list(filters={"name": name})) == 2, 300, 0.1), run.communicate(timeout=5)
     processes = below(run.pid)
     assert len(processes) > (1 if notebook else 0)
     os.killpg(run.pid, signal.SIGINT)
     out, _ = run.communicate(timeout=120)
     assert run.returncode == 2 and "KeyboardInterrupt" in out, out
-    assert container.wait_until(lambda: not [pid for pid in processes if Path(f"/proc/{pid}").exists()], 60, 0.1)
+    assert polling.wait_until(lambda: not [pid for pid in processes if Path(f"/proc/{pid}").exists()], 60, 0.1)
     left = client.containers.list(all=True, filters={"name": name})
     if notebook:
         assert not left

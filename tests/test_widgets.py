@@ -14,14 +14,17 @@ import pandas as pd
 import psutil
 import pytest
 
-from dockerlab.containers.compose import Service, graph, running_stack
-from dockerlab.containers.container import remove, wait_until
+from dockerlab.containers.compose import Service, running_stack
+from dockerlab.containers.compose_graph import graph
+from dockerlab.containers.container import remove
 from dockerlab.containers.stats import Load, load
+from dockerlab.core.polling import wait_until
 from dockerlab.detection.api_client import Answer
-from dockerlab.detection.limits import UnderLimits, frame
+from dockerlab.detection.limit_report import UnderLimits, frame
 from dockerlab.engine import connection
-from dockerlab.images.build import BuildCancelled, BuildReport, Step
-from dockerlab.images.image import ImageReport, Layer
+from dockerlab.images.build_errors import BuildCancelled
+from dockerlab.images.build_report import BuildReport, Step
+from dockerlab.images.image_report import ImageReport, Layer
 from dockerlab.notebook.charts.limits import latency_under_limits
 from dockerlab.notebook.charts.stack import columns, stack_svg
 from dockerlab.notebook.widgets import (

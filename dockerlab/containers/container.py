@@ -19,6 +19,7 @@ from docker.utils.socket import frames_iter
 
 from dockerlab.core.errors import CourseError
 from dockerlab.core.fetch import fetch
+from dockerlab.core.polling import wait_until
 from dockerlab.engine import connection, error_messages
 
 
@@ -134,14 +135,6 @@ def address(container: Container) -> str:
     return next((network["IPAddress"] for network in networks if network.get("IPAddress")), "")
 
 
-def wait_until(ready: Any, timeout: float, interval: float = 0.02) -> bool:
-    """Call `ready()` until it is true or `timeout` seconds have passed; the one polling loop of the course."""
-    deadline = time.monotonic() + timeout
-    while not ready():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(interval)
-    return True
 
 
 def _wait(container: Container, port: int, ready: str | None, deadline: float) -> str:

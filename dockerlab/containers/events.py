@@ -14,7 +14,7 @@ import requests
 from docker.errors import DockerException
 from docker.models.containers import Container
 
-from dockerlab.containers.container import wait_until
+from dockerlab.core.polling import wait_until
 
 Event = Mapping[str, Any]
 

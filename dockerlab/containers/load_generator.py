@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pandas as pd
 
-from dockerlab.containers import container
+from dockerlab.core import polling
 from dockerlab.core.errors import CourseError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -111,7 +111,7 @@ def ready(url: str, path: str = "/health", timeout: float = 60) -> bool:
         finally:
             connection.close()
 
-    return container.wait_until(answers, timeout, 0.05)
+    return polling.wait_until(answers, timeout, 0.05)
 
 
 def run(url: str, request: Request, requests: int, clients: int = 4, timeout: float = 30) -> Seen:

@@ -28,7 +28,7 @@ from docker.errors import APIError, DockerException, NotFound
 from docker.models.containers import Container
 from docker.models.services import Service
 
-from dockerlab.containers import container
+from dockerlab.core import polling
 from dockerlab.core.errors import CourseError
 from dockerlab.engine import connection, ownership, process_marks
 
@@ -154,7 +154,7 @@ class OneNode:
                 return False
             return True
 
-        container.wait_until(labelled, 10, 0.1)
+        polling.wait_until(labelled, 10, 0.1)
 
     def begin(self) -> None:
         """`docker swarm init` on the loopback address, marked as the course's. Asks the engine. Raises SwarmTaken where it may not."""
@@ -184,10 +184,10 @@ class OneNode:
         for service in filter(_is_ours, services):
             with contextlib.suppress(NotFound):
                 service.remove()
-        container.wait_until(lambda: not self._tasks(), 15, 0.1)
+        polling.wait_until(lambda: not self._tasks(), 15, 0.1)
         if all(map(_is_ours, services)):
             if not self._had_gateway:  # it comes a moment after the swarm; left before that, the engine would make it for nobody
-                container.wait_until(lambda: _has_gateway(self.client), 5, 0.1)
+                polling.wait_until(lambda: _has_gateway(self.client), 5, 0.1)
             self.client.swarm.leave(force=True)
             self._tidy()
 
@@ -202,7 +202,7 @@ class OneNode:
             with contextlib.suppress(APIError):
                 task.remove(force=True, v=True)
         if not self._had_gateway:
-            container.wait_until(self._gateway_removed, 5, 0.2)
+            polling.wait_until(self._gateway_removed, 5, 0.2)
 
     def _gateway_removed(self) -> bool:
         """Whether the gateway is gone; the engine refuses for as long as an endpoint of the swarm is still leaving it."""
@@ -353,7 +353,7 @@ def settled(service: str, client: docker.DockerClient, patience: float = 60, wat
             return len(now.ready) == 1 and now.count >= wanted
         return now.update not in ("", "updating")
 
-    container.wait_until(over, patience, 0.15)
+    polling.wait_until(over, patience, 0.15)
     return replicas(service, client)
 
 

@@ -10,6 +10,7 @@ import docker
 import pandas as pd
 
 from dockerlab.containers import container, load_generator, stats
+from dockerlab.core import polling
 
 COLUMNS = ["cpus", "workers", "per_second", "p95_ms", "memory_mb", "cpu_ms"]
 
@@ -26,7 +27,7 @@ def compare(image: str, ways: Sequence[tuple[float, int]], picture: Path, client
         servers = [running.enter_context(container.running(image, client=client, command=serve(workers), nano_cpus=int(cpus * 1e9), timeout=120))
                    for cpus, workers in ways]
         for (_, workers), server in zip(ways, servers, strict=True):
-            container.wait_until(lambda server=server, workers=workers: server.container.logs().count(b" is ready ") >= workers, 60, 0.1)
+            polling.wait_until(lambda server=server, workers=workers: server.container.logs().count(b" is ready ") >= workers, 60, 0.1)
         for server in servers:
             load_generator.run(server.url, request, clients, clients)  # the first answers of a process are slower
         used = [cpu_seconds(server.container) for server in servers]

@@ -157,3 +157,6 @@ def _pip_config(environ: Mapping[str, str]) -> dict[str, str]:
             if parser.has_section(section):
                 kept |= {name.replace("_", "-").removeprefix("--"): value for name, value in parser[section].items()}
     return found["global"] | found["install"]
+
+
+ASSETS = ROOT / "assets"

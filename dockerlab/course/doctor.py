@@ -24,7 +24,7 @@ from dockerlab.containers import swarm
 from dockerlab.core.errors import CourseError, redact
 from dockerlab.core.settings import BUILD, LOCAL_FILE, ROOT, Site, load_site
 from dockerlab.course import cleanup
-from dockerlab.course.grading.report import state_file
+from dockerlab.course.grading.progress import state_file
 from dockerlab.engine import connection, error_messages, installation, process_marks
 from dockerlab.images import base_images
 
@@ -175,7 +175,8 @@ def mounted(client: docker.DockerClient, name: str, parent: Path) -> Check:
 
 def reaches_buildkit(client: docker.DockerClient) -> str:
     """What keeps the engine from building with BuildKit, "" where it does. Builds an image without any file there, and removes it."""
-    from dockerlab.images.build import BuildReport, build  # pandas, which the command line does not need for the rest
+    from dockerlab.images.build import build  # pandas, which the command line does not need for the rest
+    from dockerlab.images.build_report import BuildReport
 
     def tried() -> BuildReport:
         with process_marks.folder("doctor") as folder:

@@ -20,12 +20,14 @@ import requests
 from docker.errors import APIError, ImageNotFound
 from docker.models.containers import Container
 
-from dockerlab.containers.container import address, published, remove, wait_until
+from dockerlab.containers.container import address, published, remove
 from dockerlab.core.fetch import fetch
+from dockerlab.core.polling import wait_until
 from dockerlab.core.settings import BUILD
 from dockerlab.course import cleanup
 from dockerlab.engine import connection, naming, ownership
-from dockerlab.images.build import BuildReport, build
+from dockerlab.images.build import build
+from dockerlab.images.build_report import BuildReport
 from dockerlab.images.config_diff import changes
 
 AT_ONCE = 4
@@ -191,19 +193,6 @@ def archive(files: Mapping[str, str]) -> bytes:
     return packed.getvalue()
 
 
-def health_states(container: Container, until: str, timeout: float = 30) -> list[str]:
-    """The health states that a container goes through until it is `until`, each once. Asks the engine."""
-    seen: list[str] = []
-
-    def reached() -> bool:
-        container.reload()
-        state = container.attrs["State"].get("Health", {}).get("Status", "none")
-        if not seen or seen[-1] != state:
-            seen.append(state)
-        return state == until
-
-    wait_until(reached, timeout, interval=0.1)
-    return seen
 
 
 def free_port() -> int:

@@ -9,17 +9,13 @@ from typing import Any
 
 import pandas as pd
 import requests
-from matplotlib.figure import Figure
-from PIL import Image, ImageOps
 
 from dockerlab.core.errors import CourseError
 from dockerlab.core.fetch import TooLarge, fetch
-from dockerlab.core.settings import ROOT
+from dockerlab.core.settings import ASSETS, ROOT
 
 REFERENCE = ROOT / "assets" / "model" / "reference.json"
 COLUMNS = ["label", "score", "x1", "y1", "x2", "y2"]
-# Dark enough for white letters on them.
-COLOURS = ("#c2401a", "#12707f", "#8f5c00", "#6a3fb0", "#2f7a47", "#b02a6d", "#3a5bc0", "#75592a")
 
 
 class DetectionFailed(CourseError):
@@ -135,25 +131,6 @@ def recorded(path: Path = REFERENCE) -> dict[str, Answer]:
     return {name: parse(body) for name, body in json.loads(path.read_text(encoding="utf-8")).items()}
 
 
-def draw(image_path: str | Path, answer: Answer) -> Figure:
-    """The picture with its boxes and labels; the title says what was found. Pure but for reading the file."""
-    with Image.open(image_path) as file:
-        # The API answers in pixels of the upright picture.
-        picture = ImageOps.exif_transpose(file).convert("RGB")
-    figure = Figure(figsize=(8, 8 * picture.height / picture.width + 0.4), layout="constrained")
-    axes = figure.subplots()
-    axes.imshow(picture)
-    axes.set_axis_off()
-    axes.set_title(answer.summary(), fontsize=13)
-    labels = sorted({each.label for each in answer.detections})
-    for each in answer.detections:
-        colour = COLOURS[labels.index(each.label) % len(COLOURS)]
-        axes.add_patch(_rectangle(each, colour))
-        axes.text(
-            each.x1, each.y1, f"{each.label} {each.score:.2f}", fontsize=7, color="white", va="bottom", clip_on=True,
-            bbox={"facecolor": colour, "edgecolor": "none", "pad": 1.5},
-        )  # fmt: skip
-    return figure
 
 
 def agreement(a: Answer, b: Answer, iou: float = 0.9, score: float = 0.02) -> float:
@@ -182,10 +159,6 @@ def agreement(a: Answer, b: Answer, iou: float = 0.9, score: float = 0.02) -> fl
     return 2 * len(left) / total
 
 
-def _rectangle(each: Detection, colour: str) -> Any:
-    from matplotlib.patches import Rectangle
-
-    return Rectangle((each.x1, each.y1), each.x2 - each.x1, each.y2 - each.y1, fill=False, edgecolor=colour, linewidth=2)
 
 
 def _refusal(reply: requests.Response, address: str) -> DetectionFailed:
@@ -202,3 +175,8 @@ def _refusal(reply: requests.Response, address: str) -> DetectionFailed:
         503: "Wait until /health answers 200.",
     }.get(reply.status_code, "Look at the container's log.")
     return DetectionFailed(f"{address} refused the picture ({reply.status_code}).", f"It says: {detail.rstrip('.')}.", fix)
+
+
+def samples() -> list[Path]:
+    """The sample pictures of the course."""
+    return sorted((ASSETS / "images").glob("*.jpg"))

@@ -12,7 +12,7 @@ import docker
 import requests
 from docker.errors import APIError, NotFound
 
-from dockerlab.containers import container
+from dockerlab.core import polling
 from dockerlab.core.errors import CourseError
 from dockerlab.core.settings import Site, load_site
 from dockerlab.engine import connection
@@ -52,7 +52,7 @@ def torch_index(client: docker.DockerClient | None = None, site: Site | None = N
     except APIError as error:
         if error.status_code != 409:  # another learner starts it at this moment
             raise
-    if container.wait_until(lambda: _answers(f"{url}/torch/"), 20, interval=0.2):
+    if polling.wait_until(lambda: _answers(f"{url}/torch/"), 20, interval=0.2):
         return url
     raise CourseError("The container that serves the site's torch wheels does not answer.", fix=f"Run `docker logs {NAME}`.")
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dockerlab.images.build import Step
+    from dockerlab.images.build_report import Step
 
 Cause = tuple[str, str]  # why it came about ("" where nothing proves a cause), and what to do
 _Table = tuple[tuple[str, str, str], ...]  # what a text contains, why, what to do

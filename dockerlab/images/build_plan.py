@@ -16,7 +16,7 @@ from dockerlab.images import dockerfile_words
 from dockerlab.images.dockerfile import STEPS, Dockerfile, Instruction, Stage, expand, parse
 
 if TYPE_CHECKING:
-    from dockerlab.images.build import Step
+    from dockerlab.images.build_report import Step
 
 SCRATCH = "scratch"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # where the base sets none

@@ -24,7 +24,8 @@ from dockerlab.images import buildkit_pb2 as pb
 from dockerlab.images.dockerfile import sent
 
 if TYPE_CHECKING:
-    from dockerlab.images.build import Cancel, Trace
+    from dockerlab.images.build import Cancel
+    from dockerlab.images.build_trace import Trace
 
 _FLAGS = {"t": "--tag", "target": "--target", "networkmode": "--network"}  # parameters of the API that are one flag each
 _LISTS = {"buildargs": "--build-arg", "labels": "--label"}

@@ -22,8 +22,9 @@ import pandas as pd
 from docker.errors import APIError, ImageNotFound
 
 from dockerlab.images import build_plan, dockerfile_words
-from dockerlab.images.build import BuildReport, Step, build
+from dockerlab.images.build import build
 from dockerlab.images.build_plan import SCRATCH, Image, Planned, PlannedStage, join
+from dockerlab.images.build_report import BuildReport, Step
 from dockerlab.images.dockerfile import parse, read
 from dockerlab.images.ignore_rules import BadPattern, IgnoreRules, glob
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
@@ -16,6 +14,7 @@ import pandas as pd
 
 from dockerlab.core.errors import CourseError
 from dockerlab.core.markup import with_code
+from dockerlab.core.programs import tool
 from dockerlab.engine.endpoint import environment
 
 LEVELS = ("error", "warning", "info", "style")
@@ -50,12 +49,6 @@ def build_check(context: Path, dockerfile: str = "Dockerfile") -> list[Finding]:
     return parse_check(_output(command, ok=(0, 1), env=environment()))
 
 
-def tool(name: str) -> str:
-    """The path of a program that came with the course's environment, whether or not that is on PATH. Raises LintFailed."""
-    found = shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
-    if found is None:
-        raise LintFailed(f"{name} is not installed.", "The environment is older than the course.", "Run `make setup`.")
-    return found
 
 
 def parse_hadolint(text: str) -> list[Finding]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from dockerlab.core.errors import CourseError
 from dockerlab.images.cache_model import Verdict
-from dockerlab.notebook.quiz import Guess
+from dockerlab.notebook.guess import Guess
 
 COLUMNS = ["step", "your tick", "outcome", "right", "why"]
 

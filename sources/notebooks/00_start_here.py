@@ -18,9 +18,9 @@
 %matplotlib inline
 import pandas as pd
 
+from dockerlab.core.settings import load_site
 from dockerlab.course import cleanup, doctor
 from dockerlab.engine import connection, ownership, process_marks
-from dockerlab.core.settings import load_site
 
 client = connection.connect()
 cleanup.begin(client)  # what a run that was cut off left goes
@@ -59,7 +59,7 @@ print(base_images.standin_note(client, base_images.SLIM))
 # **Guess first.** A virtual machine boots a kernel before your program runs. A container does not. How long will this one take, from the request to the end of its program, in seconds?
 
 # %%
-from dockerlab.notebook.quiz import beside, guess_box
+from dockerlab.notebook.guess import beside, guess_box
 
 guess = guess_box("Seconds until the container has run and ended", default=10.0)
 guess
@@ -91,11 +91,12 @@ beside(guess, round(seconds, 2))
 # The course's detection API is a small FastAPI program: you send it a picture, it answers with labelled boxes. `stage_context` copies its files to `build/detection-api`, where you may edit them. This is the end of its Dockerfile, the part that becomes the image:
 
 # %%
-from dockerlab.detection import benchmark
+from dockerlab.detection import api_client, variants
+from dockerlab.notebook.charts import detections
 
 from dockerlab.notebook.listing import listing
 
-context = benchmark.stage_context()
+context = variants.stage_context()
 dockerfile = context / "Dockerfile.multistage"
 lines = dockerfile.read_text().splitlines()
 last_stage = max(number for number, line in enumerate(lines, 1) if line.startswith("FROM"))
@@ -105,8 +106,8 @@ listing(dockerfile, first=last_stage)
 # Building it the first time takes a minute or two: one stage installs PyTorch to export the model. Every later build takes the steps from the cache. Lesson 05 explains each line.
 
 # %%
-report = benchmark.build_rung("multistage", context, client)
-print("built", benchmark.RUNGS["multistage"].tag)
+report = variants.build_rung("multistage", context, client)
+print("built", variants.RUNGS["multistage"].tag)
 
 # %% tags=["nbval-ignore-output"]
 print(f"{len(report.ran)} steps ran, {len(report.cached)} came from the cache, {report.seconds:.1f} s in all")
@@ -120,7 +121,7 @@ report.frame().sort_values("seconds", ascending=False).head(5)
 # %%
 from IPython.display import Image
 
-picture = benchmark.samples()[0]
+picture = api_client.samples()[0]
 Image(picture)
 
 # %%
@@ -140,7 +141,7 @@ frame = answer.frame()
 frame.groupby("label").size().rename("found").to_frame().rename_axis(None)
 
 # %% tags=["nbval-ignore-output"]
-api_client.draw(picture, answer)
+detections.draw(picture, answer)
 
 # %%
 beside(found, int((frame["label"] == "container").sum()))
@@ -155,7 +156,7 @@ from dockerlab.notebook.widgets import DetectionPlayground, close_all
 
 shelf = ExitStack()  # what the clean-up stops
 service = shelf.enter_context(container.running("dockerlab-api:multistage", client=client))
-DetectionPlayground(service.url, benchmark.samples())
+DetectionPlayground(service.url, api_client.samples())
 
 # %% [markdown]
 # The picture travelled over HTTP into the container and boxes came back. Your machine's Python, if it has one, was not asked: the image carries its own, with the libraries and the model.

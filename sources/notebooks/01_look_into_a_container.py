@@ -16,22 +16,22 @@ import time
 
 import pandas as pd
 
-from dockerlab.containers import container
+from dockerlab.core import polling, settings
 from dockerlab.course import cleanup
-from dockerlab.detection import benchmark
+from dockerlab.detection import api_client
 from dockerlab.engine import connection
 from dockerlab.images import base_images, image
-from dockerlab.lessons.lesson01_processes import host_view
 from dockerlab.images.build import build
-from dockerlab.lessons.lesson01_processes import charts
-from dockerlab.notebook.quiz import Quiz, beside, guess_box
+from dockerlab.lessons.lesson01_processes import charts, host_view
+from dockerlab.notebook.guess import beside, guess_box
+from dockerlab.notebook.quiz import Quiz
 
 client = connection.connect()
 base_images.ensure(base_images.SLIM, client)
 MINE = connection.labels(lesson="01")  # on everything that this lesson makes
 marks = " ".join(f"--label {name}={value}" for name, value in MINE.items())
 cleanup.begin(client, "dockerlab.lesson=01")  # what a run that was cut off left goes
-folder = benchmark.BUILD / "lesson-01"
+folder = settings.BUILD / "lesson-01"
 folder.mkdir(parents=True, exist_ok=True)
 
 # %% [markdown]
@@ -247,7 +247,7 @@ def ask(twin):
     return twin.exec_run(["python", "-c", question])
 
 for twin in twins.values():
-    container.wait_until(lambda twin=twin: ask(twin).exit_code == 0, 30, interval=0.2)
+    polling.wait_until(lambda twin=twin: ask(twin).exit_code == 0, 30, interval=0.2)
 views = {name: ask(twin).output.decode().split() for name, twin in twins.items()}
 rows = ["host name", "file /tmp/who", "answer on localhost:8000", "processes in sight"]
 pd.DataFrame(views, index=rows)
@@ -396,7 +396,7 @@ print(refused[0].rpartition(": ")[2])
 # %%
 program = folder / "thumbnail"
 program.mkdir(exist_ok=True)
-shutil.copy(benchmark.samples()[0], program / "harbour.jpg")
+shutil.copy(api_client.samples()[0], program / "harbour.jpg")
 (program / "thumbnail.py").write_text("""\
 import PIL
 from PIL import Image
@@ -446,7 +446,7 @@ print("pip finds a conflict:", any("conflicting dependencies" in line or "Double
 wait = ["python", "-c", "import PIL, time; print(PIL.__version__, flush=True); time.sleep(600)"]
 pair = MINE | {"dockerlab.pair": "pillow"}
 both = [client.containers.run(f"dockerlab-lesson01:{whom}", wait, detach=True, labels=pair) for whom in ("colleague", "yours")]
-container.wait_until(lambda: all(each.logs() for each in both), 30)
+polling.wait_until(lambda: all(each.logs() for each in both), 30)
 columns = "table {{.Image}}\t{{.State}}"
 !docker ps --filter label=dockerlab.pair=pillow --format "{columns}"
 

@@ -17,12 +17,14 @@ import requests
 from docker.errors import APIError, BuildError
 
 from dockerlab.containers import container
+from dockerlab.core import polling, settings
 from dockerlab.course import cleanup
-from dockerlab.detection import benchmark
+from dockerlab.detection import api_client, variants
 from dockerlab.engine import connection
 from dockerlab.images import base_images
 from dockerlab.notebook.cli_and_python import BothWays, column, which
-from dockerlab.notebook.quiz import Quiz, beside, guess_box
+from dockerlab.notebook.guess import beside, guess_box
+from dockerlab.notebook.quiz import Quiz
 
 client = connection.connect()
 RUN = secrets.token_hex(4)  # of this run of the lesson: no image that was there before can have handed it on
@@ -30,7 +32,7 @@ MINE = connection.labels(lesson="02", run=RUN)  # on everything that this lesson
 OURS = {"label": f"dockerlab.run={RUN}"}  # finds it again
 for lesson in ("02", "02-neighbour"):  # what a run that was cut off left goes
     cleanup.begin(client, f"dockerlab.lesson={lesson}")
-context = benchmark.stage_context(benchmark.BUILD / "lesson-02")
+context = variants.stage_context(settings.BUILD / "lesson-02")
 
 # %% [markdown]
 # ## 1. Build the first image
@@ -50,7 +52,7 @@ EXPOSE 8000
 CMD ["uvicorn", "app.main:app", "--host", "0.0.0.0", "--port", "8000"]
 """)
 if not base_images.present(client, "dockerlab-api:multistage"):
-    benchmark.build_rung("multistage", context, client)  # as in lesson 00: some minutes
+    variants.build_rung("multistage", context, client)  # as in lesson 00: some minutes
 
 # %% [markdown]
 # `client.images.build` sends the folder to the engine and returns the image and the log. `rm=True` removes the helper container of each step; docker-py would leave them all behind.
@@ -183,7 +185,7 @@ print("two containers:", loose.id != strict.id)
 # %%
 from dockerlab.lessons.lesson02_images_and_containers.lifecycle import health
 
-picture = benchmark.samples()[0]
+picture = api_client.samples()[0]
 
 def boxes(each):
     health(each.name, client)  # waits until the model is loaded
@@ -491,8 +493,8 @@ def answers(url):
     except requests.RequestException:
         return False
 
-cli = container.wait_until(lambda: answers(f"http://{address[0]}"), 20)
-py = container.wait_until(lambda: answers(container.published(web, 8000)), 20)
+cli = polling.wait_until(lambda: answers(f"http://{address[0]}"), 20)
+py = polling.wait_until(lambda: answers(container.published(web, 8000)), 20)
 run.add("docker run -p: it answers on the host", cli, py)
 run.frame().tail(1)
 
@@ -525,7 +527,7 @@ client.containers.run(
 def tries(name):
     return client.containers.get(f"dockerlab-lesson02-{name}").attrs["RestartCount"], state(name)
 
-container.wait_until(lambda: tries("tries") == tries("tries-py") == (2, "exited"), 30, interval=0.1)
+polling.wait_until(lambda: tries("tries") == tries("tries-py") == (2, "exited"), 30, interval=0.1)
 run.add("docker run --restart on-failure:2: restarts, state", tries("tries"), tries("tries-py"))
 run
 
@@ -588,11 +590,11 @@ policy_guess
 # %%
 up = {}
 said = !docker exec dockerlab-lesson02-api python -c "import os; os.kill(1, 15)"
-container.wait_until(lambda: tries("api")[0] == 1, 20)
+polling.wait_until(lambda: tries("api")[0] == 1, 20)
 up["after the crash"] = health("dockerlab-lesson02-api", client)["status"] == "ok"
 
 said = !docker stop dockerlab-lesson02-api
-up["after docker stop"] = container.wait_until(lambda: state("api") == "running", 2)
+up["after docker stop"] = polling.wait_until(lambda: state("api") == "running", 2)
 beside(policy_guess, which(up))
 
 # %% [markdown]
@@ -878,7 +880,7 @@ said = !docker run -d --name dockerlab-lesson02-registry --label dockerlab.lesso
   -v dockerlab-lesson02-registry:/var/lib/registry registry:2
 server = container.published(client.containers.get("dockerlab-lesson02-registry"), 5000)
 registry = server.removeprefix("http://")
-print("it answers:", container.wait_until(lambda: answers(f"{server}/v2/"), 30))
+print("it answers:", polling.wait_until(lambda: answers(f"{server}/v2/"), 30))
 
 # %% tags=["nbval-ignore-output"]
 print(base_images.standin_note(client, "registry:2"))

@@ -11,11 +11,13 @@
 %matplotlib inline
 import pandas as pd
 
-from dockerlab.detection import benchmark
+from dockerlab.core import programs
+from dockerlab.course.workbench import Bench
+from dockerlab.detection import api_client, variants
 from dockerlab.engine import connection
 from dockerlab.images import base_images, lint
-from dockerlab.course.workbench import Bench
-from dockerlab.notebook.quiz import Quiz, beside, guess_box
+from dockerlab.notebook.guess import beside, guess_box
+from dockerlab.notebook.quiz import Quiz
 
 pd.set_option("display.max_colwidth", None)
 client = connection.connect()
@@ -136,7 +138,7 @@ pd.DataFrame([line.split() for line in sorted(found)], columns=["mode", "owner",
 # A path that leads out of the context is looked up inside it, however it is written, and not found:
 
 # %%
-from dockerlab.images.build import BuildFailed
+from dockerlab.images.build_errors import BuildFailed
 
 try:
     bench.build("outside", "FROM scratch\nCOPY ../../pyproject.toml /\n")
@@ -545,7 +547,7 @@ CMD ["sleep", "600"]
 bench.changes("from", "health")
 
 # %%
-from dockerlab.course.workbench import health_states
+from dockerlab.containers.health import health_states
 
 with bench.started("health", init=True) as box:
     before = health_states(box, until="unhealthy")
@@ -570,7 +572,7 @@ stop_guess = guess_box("Seconds until the shell form has stopped", default=1.0)
 stop_guess
 
 # %%
-benchmark.have_rung("multistage", client)
+variants.have_rung("multistage", client)
 api, plain = "FROM dockerlab-api:multistage\n", "FROM python:3.11-slim-bookworm\n"
 bench.build("stop-exec", api + 'CMD ["uvicorn", "app.main:app", "--host", "0.0.0.0"]\n')
 bench.build("stop-shell", api + "CMD uvicorn app.main:app --host 0.0.0.0\n")
@@ -586,6 +588,7 @@ bench.changes("stop-deaf", "stop-signal")
 from contextlib import ExitStack
 
 from dockerlab.containers import container
+from dockerlab.core import polling
 from dockerlab.course.workbench import stop_all
 
 starts = {
@@ -601,7 +604,7 @@ with ExitStack() as stack:
     boxes = {form: stack.enter_context(bench.started(name, init=init))
              for form, (name, init) in starts.items()}
     for form in list(boxes)[:4]:
-        container.wait_until(lambda box=boxes[form]: b"ready" in box.logs(), 60, interval=0.2)
+        polling.wait_until(lambda box=boxes[form]: b"ready" in box.logs(), 60, interval=0.2)
     stops = stop_all(boxes, goodbye="Application shutdown complete")
 stops.drop(columns="seconds")
 
@@ -652,7 +655,7 @@ files = {
     "README.md": "# Harbour\n", "requirements.txt": "uvicorn==0.54.0\n",
     "Dockerfile": "FROM scratch\nCOPY . /app/\n",
 }
-files |= {f"pictures/{path.name}": path.read_bytes() for path in benchmark.samples()}
+files |= {f"pictures/{path.name}": path.read_bytes() for path in api_client.samples()}
 bench.write({f"project/{name}": content for name, content in files.items()})
 whole = build(project, tag="dockerlab-lesson03:context-whole", client=client)
 before = context_contents.contents(project)
@@ -827,7 +830,7 @@ HEALTHCHECK --interval=30s --timeout=10s --retries=3 \\
 CMD python download_model.py && uvicorn app.main:app
 """
 bench.write({"Dockerfile.popular": popular_file})
-hadolint = lint.tool("hadolint")
+hadolint = programs.tool("hadolint")
 lines = !"{hadolint}" --no-color "{folder}/Dockerfile.popular"
 beside(remarks, sum(": " in line for line in lines))
 
@@ -884,7 +887,7 @@ faults
 build(service, tag="dockerlab-lesson03:mended", client=client)
 with bench.started("mended", ports={"8000/tcp": ("127.0.0.1", None)}) as box:
     inside = ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/')"]
-    serves = container.wait_until(lambda: box.exec_run(inside).exit_code == 0, 30)
+    serves = polling.wait_until(lambda: box.exec_run(inside).exit_code == 0, 30)
     answered = answers(container.published(box, 8000))
     health = health_states(box, until="unhealthy")[-1]
     user = box.exec_run(["id", "-u"]).output.decode().strip()

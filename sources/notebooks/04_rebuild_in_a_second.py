@@ -16,17 +16,19 @@ import pandas as pd
 import requests
 
 from dockerlab.containers import container
+from dockerlab.core import units
 from dockerlab.course import cleanup
-from dockerlab.detection import benchmark
+from dockerlab.course.workbench import Bench
+from dockerlab.detection import variants
 from dockerlab.engine import connection
 from dockerlab.images import base_images, image
-from dockerlab.lessons.lesson04_cache import download_meter, plain_progress
 from dockerlab.images.build import build
 from dockerlab.images.cache_model import BuildDiary, frame
-from dockerlab.course.workbench import Bench
+from dockerlab.lessons.lesson04_cache import download_meter, plain_progress
+from dockerlab.notebook.guess import beside, guess_box
 from dockerlab.notebook.listing import difference, listing
 from dockerlab.notebook.predict import marked, score, tick_steps
-from dockerlab.notebook.quiz import Quiz, beside, guess_box
+from dockerlab.notebook.quiz import Quiz
 
 pd.set_option("display.max_colwidth", None, "display.width", 200)
 client = connection.connect(timeout=900)
@@ -87,7 +89,7 @@ beside(layers_guess, int(table["makes a layer"].sum()))
 # The same API twice. The bad order copies everything, then installs. The good order copies the list of packages, installs, then copies the code. In the comparison, `-` marks what only the bad order has, `+` what only the good order has.
 
 # %%
-api = benchmark.stage_context(bench.empty("api"))
+api = variants.stage_context(bench.empty("api"))
 (api / "Dockerfile.bad").write_text("""\
 FROM python:3.11-slim-bookworm
 WORKDIR /app
@@ -459,7 +461,7 @@ from dockerlab.notebook.charts.layers import layer_stack
 layer_stack(two)
 
 # %%
-print("wasted with two steps:", image.mb(two.wasted_bytes), "| with one step:", image.mb(one.wasted_bytes))
+print("wasted with two steps:", units.mb(two.wasted_bytes), "| with one step:", units.mb(one.wasted_bytes))
 
 # %% [markdown]
 # A layer is never changed again. `rm` in a later one adds a note that hides the file; you still store, push and pull it (and anybody can read it). **Delete in the step that wrote, or write to where no layer is: section 7.**
@@ -491,7 +493,7 @@ beside(owned, round((doubled.disk_bytes - base_bytes) / 1e6))
 
 # %%
 owners = [bench.run(name, ["stat", "-c", "%u:%g", "/srv/weights.bin"]) for name in forms.values()]
-above = [image.mb(each.disk_bytes - base_bytes) for each in (doubled, right)]
+above = [units.mb(each.disk_bytes - base_bytes) for each in (doubled, right)]
 pd.DataFrame({"owner of the weights": owners, "above the base": above}, index=list(forms))
 
 # %% [markdown]
@@ -579,7 +581,7 @@ uv_guess = guess_box("Times faster than pip, empty mount", default=2.0)
 uv_guess
 
 # %%
-fast = benchmark.stage_context(bench.empty("fast"))
+fast = variants.stage_context(bench.empty("fast"))
 UV = """\
 FROM python:3.11-slim-bookworm AS uv
 RUN pip install uv

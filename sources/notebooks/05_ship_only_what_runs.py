@@ -15,16 +15,19 @@ import time
 import pandas as pd
 
 from dockerlab.containers import container
-from dockerlab.detection import api_client, benchmark, wheel_index
+from dockerlab.course.workbench import Bench
+from dockerlab.detection import api_client, variants, wheel_index
 from dockerlab.engine import connection
 from dockerlab.images import base_images, image
+from dockerlab.images.build import build
+from dockerlab.images.build_errors import BuildFailed
 from dockerlab.lessons.lesson05_multi_stage import stages
-from dockerlab.images.build import BuildFailed, build
-from dockerlab.notebook.charts.layers import layer_stack
 from dockerlab.lessons.lesson05_multi_stage.charts import share_saved, stage_lanes, stage_weights
-from dockerlab.course.workbench import Bench
+from dockerlab.notebook.charts import detections
+from dockerlab.notebook.charts.layers import layer_stack
+from dockerlab.notebook.guess import beside, guess_box
 from dockerlab.notebook.listing import difference, listing
-from dockerlab.notebook.quiz import Quiz, beside, guess_box
+from dockerlab.notebook.quiz import Quiz
 from dockerlab.notebook.widgets import BuildTimeline, LayerExplorer, close_all
 
 pd.set_option("display.max_colwidth", None)
@@ -32,7 +35,7 @@ client = connection.connect(timeout=900)
 for base in (base_images.SLIM, base_images.FULL, base_images.DISTROLESS):
     base_images.ensure(base, client)
 bench = Bench("05", client)
-context = benchmark.stage_context(bench.folder)  # the detection API and its model, to edit and build
+context = variants.stage_context(bench.folder)  # the detection API and its model, to edit and build
 print("leftovers of an earlier run:", len(sum(bench.left(), [])))
 
 # %% [markdown]
@@ -241,7 +244,7 @@ agreement_guess = guess_box("Share of the boxes that agree, 0 to 1", default=0.9
 agreement_guess
 
 # %%
-pictures = benchmark.samples()
+pictures = api_client.samples()
 by_torch = stages.torch_answers(bench.tag("export"), context / "app", pictures, client)
 with container.running("dockerlab-api:multistage", client=client) as service:
     by_onnx = {picture.name: api_client.detect(service.url, picture) for picture in pictures}
@@ -253,7 +256,7 @@ pd.DataFrame({"PyTorch finds": finds, "agreement": agreement}).sort_index()
 beside(agreement_guess, round(min(agreement.values()), 2))
 
 # %%
-api_client.draw(pictures[0], by_onnx[pictures[0].name])
+detections.draw(pictures[0], by_onnx[pictures[0].name])
 
 # %% [markdown]
 # **A smaller image with other answers is another product: compare the answers before you compare the sizes.**
@@ -332,7 +335,7 @@ beside(unused_guess, f"succeeds (the old, classic builder: {classic})")
 # `bring_tests` lays the tests into the context. The `.dockerignore` there leaves `tests` out, so it also writes a `Dockerfile.tested.dockerignore`, which holds for this one Dockerfile instead.
 
 # %%
-benchmark.stage_context(context)
+variants.stage_context(context)
 stages.bring_tests(context, ["Dockerfile.tested", "Dockerfile.gated"])
 text = (context / "Dockerfile.multistage").read_text()
 head, _, last = text.rpartition("FROM python:3.11-slim-bookworm\n")
@@ -393,7 +396,7 @@ except BuildFailed as failure:
     print("no release, because of:", failed)
 
 # %%
-benchmark.stage_context(context)  # mends the server
+variants.stage_context(context)  # mends the server
 stages.bring_tests(context, ["Dockerfile.gated"])
 bench.build("gated", gated, buildargs=torch)
 layers = {name: bench.inspect(name)["RootFS"]["Layers"] for name in ("dockerlab-api:multistage", "gated")}
@@ -410,9 +413,9 @@ print("pytest in the image:", any("/pytest/" in path for path in paths))
 # One form is left: the same stages, but the last begins from a base without shell, pip and package manager, the packages are pruned of what a server never loads, and the weights are stored in half precision. Lesson 06 takes it apart; here is what it weighs.
 
 # %%
-benchmark.build_rung("minimal", context, client)
+variants.build_rung("minimal", context, client)
 sizes["minimal"] = image.inspect("dockerlab-api:minimal", client).disk_bytes
-with container.running("dockerlab-api:minimal", client=client, **benchmark.LOCKED_DOWN) as service:
+with container.running("dockerlab-api:minimal", client=client, **variants.LOCKED_DOWN) as service:
     answers = {picture.name: api_client.detect(service.url, picture) for picture in pictures}
 agree = all(api_client.agreement(by_torch[name], answers[name]) == 1 for name in answers)
 print("the same boxes as PyTorch:", agree)

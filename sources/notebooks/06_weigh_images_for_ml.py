@@ -16,20 +16,23 @@ import docker
 import pandas as pd
 
 from dockerlab.containers import container
+from dockerlab.core import units
 from dockerlab.course import cleanup
-from dockerlab.detection import api_client, benchmark
+from dockerlab.detection import api_client, benchmark, variants
 from dockerlab.engine import connection
 from dockerlab.images import base_images, image
-from dockerlab.images.build import BuildFailed, build
+from dockerlab.images.build import build
+from dockerlab.images.build_errors import BuildFailed
 from dockerlab.notebook.charts.ladder import ladder_panels, package_bars, size_ladder
 from dockerlab.notebook.charts.panels import Panel, small_multiples
+from dockerlab.notebook.guess import beside, guess_box
 from dockerlab.notebook.listing import difference, listing
-from dockerlab.notebook.quiz import Quiz, beside, guess_box
+from dockerlab.notebook.quiz import Quiz
 
 client = connection.connect(timeout=1800)
 cleanup.begin(client)
 cleanup.remove_named(client, "dockerlab-lesson06")
-context = benchmark.stage_context(Path("../build/lesson-06"))
+context = variants.stage_context(Path("../build/lesson-06"))
 
 # %% [markdown]
 # ## 1. The size ladder
@@ -62,7 +65,7 @@ difference(context / "Dockerfile.slim", context / "Dockerfile.cpu", around=0)
 # Now build them. `ensure_rung` keeps an image that is here and made of the same files, and builds it without a cache where it is not. What a build took, and a rebuild after one edited line, is noted when it is measured.
 
 # %%
-benchmark.ensure_rung("naive", client)
+variants.ensure_rung("naive", client)
 naive = image.inspect("dockerlab-api:naive", client)
 print("the naive image is larger than 5 GB:", naive.disk_bytes > 5e9)
 
@@ -70,9 +73,9 @@ print("the naive image is larger than 5 GB:", naive.disk_bytes > 5e9)
 beside(size_guess, round(naive.disk_bytes / 1e6))
 
 # %%
-for name in benchmark.RUNGS:
-    benchmark.ensure_rung(name, client)
-print(f"dockerlab-api: {', '.join(benchmark.RUNGS)}")
+for name in variants.RUNGS:
+    variants.ensure_rung(name, client)
+print(f"dockerlab-api: {', '.join(variants.RUNGS)}")
 
 # %% [markdown]
 # **Guess again.** You change one line of the code and build. In `naive`, `COPY . .` stands above the installation. How many times longer does its rebuild take than that of `minimal`?
@@ -85,7 +88,7 @@ rebuild_guess
 # Each image is started now and asked for the boxes in the same three pictures. **A rung counts only if its boxes agree with those of the first.**
 
 # %%
-ladder = benchmark.ladder(list(benchmark.RUNGS), client, fresh=False, starts=1)
+ladder = benchmark.ladder(list(variants.RUNGS), client, fresh=False, starts=1)
 rungs = ladder.set_index("rung")
 print("rungs whose boxes agree with naive:", int((ladder["agreement"] >= 0.99).sum()), "of", len(ladder))
 
@@ -334,7 +337,7 @@ for target in ("slim", "plain", "older", "libgl1", "libraries", "headless", "pil
 # Each of them has the same task: read a picture.
 
 # %%
-picture = benchmark.samples()[0].resolve()
+picture = api_client.samples()[0].resolve()
 OPENCV = "import cv2; print('reads', cv2.imread('/picture.jpg').shape)"
 PILLOW = "from PIL import Image; print('reads', Image.open('/picture.jpg').size)"
 
@@ -683,7 +686,7 @@ beside(rebuilds, ", ".join(built))
 # This model is small, and what downloading costs grows with it. Every replica pays that at every start when nothing keeps the file.
 
 # %% tags=["nbval-ignore-output"]
-print(f"{fetch:.1f} s for {image.mb(len(version1))}")
+print(f"{fetch:.1f} s for {units.mb(len(version1))}")
 print(f"a model of 500 MB at this speed: about {fetch * 500e6 / len(version1):.0f} s at every start")
 
 # %% [markdown]

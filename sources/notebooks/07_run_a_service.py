@@ -18,19 +18,21 @@ import pandas as pd
 import requests
 
 from dockerlab.containers import container, events
+from dockerlab.core import polling
 from dockerlab.course import cleanup
-from dockerlab.detection import benchmark
+from dockerlab.course.workbench import Bench, free_port
+from dockerlab.detection import benchmark, variants
 from dockerlab.engine import connection
 from dockerlab.images import base_images
 from dockerlab.lessons.lesson07_services.charts_health import health_strips, restart_lines
-from dockerlab.course.workbench import Bench, free_port
-from dockerlab.notebook.quiz import Quiz, beside, guess_box
+from dockerlab.notebook.guess import beside, guess_box
+from dockerlab.notebook.quiz import Quiz
 
 pd.set_option("display.max_colwidth", None)
 client = connection.connect(timeout=300)
 for base in (base_images.SLIM, base_images.DEBIAN):
     base_images.ensure(base, client)
-benchmark.ensure_rung("multistage", client)
+variants.ensure_rung("multistage", client)
 bench = Bench("07", client)
 cleanup.remove_named(client, "dockerlab-lesson07")
 print("leftovers of an earlier run:", len(sum(bench.left(), [])))
@@ -152,7 +154,7 @@ ready_guess
 
 # %%
 with container.running("dockerlab-api:multistage", environment={"MODEL_PATH": "/app/model/habour.onnx"}, ready="/", client=client) as lost:
-    container.wait_until(lambda: "cannot" in requests.get(f"{lost.url}/health", timeout=5).text, 20)
+    polling.wait_until(lambda: "cannot" in requests.get(f"{lost.url}/health", timeout=5).text, 20)
     page, health = (requests.get(f"{lost.url}{path}", timeout=5) for path in ("/", "/health"))
 print("alive:", page.status_code, "| ready:", health.status_code, "|", health.json()["detail"])
 
@@ -637,10 +639,10 @@ ask = "import sys, urllib.request as u; u.urlopen(sys.argv[1], timeout=2); print
 
 def reach(listens, publishes):
     with bench.started(base_images.SLIM, ["python", "-m", "http.server", "8000", "--bind", listens], ports={"8000/tcp": (publishes, None)}) as box:
-        container.wait_until(lambda: box.exec_run(["python", "-c", ask, "http://127.0.0.1:8000"]).exit_code == 0, 20)
+        polling.wait_until(lambda: box.exec_run(["python", "-c", ask, "http://127.0.0.1:8000"]).exit_code == 0, 20)
         url = container.published(box, 8000)
         inside = bench.run(base_images.SLIM, ["python", "-c", ask, url.replace("127.0.0.1", gateway)])
-        here = container.wait_until(lambda: requests.get(url, timeout=2).ok, 0) if listens == "0.0.0.0" else False
+        here = polling.wait_until(lambda: requests.get(url, timeout=2).ok, 0) if listens == "0.0.0.0" else False
         return {"this machine": here, "elsewhere": inside == "yes"}
 
 with ThreadPoolExecutor(4) as pool:

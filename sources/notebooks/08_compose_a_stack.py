@@ -18,23 +18,25 @@ import pandas as pd
 import requests
 from IPython.display import HTML
 
+from dockerlab.containers.compose import StackFailed
+from dockerlab.containers.compose_graph import graph
+from dockerlab.core import settings
 from dockerlab.course import cleanup
-from dockerlab.detection import benchmark
+from dockerlab.detection import api_client, variants
 from dockerlab.engine import connection
 from dockerlab.images import base_images
-from dockerlab.lessons.lesson08_compose import project
-from dockerlab.notebook.cli_and_python import BothWays
-from dockerlab.lessons.lesson08_compose import charts as charts
+from dockerlab.lessons.lesson08_compose import charts, project
 from dockerlab.notebook.charts.stack import stack_svg
-from dockerlab.notebook.quiz import Quiz, beside, guess_box
-from dockerlab.containers.compose import StackFailed, graph
+from dockerlab.notebook.cli_and_python import BothWays
+from dockerlab.notebook.guess import beside, guess_box
+from dockerlab.notebook.quiz import Quiz
 
 client = connection.connect()
 cleanup.begin(client, "dockerlab.lesson=08")  # what a run that was cut off left goes
 for base in (base_images.SLIM, base_images.REDIS, base_images.POSTGRES):
     base_images.ensure(base, client)
-benchmark.have_rung("multistage", client)  # where lesson 00 did not build it: some minutes
-folder = benchmark.BUILD / "lesson-08"
+variants.have_rung("multistage", client)  # where lesson 00 did not build it: some minutes
+folder = settings.BUILD / "lesson-08"
 stack = project.stage(folder)
 
 # %% [markdown]
@@ -161,7 +163,7 @@ StackGraph(stack)
 # %%
 said = !docker compose port api 8000
 url = f"http://{said[0]}"
-picture = benchmark.samples()[0].read_bytes()
+picture = api_client.samples()[0].read_bytes()
 for _ in range(2):
     answer = requests.post(f"{url}/detect", files={"image": picture}, timeout=30)
     print(answer.headers["X-Cache"], "|", len(answer.json()["detections"]) > 0)
@@ -313,7 +315,7 @@ print("api reaches a database on its own localhost:", stack.reaches("api", "loca
 # A variable can be set in the image, in an `env_file`, under `environment`, in a file called `.env`, in your shell, and on the command line. The letters A to G are set in more and more places. Each value names its place.
 
 # %%
-places = benchmark.BUILD / "lesson-08-places"
+places = settings.BUILD / "lesson-08-places"
 places.mkdir(parents=True, exist_ok=True)
 (places / "places.env").write_text("".join(f"{letter}=env_file\n" for letter in "BCDEF"))
 (places / ".env").write_text("".join(f"{letter}=.env\n" for letter in "DEFG"))

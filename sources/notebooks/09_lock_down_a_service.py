@@ -15,22 +15,24 @@ import json
 import pandas as pd
 
 from dockerlab.containers import container, privileges
+from dockerlab.core import polling
 from dockerlab.course import cleanup
-from dockerlab.detection import api_client, benchmark
+from dockerlab.course.workbench import Bench, answers
+from dockerlab.detection import api_client, variants
 from dockerlab.engine import connection
 from dockerlab.images import base_images, image, secret_scan
 from dockerlab.lessons.lesson09_security import attack_surface, sbom, vulnerabilities
 from dockerlab.lessons.lesson09_security.charts import attack_grid
-from dockerlab.course.workbench import Bench, answers
+from dockerlab.notebook.guess import beside, guess_box
 from dockerlab.notebook.listing import listing
-from dockerlab.notebook.quiz import Quiz, beside, guess_box
+from dockerlab.notebook.quiz import Quiz
 
 pd.set_option("display.max_colwidth", None)
 client = connection.connect(timeout=900)
 bench, small = Bench("09", client), Bench("09-small", client)  # the detection API; tiny experiments
-context, labels, image_labels = benchmark.stage_context(bench.folder), bench.labels, bench.image_labels
+context, labels, image_labels = variants.stage_context(bench.folder), bench.labels, bench.image_labels
 for rung in ("multistage", "minimal"):
-    benchmark.ensure_rung(rung, client)
+    variants.ensure_rung(rung, client)
 for base in (base_images.FULL, base_images.DEBIAN, base_images.REGISTRY):
     base_images.ensure(base, client)
 print("leftovers of an earlier run:", len(sum(bench.left(), [])))
@@ -390,7 +392,7 @@ attack_grid(grid)
 
 # %%
 with container.running(client=client, **line) as service:
-    boxes = {picture.name: api_client.detect(service.url, picture) for picture in benchmark.samples()}
+    boxes = {picture.name: api_client.detect(service.url, picture) for picture in api_client.samples()}
 print("the same boxes:", all(api_client.agreement(api_client.recorded()[name], boxes[name]) == 1 for name in boxes))
 print("still open:", [name for name, works in grid["minimal image"].items() if works])
 
@@ -468,7 +470,7 @@ print([each for each in json.loads(out[0])[0]["Config"]["Env"] if "TOKEN" in eac
 # %%
 out = !docker run -d --name dockerlab-lesson09-registry {labels} -p 127.0.0.1::5000 registry:2
 registry = container.published(client.containers.get("dockerlab-lesson09-registry"), 5000).removeprefix("http://")
-container.wait_until(lambda: answers(f"http://{registry}/v2/"), 20)
+polling.wait_until(lambda: answers(f"http://{registry}/v2/"), 20)
 
 
 def publish(content):

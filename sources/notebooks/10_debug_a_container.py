@@ -15,17 +15,19 @@ import time
 
 import pandas as pd
 
+from dockerlab.containers.health import health_states
 from dockerlab.core import elf
-from dockerlab.detection import benchmark
+from dockerlab.core.polling import wait_until
+from dockerlab.course.workbench import Bench, answers
+from dockerlab.detection import variants
 from dockerlab.engine import connection
 from dockerlab.images import base_images
 from dockerlab.lessons.lesson10_debugging import clinic
 from dockerlab.lessons.lesson10_debugging.charts import decision_map
-from dockerlab.containers.container import wait_until
-from dockerlab.course.workbench import Bench, answers, health_states
-from dockerlab.notebook.listing import difference, listing
-from dockerlab.notebook.quiz import Quiz, beside, guess_box
 from dockerlab.lessons.lesson10_debugging.terminal import typed
+from dockerlab.notebook.guess import beside, guess_box
+from dockerlab.notebook.listing import difference, listing
+from dockerlab.notebook.quiz import Quiz
 
 pd.set_option("display.max_colwidth", None)
 client = connection.connect()
@@ -663,7 +665,7 @@ ward.discharge("disk", "the tmpfs is smaller than the file", "docker logs", mend
 # Small images have no shell, no `ls` and no `ps`: `dockerlab-api:minimal` is one. **Guess first.** What is the way in?
 
 # %%
-benchmark.have_rung("minimal", client)
+variants.have_rung("minimal", client)
 out = !docker run -d --name dockerlab-lesson10-minimal {labels} --read-only --cap-drop ALL dockerlab-api:minimal
 way_guess = guess_box("You look inside with", options=["docker exec sh", "install a shell", "a second container beside it"], default="docker exec sh")
 way_guess

@@ -17,19 +17,20 @@ import pandas as pd
 import requests
 
 from dockerlab.containers import container, load_generator, swarm, workers
-from dockerlab.detection import benchmark
+from dockerlab.core import polling
+from dockerlab.course.workbench import Bench, answers
+from dockerlab.detection import api_client, variants
 from dockerlab.engine import connection
 from dockerlab.images import base_images
-from dockerlab.lessons.lesson11_production import manifest_checks, manifests, release_workflow, rollout
-from dockerlab.lessons.lesson11_production import charts
-from dockerlab.course.workbench import Bench, answers
+from dockerlab.lessons.lesson11_production import charts, manifest_checks, manifests, release_workflow, rollout
+from dockerlab.notebook.guess import beside, guess_box
 from dockerlab.notebook.listing import listing
-from dockerlab.notebook.quiz import Quiz, beside, guess_box
+from dockerlab.notebook.quiz import Quiz
 
 client = connection.connect(timeout=900)
 bench = Bench("11", client)
-labels, image_labels, picture = bench.labels, bench.image_labels, benchmark.samples()[0]
-benchmark.ensure_rung("multistage", client)
+labels, image_labels, picture = bench.labels, bench.image_labels, api_client.samples()[0]
+variants.ensure_rung("multistage", client)
 for base in (base_images.SLIM, base_images.DEBIAN, base_images.REGISTRY):
     base_images.ensure(base, client)
 rollout.remove_images("*/dockerlab-lesson11", client)  # left in the name of an earlier registry
@@ -60,7 +61,7 @@ port_guess
 # %%
 said = !docker run -d --name dockerlab-lesson11-tutorial {labels} -p 127.0.0.1::8000 dockerlab-lesson11:gunicorn
 tutorial = client.containers.get("dockerlab-lesson11-tutorial")
-container.wait_until(lambda: tutorial.logs().count(b"startup complete") == 4, 60)
+polling.wait_until(lambda: tutorial.logs().count(b"startup complete") == 4, 60)
 outside = answers(container.published(tutorial, 8000))
 inside = tutorial.exec_run(["python", "-m", "app.healthcheck"]).exit_code == 0
 beside(port_guess, "yes" if outside else "no")
@@ -86,7 +87,7 @@ said = !docker run -d --name dockerlab-lesson11-uvicorn {labels} -p 127.0.0.1::8
 said = !docker run -d --name dockerlab-lesson11-gunicorn {labels} -p 127.0.0.1::8000 dockerlab-lesson11:gunicorn \
   python -m gunicorn app.main:app -b 0.0.0.0:8000 -w 2 -k uvicorn_worker.UvicornWorker
 both = [client.containers.get(f"dockerlab-lesson11-{name}") for name in ("uvicorn", "gunicorn")]
-up = [container.wait_until(lambda each=each: each.logs().count(b" is ready ") == 2 and answers(container.published(each, 8000)), 60) for each in both]
+up = [polling.wait_until(lambda each=each: each.logs().count(b" is ready ") == 2 and answers(container.published(each, 8000)), 60) for each in both]
 print("both answer, each with two workers that have a model each:", all(up))
 
 # %% tags=["nbval-ignore-output"]
@@ -148,7 +149,7 @@ print(first.status_code, first.headers["x-request-id"], "release", first.headers
 # A caller may bring an id along; otherwise the server invents one. The answer carries it, and so does the log. Each line is one JSON object, so a machine finds it without guessing at columns:
 
 # %%
-container.wait_until(lambda: b"crane-7-4711" in observed.logs(), 10)
+polling.wait_until(lambda: b"crane-7-4711" in observed.logs(), 10)
 lines = !docker logs dockerlab-lesson11-observed 2>&1
 entries = [json.loads(line) for line in lines if line.startswith("{")]
 found = [entry for entry in entries if entry.get("request_id") == "crane-7-4711"]
@@ -170,7 +171,7 @@ for _ in range(5):
     requests.get(f"{url}/health", timeout=5)
     requests.post(f"{url}/detect", files=files, timeout=30)
 requests.post(f"{url}/detect", files={"image": ("broken.jpg", b"no picture", "image/jpeg")}, timeout=30)
-container.wait_until(lambda: about_requests() >= before + 6, 10)
+polling.wait_until(lambda: about_requests() >= before + 6, 10)
 time.sleep(0.5)  # would more lines come?
 beside(lines_guess, about_requests() - before)
 
@@ -214,7 +215,7 @@ print("its first finding:", release_workflow.findings(source / "careless.yml")[0
 # %%
 said = !docker run -d --name dockerlab-lesson11-registry {labels} -p 127.0.0.1::5000 registry:2
 registry = container.published(client.containers.get("dockerlab-lesson11-registry"), 5000).removeprefix("http://")
-container.wait_until(lambda: answers(f"http://{registry}/v2/"), 20)
+polling.wait_until(lambda: answers(f"http://{registry}/v2/"), 20)
 repository = f"{registry}/dockerlab-lesson11"
 setting = {"IMAGE": repository, "VERSION": "1", "BASE": "dockerlab-api:multistage"}
 done = release_workflow.rehearse(source / "release.yml", source, setting)
@@ -398,7 +399,7 @@ print(*[line for line in difflib.unified_diff(old, new, lineterm="", n=0) if lin
 for kind in ("naive", "careful"):
     said = !IMAGE={digests["1"]} docker stack deploy --detach=true -c ../assets/production/{kind}.yaml dockerlab-lesson11-{kind}
 both = [f"dockerlab-lesson11-{kind}_api" for kind in ("naive", "careful")]
-print("two ready replicas each:", container.wait_until(lambda: all(swarm.replicas(each, client).count == 2 for each in both), 90, 0.2))
+print("two ready replicas each:", polling.wait_until(lambda: all(swarm.replicas(each, client).count == 2 for each in both), 90, 0.2))
 
 # %%
 # on the swarm
@@ -493,7 +494,7 @@ careful_api = client.services.get("dockerlab-lesson11-careful_api")
 def states():
     return [task["Status"]["State"] for task in careful_api.tasks(filters={"desired-state": "running"})]
 
-container.wait_until(lambda: states() == ["running"] * 2, 30)  # the last of them may still be starting
+polling.wait_until(lambda: states() == ["running"] * 2, 30)  # the last of them may still be starting
 print("replicas that should run, as docker-py lists them:", states())
 
 # %% [markdown]

@@ -17,15 +17,16 @@ import pandas as pd
 import requests
 
 from dockerlab.containers import compose, container
+from dockerlab.containers.workers import cpu_seconds
 from dockerlab.course import cleanup
+from dockerlab.course.workbench import Bench
 from dockerlab.engine import connection
 from dockerlab.images import base_images
 from dockerlab.lessons.lesson12_capstone import scoring
 from dockerlab.lessons.lesson12_capstone.charts import gallery, progress
-from dockerlab.course.workbench import Bench
+from dockerlab.notebook.guess import beside, guess_box
 from dockerlab.notebook.listing import difference
-from dockerlab.notebook.quiz import Quiz, beside, guess_box
-from dockerlab.containers.workers import cpu_seconds
+from dockerlab.notebook.quiz import Quiz
 
 pd.set_option("display.max_colwidth", None)
 client = connection.connect(timeout=900)

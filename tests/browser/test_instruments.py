@@ -19,10 +19,11 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from dockerlab.containers.compose import running_stack
-from dockerlab.containers.container import remove, running, wait_until
+from dockerlab.containers.container import remove, running
+from dockerlab.core.polling import wait_until
 from dockerlab.core.settings import ROOT
 from dockerlab.course.authoring.notebooks import METADATA
-from dockerlab.detection import benchmark
+from dockerlab.detection import api_client, variants
 from dockerlab.engine import connection
 
 sys.path.insert(0, str(ROOT / "tools"))
@@ -63,7 +64,7 @@ def things(client: docker.DockerClient, tiny_image: str, tmp_path_factory: pytes
     container = client.containers.run(tiny_image, ["sh", "-c", count], name=name, detach=True, init=True,
                                       labels=connection.labels(kind="test"))
     try:
-        benchmark.ensure_rung("multistage", client)
+        variants.ensure_rung("multistage", client)
         with running("dockerlab-api:multistage", client=client, timeout=120) as service, running_stack(folder, timeout=240) as stack:
             yield {"container": name, "url": service.url, "folder": str(folder), "project": stack.project, "image": tiny_image, "marker": marker,
                    "cached": str(cached)}
@@ -190,7 +191,7 @@ def test_a_picture_is_detected_and_the_time_split(page: Page, tmp_path: Path) ->
     expect(shown.locator("img").first).to_be_visible()
     _picture(shown, "playground")
     own = tmp_path / "mine.jpg"
-    shutil.copy(benchmark.samples()[1], own)
+    shutil.copy(api_client.samples()[1], own)
     with page.expect_file_chooser() as chooser:
         shown.get_by_role("button", name="Upload").click()
     chooser.value.set_files(own)

@@ -12,7 +12,8 @@ from dockerlab.core.errors import CourseError
 from dockerlab.core.settings import ROOT
 from dockerlab.course import workspace
 from dockerlab.course.grading.judging import Criterion, Lab, NotStarted, Outcome, Submission, judge
-from dockerlab.course.grading.report import Report, Status, save_progress
+from dockerlab.course.grading.progress import save_progress
+from dockerlab.course.grading.report import Report, Status
 
 LESSONS = Path(__file__).parents[2] / "lessons"
 

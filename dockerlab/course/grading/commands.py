@@ -7,7 +7,7 @@ from pathlib import Path
 from dockerlab.core.errors import CourseError
 from dockerlab.core.settings import ROOT
 from dockerlab.course import grading, workspace
-from dockerlab.course.grading.report import count_hints, hints_read, load_progress
+from dockerlab.course.grading.progress import count_hints, hints_read, load_progress
 
 
 def check(lab: str, folder: str | Path | None = None, first: bool = False) -> int:

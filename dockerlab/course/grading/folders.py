@@ -16,7 +16,8 @@ from dockerlab.core.errors import CourseError
 from dockerlab.course import workspace
 from dockerlab.course.authoring.regions import SKIPPED_PARTS
 from dockerlab.images import context_contents
-from dockerlab.images.build import MAX_CONTEXT_BYTES, ContextTooLarge
+from dockerlab.images.build_context import MAX_CONTEXT_BYTES
+from dockerlab.images.build_errors import ContextTooLarge
 
 LARGEST_ASIDE, ASIDE = 10_000_000, 50_000_000  # bytes, of one file that no build takes in and of all of them
 

@@ -27,7 +27,9 @@ from dockerlab.course.grading import folders
 from dockerlab.course.grading.report import Report, Result, Status
 from dockerlab.course.grading.volumes import NamelessVolumes
 from dockerlab.engine import connection, naming, ownership, process_marks
-from dockerlab.images.build import BuildCancelled, BuildReport, Cancel, build
+from dockerlab.images.build import Cancel, build
+from dockerlab.images.build_errors import BuildCancelled
+from dockerlab.images.build_report import BuildReport
 
 T = TypeVar("T")
 PATIENCE = 10  # seconds until a check says what it waits for

@@ -13,7 +13,7 @@ from types import ModuleType
 
 from dockerlab.core.settings import ROOT
 from dockerlab.course.grading.judging import Outcome
-from dockerlab.detection import api_client, benchmark
+from dockerlab.detection import api_client
 from dockerlab.detection.api_client import Answer, Detection
 
 SCENES = ROOT / "assets/model/scenes.py"
@@ -74,7 +74,7 @@ def share(scene: Scene, answer: Answer, names: Mapping[str, str] | None = None) 
 def judged(url: str, folder: Path) -> Outcome:
     """Whether an API finds the boxes of PyTorch on every sample picture, and what was drawn on scenes that nobody has seen. Asks the API."""
     wanted = api_client.recorded()
-    shares = [api_client.agreement(wanted[picture.name], api_client.detect(url, picture)) for picture in benchmark.samples()]
+    shares = [api_client.agreement(wanted[picture.name], api_client.detect(url, picture)) for picture in api_client.samples()]
     if min(shares) < 1:
         return Outcome(False, f"{sum(shares) / len(shares):.0%} of the boxes on {len(shares)} pictures")
     scenes = draw(folder)

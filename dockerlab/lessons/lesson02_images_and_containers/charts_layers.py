@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from dockerlab.images.image import ImageReport, Layer, mb
+from dockerlab.core.units import mb
+from dockerlab.images.image_report import ImageReport, Layer
 from dockerlab.notebook.charts.style import PALETTE, WIDTH_IN, state_finding
 
 _HIGH, _GAP, _WIDE = 0.8, 0.12, 10.0

@@ -20,16 +20,16 @@ import requests
 from docker.errors import NotFound
 
 from dockerlab.containers import container
+from dockerlab.core import polling, settings
 from dockerlab.core.errors import CourseError
 from dockerlab.core.fetch import fetch
 from dockerlab.course import cleanup
-from dockerlab.detection import benchmark
 from dockerlab.engine import connection, naming
 from dockerlab.images import base_images
 from dockerlab.images.build import build
 
 EPOCH = 1_700_000_000  # the time of every file and image
-ASSETS = benchmark.ASSETS / "handover"
+ASSETS = settings.ASSETS / "handover"
 LABEL = "dockerlab.handover"
 LABELS = ("container", "crane", "ship", "truck")
 LOST = "dockerlab-lab02-lost"
@@ -65,7 +65,7 @@ class HandOver:
 
 def hand_over(client: docker.DockerClient | None = None, folder: Path | None = None, again: bool = False) -> HandOver:
     """Make what the lab hands over, as far as it is not there yet; `again` makes all of it anew. Asks the engine."""
-    client, folder = client or connection.connect(), folder or benchmark.BUILD / "lab-02"
+    client, folder = client or connection.connect(), folder or settings.BUILD / "lab-02"
     if again:
         take_back(client, folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ def hand_over(client: docker.DockerClient | None = None, folder: Path | None = N
 def take_back(client: docker.DockerClient | None = None, folder: Path | None = None) -> str:
     """Remove what was handed over and every image and container made of it; says what. Asks the engine."""
     report = cleanup.remove_labelled(client or connection.connect(), f"{LABEL}=1")
-    shutil.rmtree(folder or benchmark.BUILD / "lab-02", ignore_errors=True)
+    shutil.rmtree(folder or settings.BUILD / "lab-02", ignore_errors=True)
     return str(report).splitlines()[0].partition(":")[0]
 
 
@@ -153,7 +153,7 @@ def registry(name: str, client: docker.DockerClient, labels: Mapping[str, str]) 
     except NotFound:
         box = client.containers.run(base_images.REGISTRY, name=name, detach=True, ports={"5000/tcp": ("127.0.0.1", None)}, labels=dict(labels))
     address = container.published(box, 5000).removeprefix("http://")
-    if not container.wait_until(lambda: _answers(f"http://{address}/v2/"), 30):
+    if not polling.wait_until(lambda: _answers(f"http://{address}/v2/"), 30):
         raise CourseError("The registry does not answer.", box.logs(tail=1).decode(errors="replace"), f"Look at `docker logs {name}`.")
     return address
 
@@ -169,8 +169,8 @@ class _folder:
     """A temporary folder below build/, where Docker Desktop may mount from, and that other users may enter."""
 
     def __enter__(self) -> Path:
-        benchmark.BUILD.mkdir(parents=True, exist_ok=True)
-        self.path = benchmark.BUILD / f".handover-{os.getpid()}-{random.randrange(16**8):08x}"
+        settings.BUILD.mkdir(parents=True, exist_ok=True)
+        self.path = settings.BUILD / f".handover-{os.getpid()}-{random.randrange(16**8):08x}"
         self.path.mkdir(mode=0o755)
         return self.path
 

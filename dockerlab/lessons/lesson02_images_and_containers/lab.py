@@ -12,6 +12,7 @@ import requests
 from docker.errors import APIError, ImageNotFound, NotFound
 
 from dockerlab.containers import container
+from dockerlab.core import polling
 from dockerlab.core.fetch import fetch
 from dockerlab.course.grading.calls import Caller, CallFailed
 from dockerlab.course.grading.judging import Criterion, Lab, Outcome, Submission, bound
@@ -130,7 +131,7 @@ def _serves(submission: Submission) -> Outcome:
         answer.update(_ask(box, port))
         return bool(answer)
 
-    container.wait_until(settled, START, interval=0.1)
+    polling.wait_until(settled, START, interval=0.1)
     if not answer:
         return Outcome(False, _silence(box, port))
     right = answer == {"station": station, "release": _tar(submission, "service")["release"]}

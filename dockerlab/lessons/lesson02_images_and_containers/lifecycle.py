@@ -12,6 +12,7 @@ from docker.errors import NotFound
 
 from dockerlab.containers import container
 from dockerlab.containers.container import ContainerFailed
+from dockerlab.core import polling
 
 NONE = "no container"
 STARTS = ("run", "start", "restart")
@@ -44,7 +45,7 @@ class Watch:
         """Note the state that `command` led to. Asks the engine."""
         if self.says and command in STARTS:
             starts = 1 + sum(move.command in STARTS for move in self.moves)
-            container.wait_until(lambda: self._lines().count(self.says) >= starts, 30)
+            polling.wait_until(lambda: self._lines().count(self.says) >= starts, 30)
         before = self.moves[-1].after if self.moves else NONE
         state, code = self._look()
         self.moves.append(Move(command, before, state, code))
@@ -89,7 +90,7 @@ def health(name: str, client: docker.DockerClient, port: int = 8000, timeout: fl
             answer.update(reply.json())
         return reply.ok
 
-    if not container.wait_until(answers, timeout, interval=0.05):
+    if not polling.wait_until(answers, timeout, interval=0.05):
         last = client.containers.get(name).logs(tail=3).decode(errors="replace").strip()
         raise ContainerFailed(f"{name} did not answer /health in time.", f"Its last lines: {last}", "Mend what they name.")
     return answer

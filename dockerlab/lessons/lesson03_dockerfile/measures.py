@@ -17,13 +17,14 @@ from docker.models.containers import Container
 
 from dockerlab.containers import container, inspection
 from dockerlab.containers.container import ContainerFailed
+from dockerlab.core import polling, units
 from dockerlab.core.fetch import TooLarge, fetch
 from dockerlab.course import workspace
 from dockerlab.course.grading import pictures
 from dockerlab.course.grading.judging import BOUNDS, Outcome, Submission
-from dockerlab.detection import api_client, benchmark
-from dockerlab.images import base_images, image, secret_scan
-from dockerlab.images.build import BuildReport
+from dockerlab.detection import api_client, variants
+from dockerlab.images import base_images, image, image_report, secret_scan
+from dockerlab.images.build_report import BuildReport
 
 UID, PORT, OTHER_PORT = 10001, 8000, 9000
 DEFAULT, OVERRIDE = 0.7, 0.93  # CONFIDENCE in the image, and what a run sets instead
@@ -67,7 +68,7 @@ def litter(folder: Path) -> Path:
 def prepare(submission: Submission) -> None:
     """Make present what the learner's Dockerfile names. Asks the engine."""
     base_images.ensure(base_images.SLIM, submission.client)
-    benchmark.have_rung("multistage", submission.client)
+    variants.have_rung("multistage", submission.client)
 
 
 def built(submission: Submission) -> BuildReport:
@@ -83,7 +84,7 @@ def _attrs(submission: Submission, report: BuildReport) -> dict[str, Any]:
     return submission.client.images.get(report.image_id).attrs
 
 
-def _contents(submission: Submission) -> image.ImageReport:
+def _contents(submission: Submission) -> image_report.ImageReport:
     return submission.cached("contents", lambda: image.inspect(built(submission).tag or "", submission.client))
 
 
@@ -227,9 +228,9 @@ def _health(box: Container, wanted: str) -> str:
     def reached() -> bool:
         return settled() and (_state(box) in (wanted, "none") or box.status != "running")
 
-    container.wait_until(settled, HEALTH_SECONDS, interval=0.1)
+    polling.wait_until(settled, HEALTH_SECONDS, interval=0.1)
     # The first answer may come before the server is up: give the other state the time of some more checks.
-    container.wait_until(reached, 4, interval=0.1)
+    polling.wait_until(reached, 4, interval=0.1)
     return _state(box) if box.status == "running" else "ended"
 
 
@@ -253,7 +254,7 @@ def settings(submission: Submission) -> Outcome:
 
 def _count(url: str) -> int:
     """How many boxes the server finds with the threshold that it has itself."""
-    picture = next(path for path in benchmark.samples() if path.name == PICTURE)
+    picture = next(path for path in api_client.samples() if path.name == PICTURE)
     reply = fetch(f"{url}/detect", 30, method="POST", files={"image": (PICTURE, picture.read_bytes(), "image/jpeg")})
     reply.raise_for_status()
     return len(reply.json()["detections"])
@@ -280,13 +281,13 @@ def rebuild(submission: Submission) -> Outcome:
     before = _attrs(submission, built(submission))["RootFS"]["Layers"]
     packages = {digest for digest, layer in zip(before, _contents(submission).layers, strict=True) if any("/onnxruntime/" in path for path in layer.files)}
     folder = litter(submission.copy(given=GIVEN))
-    benchmark.edit_one_line(folder, uuid.uuid4().hex)  # a mark that no earlier build has seen
+    variants.edit_one_line(folder, uuid.uuid4().hex)  # a mark that no earlier build has seen
     report = submission.build("edited", folder)
     steps = f"{len(report.ran)} of {len(report.instructions)} steps ran"
     if not packages <= set(_attrs(submission, report)["RootFS"]["Layers"]):
         return Outcome(False, f"{steps}, and the packages are new")
     new = sum(layer.disk_bytes for layer in image.new_layers(built(submission).image_id, report.image_id, submission.client))
-    return Outcome(new <= NEW_BYTES, steps if new <= NEW_BYTES else f"{steps}, {image.mb(new)} of the image are new")
+    return Outcome(new <= NEW_BYTES, steps if new <= NEW_BYTES else f"{steps}, {units.mb(new)} of the image are new")
 
 
 def stop(submission: Submission) -> Outcome:

@@ -19,7 +19,8 @@ import requests
 from dockerlab.containers import container
 from dockerlab.engine import connection
 from dockerlab.images import base_images
-from dockerlab.images.build import BuildReport, build
+from dockerlab.images.build import build
+from dockerlab.images.build_report import BuildReport
 
 PORT = 3128
 _PROXY = Path(__file__).with_name("counting_proxy.py")

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dockerlab.containers import container, inspection
+from dockerlab.core import units
 from dockerlab.core.errors import CourseError
 from dockerlab.core.fetch import fetch
 from dockerlab.course.grading import folders
 from dockerlab.course.grading.judging import LARGEST_TEXT, Criterion, Lab, Outcome, Submission
-from dockerlab.detection import benchmark
-from dockerlab.images import base_images, context_contents, image
-from dockerlab.images.build import BuildReport
+from dockerlab.detection import api_client
+from dockerlab.images import base_images, context_contents, image, image_report
+from dockerlab.images.build_report import BuildReport
 from dockerlab.lessons.lesson04_cache import download_meter
 
 BUDGET_SECONDS, TRIES = 5, 3  # of a rebuild after an edit; on a busy machine the best of some tries counts
@@ -36,7 +37,7 @@ class Rebuild:
     """What a build after an edit did: its report, the layers that the first image lacks (instruction, bytes, files), bytes downloaded."""
 
     report: BuildReport
-    new: tuple[image.Layer, ...]
+    new: tuple[image_report.Layer, ...]
     received: int
 
     @property
@@ -113,7 +114,7 @@ def _untouched(submission: Submission) -> Outcome:
 
 def _answers(submission: Submission) -> Outcome:
     service = _service(submission)
-    picture, weights = benchmark.samples()[0].read_bytes(), submission.folder / "model/harbour-n.pt"
+    picture, weights = api_client.samples()[0].read_bytes(), submission.folder / "model/harbour-n.pt"
     wrong = []
     if (built := fetch(f"{service.url}/version", 10).json().get("built")) != DATE:
         wrong.append(f"/version says {built}, the build was given {DATE}")
@@ -181,7 +182,7 @@ def _size(submission: Submission) -> Outcome:
     above = found.disk_bytes - base.disk_bytes
     worst = found.wasted().head(1)
     told = f", most of it by `{worst['hidden by'].iloc[0]}`" if found.wasted_bytes > WASTE else ""
-    return Outcome(above <= ABOVE_BASE and found.wasted_bytes <= WASTE, f"{image.mb(above)} above the base, {image.mb(found.wasted_bytes)} wasted{told}")
+    return Outcome(above <= ABOVE_BASE and found.wasted_bytes <= WASTE, f"{units.mb(above)} above the base, {units.mb(found.wasted_bytes)} wasted{told}")
 
 
 LAB = Lab(
@@ -265,7 +266,7 @@ LAB = Lab(
             why="The step has to run. It need not begin from nothing.",
             hint="Lend the installation a cache mount at the folder where pip or uv keeps its cache, and let it use that: is --no-cache-dir set?",
             second_hint="RUN --mount=type=cache,target=/root/.cache/pip pip install …, without --no-cache-dir and PIP_NO_CACHE_DIR; for uv /root/.cache/uv.",
-            wanted=f"at most {image.mb(KEPT_DOWNLOADS)} downloaded",
+            wanted=f"at most {units.mb(KEPT_DOWNLOADS)} downloaded",
             measure=_kept,
             needs=("edit",),
         ),
@@ -277,7 +278,7 @@ LAB = Lab(
             "And who imports requirements-dev.txt, or calls a compiler, in this service?",
             second_hint="COPY --chown for what the user must own, which is data/ only; apt's lists and packages in cache mounts or removed in the same RUN; "
             "of system packages tini alone, without recommended ones, and of Python's those of requirements.txt.",
-            wanted=f"at most {image.mb(ABOVE_BASE)} above the base, {image.mb(WASTE)} wasted",
+            wanted=f"at most {units.mb(ABOVE_BASE)} above the base, {units.mb(WASTE)} wasted",
             measure=_size,
             needs=("answers",),
         ),

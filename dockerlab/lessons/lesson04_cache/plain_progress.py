@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from dockerlab.images.build import BuildReport, Step
+from dockerlab.images.build_report import BuildReport, Step
 
 
 def read(lines: Iterable[str]) -> BuildReport:

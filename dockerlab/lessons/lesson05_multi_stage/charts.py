@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from dockerlab.images.build import BuildReport
-from dockerlab.images.image import mb
+from dockerlab.core.units import mb
+from dockerlab.images.build_report import BuildReport
 from dockerlab.notebook.charts.style import PALETTE, figure, state_finding
 
 

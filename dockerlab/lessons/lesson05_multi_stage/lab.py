@@ -12,11 +12,12 @@ from pathlib import Path
 from docker.models.containers import Container
 
 from dockerlab.containers import container, inspection
+from dockerlab.core import units
 from dockerlab.course.grading import pictures
 from dockerlab.course.grading.judging import Criterion, Lab, Outcome, Submission
-from dockerlab.detection import benchmark, wheel_index
-from dockerlab.images import base_images, image
-from dockerlab.images.build import BuildReport
+from dockerlab.detection import variants, wheel_index
+from dockerlab.images import base_images, image, image_report
+from dockerlab.images.build_report import BuildReport
 
 BUILD_SECONDS = 2400  # of the first build, which installs and exports
 DISK_BUDGET, DOWNLOAD_BUDGET, NEW_AFTER_EDIT = 400_000_000, 140_000_000, 1_000_000  # bytes
@@ -126,19 +127,19 @@ def _same_boxes(submission: Submission) -> Outcome:
     return pictures.judged(_served(submission).url, submission.scratch())
 
 
-def _size(submission: Submission) -> image.ImageReport:
+def _size(submission: Submission) -> image_report.ImageReport:
     return submission.cached("size", lambda: image.inspect(_built(submission).tag or "", submission.client))
 
 
 def _disk(submission: Submission) -> Outcome:
     report = _size(submission)
     largest = max(report.layers, key=lambda layer: layer.disk_bytes)
-    return Outcome(report.disk_bytes <= DISK_BUDGET, f"{image.mb(report.disk_bytes)}, most of it in `{largest.instruction[:60]}`")
+    return Outcome(report.disk_bytes <= DISK_BUDGET, f"{units.mb(report.disk_bytes)}, most of it in `{largest.instruction[:60]}`")
 
 
 def _download(submission: Submission) -> Outcome:
     size = _size(submission).download_bytes
-    return Outcome(size <= DOWNLOAD_BUDGET, image.mb(size))
+    return Outcome(size <= DOWNLOAD_BUDGET, units.mb(size))
 
 
 def _no_tools(submission: Submission) -> Outcome:
@@ -154,13 +155,13 @@ def _not_root(submission: Submission) -> Outcome:
 def _rebuild(submission: Submission) -> Outcome:
     """Change one line of the code; see which steps run, and how much of the image is new."""
     folder = submission.copy(given=GIVEN)
-    benchmark.edit_one_line(folder, uuid.uuid4().hex)  # a mark that no earlier build has seen
+    variants.edit_one_line(folder, uuid.uuid4().hex)  # a mark that no earlier build has seen
     report = _build(submission, "edited", folder)
     new = sum(layer.disk_bytes for layer in image.new_layers(_built(submission).image_id, report.image_id, submission.client))
     again = [step.name for step in report.instructions if not step.cached and "] RUN " in step.name and INSTALLS.search(f"{step.name}\n{step.log}")]
     if again:
         return Outcome(False, f"{len(report.ran)} of {len(report.instructions)} steps ran, among them `{again[0]}`")
-    return Outcome(new <= NEW_AFTER_EDIT, f"{len(report.ran)} of {len(report.instructions)} steps ran, {image.mb(new)} of the image are new")
+    return Outcome(new <= NEW_AFTER_EDIT, f"{len(report.ran)} of {len(report.instructions)} steps ran, {units.mb(new)} of the image are new")
 
 
 LAB = Lab(
@@ -213,25 +214,25 @@ LAB = Lab(
         ),
         Criterion(
             key="disk",
-            promise=f"It takes at most {image.mb(DISK_BUDGET)} on disk",
+            promise=f"It takes at most {units.mb(DISK_BUDGET)} on disk",
             why="Every machine that runs it stores it.",
             hint="Print `image.inspect(TAG).frame()`: the heaviest instruction is where to look. "
             "A file that a later layer deletes still ships.",
             second_hint="The last stage begins FROM a slim base and copies one folder of packages, one model file and the code; "
             "never the whole of another stage.",
-            wanted=f"at most {image.mb(DISK_BUDGET)}",
+            wanted=f"at most {units.mb(DISK_BUDGET)}",
             measure=_disk,
             needs=("builds",),
         ),
         Criterion(
             key="download",
-            promise=f"It takes at most {image.mb(DOWNLOAD_BUDGET)} to download",
+            promise=f"It takes at most {units.mb(DOWNLOAD_BUDGET)} to download",
             why="Every start on a new machine waits for it.",
             hint="What is compressed already weighs the same on the wire as on disk. "
             "`image.inspect(TAG).files()` lists the largest files: which of them are archives?",
             second_hint="Wheels are archives. pip keeps those that it fetched unless you say `--no-cache-dir`, and a COPY of a folder of wheels "
             "ships them even if a later RUN removes it: install in a stage that does not ship, or from a bind mount.",
-            wanted=f"at most {image.mb(DOWNLOAD_BUDGET)}",
+            wanted=f"at most {units.mb(DOWNLOAD_BUDGET)}",
             measure=_download,
             needs=("builds",),
         ),
@@ -264,7 +265,7 @@ LAB = Lab(
             "A step runs again when anything above it changed, so the order decides.",
             second_hint="Copy the list of packages and install before you copy app/. In the last stage packages and model come first, "
             "`COPY app app` last, each in a layer of its own.",
-            wanted=f"no installation, at most {image.mb(NEW_AFTER_EDIT)} new",
+            wanted=f"no installation, at most {units.mb(NEW_AFTER_EDIT)} new",
             measure=_rebuild,
             needs=("disk",),
         ),

@@ -13,8 +13,8 @@ from dockerlab.core.settings import ROOT
 from dockerlab.detection import api_client
 from dockerlab.engine import connection
 from dockerlab.images import build_plan, dockerfile
-from dockerlab.images.build import BuildReport, Step
-from dockerlab.images.image import ImageReport
+from dockerlab.images.build_report import BuildReport, Step
+from dockerlab.images.image_report import ImageReport
 
 TESTS = ROOT / "assets" / "detection-api" / "tests"
 # Files of the root file system alone; what is mounted into a container (/proc, /sys, /dev) has another device.

@@ -16,10 +16,11 @@ from docker.errors import APIError
 from docker.models.containers import Container
 
 from dockerlab.containers import container, inspection
+from dockerlab.core import polling, units
 from dockerlab.core.errors import CourseError
 from dockerlab.course.grading import pictures
 from dockerlab.course.grading.judging import BOUNDS, Outcome, Submission
-from dockerlab.detection import api_client, benchmark
+from dockerlab.detection import api_client, variants
 from dockerlab.images import base_images, image
 from dockerlab.lessons.lesson06_ml_images import model_server, onnx_metadata
 
@@ -85,7 +86,7 @@ def _models(submission: Submission) -> Path:
     """A folder with harbour.onnx and its German sister, as the model server and the yard's host have it."""
 
     def make() -> Path:
-        benchmark.build_rung("multistage", benchmark.stage_context(submission.scratch() / "api"), submission.client)
+        variants.build_rung("multistage", variants.stage_context(submission.scratch() / "api"), submission.client)
         folder = submission.scratch()
         folder.chmod(0o755)
         original = onnx_metadata.from_image(submission.client)
@@ -177,7 +178,7 @@ def _edge(submission: Submission) -> Outcome:
         crane.reload()
         return asker.status == "exited" or crane.status == "exited"
 
-    container.wait_until(over, START + 5, interval=0.1)
+    polling.wait_until(over, START + 5, interval=0.1)
     seconds = time.monotonic() - started
     if crane.status == "exited":
         return Outcome(False, f"ended with exit code {crane.attrs['State']['ExitCode']}: {_last_line(crane)}")
@@ -202,7 +203,7 @@ def lean(submission: Submission) -> Outcome:
     for customer in ("yard", "fleet"):
         report = image.inspect(_tag(submission, customer), submission.client)
         for layer in report.layers:
-            found += [f"{customer}: {path} ({image.mb(size)})" for path, size in layer.files.items()
+            found += [f"{customer}: {path} ({units.mb(size)})" for path, size in layer.files.items()
                       if path.endswith(MODEL_SUFFIXES) and size >= SMALLEST_MODEL]
     return Outcome(not found, found[0] if found else "no model in any layer")
 
@@ -232,7 +233,7 @@ def _yard(submission: Submission) -> Yard:
         (folder / "new").replace(folder / "harbour.onnx")
         service.container.restart(timeout=STOP)
         url = container.published(service.container, 8000)
-        if not container.wait_until(lambda: _serves(submission, url), START, interval=0.05):
+        if not polling.wait_until(lambda: _serves(submission, url), START, interval=0.05):
             raise container.ContainerFailed("It does not serve after a restart.", f"Its last line: {_last_line(service.container)}")
         after = _labels(submission, api_client.detect(url, _scene(submission).path))
         mounts = service.container.attrs["Mounts"]
@@ -359,7 +360,7 @@ def _ends(submission: Submission, what: str, options: dict[str, Any]) -> Ended:
                 service.container.reload()
                 return service.container.status == "exited" or _serves(submission, service.url)
 
-            container.wait_until(over, GIVE_UP, interval=0.1)
+            polling.wait_until(over, GIVE_UP, interval=0.1)
             exited = service.container.status == "exited"
             code = service.container.attrs["State"]["ExitCode"] if exited else None
             return Ended(code, time.monotonic() - started, service.logs(40), healthy=not exited and _serves(submission, service.url))

@@ -18,6 +18,7 @@ from docker.models.containers import Container
 from docker.models.networks import Network
 
 from dockerlab.containers import container
+from dockerlab.core import polling
 from dockerlab.core.errors import CourseError
 from dockerlab.engine import connection, naming
 from dockerlab.images import base_images
@@ -67,7 +68,7 @@ def serving(folder: Path, client: docker.DockerClient, name: str = "dockerlab-mo
             network=name,
         )
         control = container.published(server, PORT)
-        if not container.wait_until(lambda: _answers(control), 20):
+        if not polling.wait_until(lambda: _answers(control), 20):
             raise CourseError("The model server does not answer.", server.logs(tail=2).decode(errors="replace").strip(), f"Run `docker logs {name}`.")
         yield ModelServer(server, network, control, f"http://{container.address(server)}:{PORT}")
     finally:

@@ -11,7 +11,8 @@ import pandas as pd
 import requests
 from docker.models.containers import Container
 
-from dockerlab.containers.container import published, wait_until
+from dockerlab.containers.container import published
+from dockerlab.core.polling import wait_until
 from dockerlab.course.workbench import stop_all
 
 BEGUN_SECONDS = 0.7  # by then a request that was sent is being worked on

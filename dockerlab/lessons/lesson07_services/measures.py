@@ -18,6 +18,7 @@ from docker.models.containers import Container
 
 from dockerlab.containers import container
 from dockerlab.containers.events import health
+from dockerlab.core import polling
 from dockerlab.core.errors import CourseError
 from dockerlab.core.fetch import fetch
 from dockerlab.core.settings import ROOT
@@ -72,7 +73,7 @@ class Box:
 
     def answers(self, seconds: float = START) -> bool:
         """Whether the service answers within this time."""
-        return container.wait_until(lambda: self.get("/").startswith("2"), seconds, interval=0.05)
+        return polling.wait_until(lambda: self.get("/").startswith("2"), seconds, interval=0.05)
 
     def get(self, path: str, timeout: float = 2) -> str:
         """Status and text of GET, or "" without an answer."""
@@ -85,7 +86,7 @@ class Box:
     def turns(self, wanted: str, seconds: float, never: str = "") -> tuple[bool, str, float]:
         """Whether its health becomes `wanted` in time and is never `never` before; what it was at last, and the seconds that it took."""
         started, found = time.monotonic(), self.container
-        container.wait_until(lambda: health(found) in (wanted, never, "none"), seconds, interval=0.1)
+        polling.wait_until(lambda: health(found) in (wanted, never, "none"), seconds, interval=0.1)
         last = health(found)
         return last == wanted, last, time.monotonic() - started
 
@@ -229,7 +230,7 @@ def _logs(box: Box) -> Outcome:
     if not box.post(f"/night?lines={LINES}", 30).startswith("2"):
         return Outcome(False, "the service did not get through the night")
     try:
-        container.wait_until(lambda: b"the night is over" in box.container.logs(tail=1), 5, interval=0.2)
+        polling.wait_until(lambda: b"the night is over" in box.container.logs(tail=1), 5, interval=0.2)
         kept = log_of(box.container, NIGHT_BYTES)
     except APIError as error:
         return Outcome(False, f"`docker logs` says: {error.explanation}")

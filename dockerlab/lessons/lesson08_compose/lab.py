@@ -15,9 +15,9 @@ import pandas as pd
 import requests
 
 from dockerlab.containers.compose import Stack, StackFailed, bounded, bounds_memory, with_labels
-from dockerlab.containers.container import wait_until
 from dockerlab.core.errors import CourseError
 from dockerlab.core.fetch import fetch
+from dockerlab.core.polling import wait_until
 from dockerlab.course.grading.judging import Criterion, Lab, Outcome, Submission
 from dockerlab.course.workbench import free_port
 from dockerlab.images import base_images

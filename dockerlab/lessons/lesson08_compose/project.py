@@ -14,7 +14,7 @@ import requests
 
 from dockerlab.containers.compose import Stack, with_labels
 from dockerlab.core.settings import ROOT
-from dockerlab.detection import benchmark
+from dockerlab.detection import api_client
 from dockerlab.engine import connection, error_messages, naming
 
 PROJECT = "dockerlab-lesson08"
@@ -50,7 +50,7 @@ def label_file(folder: Path, service: str) -> Path:
 
 def pictures(count: int) -> Iterator[tuple[str, bytes]]:
     """`count` pictures with a name each, no two of the same bytes. A JPEG ends at its end mark: what follows changes its hash only."""
-    files = benchmark.samples()
+    files = api_client.samples()
     for number in range(count):
         yield f"scene-{number}.jpg", files[number % len(files)].read_bytes() + b"\0" * (1 + number)
 

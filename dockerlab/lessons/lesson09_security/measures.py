@@ -15,6 +15,7 @@ import requests
 from docker.models.containers import Container
 
 from dockerlab.containers import container, inspection
+from dockerlab.core import polling
 from dockerlab.core.errors import CourseError
 from dockerlab.core.fetch import fetch
 from dockerlab.course.grading import folders
@@ -159,7 +160,7 @@ def _service(submission: Submission) -> tuple[Container, str]:
         box = submission.client.containers.get(name)
         submission.callback(container.remove, box)
         url = container.published(box, port)
-        container.wait_until(lambda: _over(box) or _health(url), START_SECONDS, 0.1)
+        polling.wait_until(lambda: _over(box) or _health(url), START_SECONDS, 0.1)
         if _over(box) or _health(url) != 200:
             raise CourseError("It does not become healthy.", _last(box) or f"/health answers {_health(url) or 'nothing'}", "Read `docker logs`.")
         return box, url

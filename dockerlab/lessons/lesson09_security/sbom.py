@@ -14,10 +14,9 @@ import docker
 import pandas as pd
 from docker.errors import ImageNotFound
 
-from dockerlab.core import disk_cache
+from dockerlab.core import disk_cache, programs
 from dockerlab.core.errors import CourseError
 from dockerlab.engine import connection
-from dockerlab.images import lint
 
 COLUMNS = ["package", "version", "kind", "licences"]
 SECONDS = 300
@@ -29,7 +28,7 @@ class NoSbom(CourseError):
 
 def syft() -> str:
     """The path of the `syft` that came with the course's environment. Raises LintFailed where it is not installed."""
-    return lint.tool("syft")
+    return programs.tool("syft")
 
 
 def environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:

@@ -18,12 +18,13 @@ import pandas as pd
 from docker.errors import NotFound
 from docker.models.containers import Container
 
-from dockerlab.containers.container import remove, wait_until
+from dockerlab.containers.container import remove
 from dockerlab.core import elf
 from dockerlab.core.errors import CourseError
+from dockerlab.core.polling import wait_until
 from dockerlab.core.settings import ROOT
+from dockerlab.core.text import Text
 from dockerlab.course import cleanup
-from dockerlab.course.grading.report import Text
 from dockerlab.course.workbench import Bench, free_port
 from dockerlab.engine import connection, ownership
 from dockerlab.images.build import build

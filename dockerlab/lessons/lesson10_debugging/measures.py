@@ -19,16 +19,18 @@ from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
 from dockerlab.containers import container
+from dockerlab.core import polling
 from dockerlab.core.errors import CourseError
 from dockerlab.core.settings import ROOT
+from dockerlab.core.text import Text
 from dockerlab.course import cleanup
 from dockerlab.course.grading import folders
 from dockerlab.course.grading.judging import NotStarted, Outcome, Submission, bounds, log_of
-from dockerlab.course.grading.report import Text
 from dockerlab.course.workbench import answers
 from dockerlab.engine import connection, naming
 from dockerlab.images import base_images
-from dockerlab.images.build import BuildReport, build
+from dockerlab.images.build import build
+from dockerlab.images.build_report import BuildReport
 from dockerlab.lessons.lesson10_debugging import docker_run_options
 
 KEYS = ("01_silence", "02_windows", "03_door", "04_volume", "05_memory", "06_library", "07_neighbour", "08_health", "09_ignored", "10_disk")
@@ -68,7 +70,7 @@ class Workshop:
         options = ["--network", self.name("net"), "--network-alias", "models"]
         docker_run_options.start(self.tag("models"), self.name("models"), options, self.labels)
         models = self.client.containers.get(self.name("models"))
-        container.wait_until(lambda: b"Serving" in models.logs(), SERVE, interval=0.05)
+        polling.wait_until(lambda: b"Serving" in models.logs(), SERVE, interval=0.05)
 
     def build(self, what: str, folder: Path) -> None:
         """Build a folder under `tag(what)`. Asks the engine."""
@@ -190,7 +192,7 @@ def _ended(of: Container) -> int | None:
         of.reload()
         return of.status in ("exited", "dead", "created")
 
-    container.wait_until(over, END, interval=0.1)
+    polling.wait_until(over, END, interval=0.1)
     return int(of.attrs["State"]["ExitCode"]) if of.status == "exited" else None
 
 
@@ -215,7 +217,7 @@ def _serves(shop: Workshop, key: str) -> tuple[bool, Container]:
         url = container.published(of, 8000)
         return of.status == "exited" or bool(url) and answers(url, timeout=1)
 
-    container.wait_until(ready, SERVE, interval=0.1)
+    polling.wait_until(ready, SERVE, interval=0.1)
     url = container.published(of, 8000)
     return of.status == "running" and bool(url) and answers(url), of
 
@@ -278,7 +280,7 @@ def _health(shop: Workshop, key: str, *more: str) -> tuple[str, str]:
         of.reload()
         return of.attrs["State"].get("Health", {}).get("Status", "none") != "starting" or of.status == "exited"
 
-    container.wait_until(judged, HEALTH, interval=0.2)
+    polling.wait_until(judged, HEALTH, interval=0.2)
     health = of.attrs["State"].get("Health", {})
     said = (health.get("Log") or [{}])[-1].get("Output", "").strip().splitlines()
     return health.get("Status", "no health check"), said[-1][:120] if said else _state(of)

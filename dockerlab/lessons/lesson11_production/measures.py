@@ -11,7 +11,7 @@ import yaml
 from dockerlab.containers import swarm
 from dockerlab.containers.compose import limits_of
 from dockerlab.course.grading.judging import BOUNDS, LOG, Outcome, Submission
-from dockerlab.detection import benchmark
+from dockerlab.detection import api_client
 from dockerlab.lessons.lesson11_production import rollout
 from dockerlab.lessons.lesson11_production.rollout import Rollout, Trial
 
@@ -96,11 +96,11 @@ def bounded(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _second(submission: Submission) -> Rollout:
-    return submission.cached("v2", lambda: _trial(submission).ship("v2", benchmark.samples()[0], UPLOAD, WITHIN))
+    return submission.cached("v2", lambda: _trial(submission).ship("v2", api_client.samples()[0], UPLOAD, WITHIN))
 
 
 def _third(submission: Submission) -> Rollout:
-    return submission.cached("v3", lambda: _trial(submission).ship("v3", benchmark.samples()[0], patience=WITHIN))
+    return submission.cached("v3", lambda: _trial(submission).ship("v3", api_client.samples()[0], patience=WITHIN))
 
 
 def _none_failed(done: Rollout) -> Outcome:

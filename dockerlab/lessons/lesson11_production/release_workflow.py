@@ -16,8 +16,8 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from dockerlab.core import programs
 from dockerlab.core.errors import CourseError, of_extra
-from dockerlab.images import lint
 
 PINNED = re.compile(r"@[0-9a-f]{40}$")
 EXPRESSION = re.compile(r"\$\{\{.*?\}\}")
@@ -52,7 +52,7 @@ def findings(file: Path) -> list[str]:
     """What actionlint says about a workflow, without a network. Raises CourseError where it is not installed."""
     with of_extra("production", "jactionlint"):
         importlib.metadata.version("jactionlint")
-    command = [lint.tool("jactionlint"), "--no-online", "--oneline", str(file)]
+    command = [programs.tool("jactionlint"), "--no-online", "--oneline", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     return [re.sub(r"^\S*?(?=[^/\\]+:\d+:)", "", line) for line in (done.stdout + done.stderr).splitlines() if line.strip()]
 

@@ -18,9 +18,10 @@ import docker
 from docker.errors import APIError, ImageNotFound
 
 from dockerlab.containers import container, load_generator, swarm
+from dockerlab.core import polling
 from dockerlab.core.errors import CourseError
 from dockerlab.core.settings import ROOT
-from dockerlab.detection import benchmark
+from dockerlab.detection import variants
 from dockerlab.engine import connection, naming, ownership
 from dockerlab.images.base_images import DEBIAN, SLIM, ensure
 from dockerlab.images.build import build
@@ -46,7 +47,7 @@ class StackRefused(CourseError):
 def build_releases(repository: str, client: docker.DockerClient, **labels: str) -> dict[str, str]:
     """Build the releases as REPOSITORY:v1 to :v3, and the door; returns their tags. Asks the engine; mostly from the cache."""
     ensure(SLIM, client)
-    benchmark.have_rung("multistage", client)
+    variants.have_rung("multistage", client)
     door_image(client)
     tags = {name: naming.own(f"{repository}:{name}") for name in RELEASES}
     for name, arguments in RELEASES.items():
@@ -135,7 +136,7 @@ class Trial:
         try:
             self._stack.enter_context(swarm.one_node(self.client))
             deploy(self.file, self.name, self.images["v1"], *self.more)
-            if not container.wait_until(lambda: self.ready("v1") >= self._wanted(), 40, 0.1):
+            if not polling.wait_until(lambda: self.ready("v1") >= self._wanted(), 40, 0.1):
                 raise StackRefused(f"Release 1 has {self.ready('v1')} ready replicas of {self._wanted()}.", self._why(), "Mend what that names.")
             opened = container.running(naming.own(_DOOR), port=8080, ready="/health", network=f"{self.name}_web", client=self.client, timeout=30)
             self.url = self._stack.enter_context(opened).url

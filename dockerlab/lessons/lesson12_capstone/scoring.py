@@ -27,18 +27,28 @@ import requests
 from docker.errors import APIError, DockerException
 from docker.models.containers import Container
 
-from dockerlab.containers import container, inspection
+from dockerlab.containers import inspection
 from dockerlab.containers.compose import Stack, StackFailed, bounded, running_stack
+from dockerlab.containers.health import health_states
 from dockerlab.containers.privileges import Mount, opened
+from dockerlab.core import polling, units
 from dockerlab.core.errors import CourseError
 from dockerlab.core.fetch import fetch
 from dockerlab.course import workspace
 from dockerlab.course.grading.judging import Submission
-from dockerlab.course.workbench import health_states
-from dockerlab.detection import benchmark
+from dockerlab.detection import variants
 from dockerlab.engine import connection, process_marks
-from dockerlab.images import base_images, build_plan, context_contents, dockerfile, image, lint, secret_scan
-from dockerlab.images.build import BuildReport
+from dockerlab.images import (
+    base_images,
+    build_plan,
+    context_contents,
+    dockerfile,
+    image,
+    image_report,
+    lint,
+    secret_scan,
+)
+from dockerlab.images.build_report import BuildReport
 from dockerlab.lessons.lesson12_capstone import application
 from dockerlab.lessons.lesson12_capstone.application import (
     OLD_TOKEN,
@@ -184,7 +194,7 @@ def _build(case: _Case, seconds: float) -> None:
 def _start(case: _Case) -> None:
     """`docker run` to the first answer, read-only and without rights; then the answers to all samples. The best of some starts counts."""
     best, answers, target = math.inf, {}, case.targets.start_seconds
-    options: dict[str, Any] = benchmark.LOCKED_DOWN | LIMITS | {"environment": {"API_TOKEN": TOKEN}}
+    options: dict[str, Any] = variants.LOCKED_DOWN | LIMITS | {"environment": {"API_TOKEN": TOKEN}}
     pictures = application.draw(case.submission.scratch())
     try:
         for number in range(ROUNDS):
@@ -214,14 +224,14 @@ def _ask_all(url: str, started: float, pictures: Sequence[Path]) -> dict[str, An
     return found
 
 
-def _contents(case: _Case) -> image.ImageReport:
+def _contents(case: _Case) -> image_report.ImageReport:
     return image.inspect(case.tag, case.client)
 
 
 def _size(case: _Case) -> None:
     report, target = _contents(case), case.targets.disk_bytes
     heaviest = max(report.layers, key=lambda layer: layer.disk_bytes)
-    said = f"{image.mb(report.download_bytes)} to download; most of it in `{heaviest.instruction[:50]}`"
+    said = f"{units.mb(report.download_bytes)} to download; most of it in `{heaviest.instruction[:50]}`"
     case.put("size", report.disk_bytes / 1e6, target / 1e6, report.disk_bytes <= target, said)
     _image_leaks(case)
 
@@ -243,14 +253,14 @@ _SEARCHED: dict[str, list[str]] = {}  # by image id, which is made of the conten
 def _rebuild(case: _Case) -> None:
     """Edit a line of the code, build again: what ran, how long it took, and how much of the image is new."""
     folder = Path(shutil.copytree(case.folder, case.submission.scratch() / "edited", symlinks=True))
-    benchmark.edit_one_line(folder, uuid.uuid4().hex)
+    variants.edit_one_line(folder, uuid.uuid4().hex)
     report = case.submission.build("edited", folder, labelled=False)
     # Where several results of one step are in the cache, the builder may take another one this time: only what ran is new.
     ran = {_words(name.partition("] ")[2]) for name in report.ran}
     layers = image.new_layers(case.report.image_id, report.image_id, case.client)
     new = sum(layer.disk_bytes for layer in layers if _words(layer.instruction) in ran)
     again = [step.name for step in report.instructions if not step.cached and "] RUN " in step.name and INSTALLS.search(f"{step.name}\n{step.log}")]
-    said = f"{len(report.ran)} of {len(report.instructions)} steps ran, {image.mb(new)} of the image are new" + (f"; `{again[0][:60]}` again" if again else "")
+    said = f"{len(report.ran)} of {len(report.instructions)} steps ran, {units.mb(new)} of the image are new" + (f"; `{again[0][:60]}` again" if again else "")
     ok = not again and new <= case.targets.new_bytes and report.seconds <= case.targets.rebuild_seconds
     case.put("rebuild", report.seconds, case.targets.rebuild_seconds, ok, said)
 
@@ -290,7 +300,7 @@ def _sick(case: _Case) -> list[str]:
     options: dict[str, Any] = {"environment": {"API_TOKEN": TOKEN, "MODEL_PATH": "/nowhere.onnx"}, "healthcheck": {"test": test} | QUICK, "ready": None}
     try:
         with case.submission.running("sick", case.tag, **options) as service:
-            container.wait_until(lambda: _status(f"{service.url}/health") == 503, 20, 0.1)
+            polling.wait_until(lambda: _status(f"{service.url}/health") == 503, 20, 0.1)
             states = health_states(service.container, "unhealthy", 8)
             time.sleep(1)  # a check that only knocks at the port turns green by now
             states += health_states(service.container, "unhealthy", 3)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from dockerlab.images.image import ImageReport, mb
+from dockerlab.core.units import mb
+from dockerlab.images.image_report import ImageReport
 from dockerlab.notebook.charts.style import PALETTE, figure, state_finding
 
 _LONGEST = 46

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from dockerlab.detection.limits import UnderLimits
+from dockerlab.detection.limit_report import UnderLimits
 from dockerlab.notebook.charts.style import PALETTE, figure, state_finding
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from dockerlab.containers.compose import Graph
+from dockerlab.containers.compose_graph import Graph
 from dockerlab.notebook.charts.style import PALETTE
 
 BOX, GAP, HIGH = 190, 70, 66

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dockerlab.images.build import BuildReport
+from dockerlab.images.build_report import BuildReport
 from dockerlab.notebook.charts.style import PALETTE, WIDTH_IN, state_finding
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import ipywidgets as widgets
 import pandas as pd
 
-from dockerlab.detection.benchmark import ASSETS
+from dockerlab.core.settings import ASSETS
 from dockerlab.notebook.widgets import live
 
 # Column, what its numbers are multiplied by, and how they are written.

@@ -7,7 +7,9 @@ from html import escape
 
 import ipywidgets as widgets
 
-from dockerlab.images.image import ImageReport, inspect, mb
+from dockerlab.core.units import mb
+from dockerlab.images.image import inspect
+from dockerlab.images.image_report import ImageReport
 from dockerlab.notebook.widgets import live
 
 MOST_ROWS = 60

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipywidgets as widgets
 
-from dockerlab.detection.limits import UnderLimits, frame, try_limits
+from dockerlab.detection.limit_report import UnderLimits, frame
+from dockerlab.detection.limits import try_limits
 from dockerlab.notebook.charts.limits import latency_under_limits
 from dockerlab.notebook.widgets import live
 

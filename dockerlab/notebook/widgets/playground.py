@@ -9,7 +9,8 @@ from pathlib import Path
 import ipywidgets as widgets
 from matplotlib.figure import Figure
 
-from dockerlab.detection.api_client import Answer, detect, draw
+from dockerlab.detection.api_client import Answer, detect
+from dockerlab.notebook.charts.detections import draw
 from dockerlab.notebook.charts.style import PALETTE, state_finding
 from dockerlab.notebook.charts.style import figure as chart
 from dockerlab.notebook.widgets import live

@@ -9,8 +9,8 @@ import ipywidgets as widgets
 import pandas as pd
 
 from dockerlab.images.cache_model import BuildDiary
+from dockerlab.notebook.guess import Guess
 from dockerlab.notebook.predict import COLUMNS, marked, score, tick_steps
-from dockerlab.notebook.quiz import Guess
 from dockerlab.notebook.widgets import live
 
 # What an edit does to the folder; it may return build arguments for the build that follows.

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import ipywidgets as widgets
 
-from dockerlab.containers.compose import Graph, Service, Stack, graph
+from dockerlab.containers.compose import Service, Stack
+from dockerlab.containers.compose_graph import Graph, graph
 from dockerlab.notebook.charts.stack import stack_svg
 from dockerlab.notebook.widgets import live
 

@@ -11,7 +11,9 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from dockerlab.images.build import BuildCancelled, BuildReport, Cancel, Step, build
+from dockerlab.images.build import Cancel, build
+from dockerlab.images.build_errors import BuildCancelled
+from dockerlab.images.build_report import BuildReport, Step
 from dockerlab.notebook.widgets import live
 
 REFRESH_SECONDS = 0.25

@@ -47,10 +47,10 @@ promises.rename(lambda number: number + 1)
 # %%
 import shutil
 
+from dockerlab.core.settings import BUILD
 from dockerlab.images import context_contents
 from dockerlab.lessons.lesson03_dockerfile.charts import context_weight
 from dockerlab.lessons.lesson03_dockerfile.measures import litter
-from dockerlab.core.settings import BUILD
 
 littered = BUILD / "lab-03-littered"
 shutil.rmtree(littered, ignore_errors=True)

@@ -15,14 +15,15 @@ from pathlib import Path
 
 import pandas as pd
 
+from dockerlab.core.settings import BUILD
 from dockerlab.course import cleanup
+from dockerlab.course.grading import check, load
 from dockerlab.engine import connection
 from dockerlab.images.build import build
+from dockerlab.images.build_cache import cache_records, forget
 from dockerlab.images.cache_model import BuildDiary, frame
 from dockerlab.notebook.charts.timeline import build_timeline, compare_timelines
-from dockerlab.course.grading import check, load
 from dockerlab.notebook.listing import listing
-from dockerlab.detection.benchmark import BUILD, cache_records, forget
 
 pd.set_option("display.max_colwidth", None, "display.width", 200)
 client = connection.connect(timeout=900)

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from dockerlab.course.grading import check, load
 from dockerlab.detection import wheel_index
 from dockerlab.engine import connection
 from dockerlab.images import image
 from dockerlab.images.build import build
-from dockerlab.course.grading import check, load
 from dockerlab.notebook.listing import listing
 
 client = connection.connect(timeout=900)

@@ -56,8 +56,9 @@ import os
 
 from IPython.display import HTML
 
+from dockerlab.containers.compose import Stack
+from dockerlab.containers.compose_graph import graph
 from dockerlab.notebook.charts.stack import stack_svg
-from dockerlab.containers.compose import Stack, graph
 
 HTML(stack_svg(graph(Stack(here, "dockerlab-lab08-mine", ("compose.yaml",), os.environ).config())))
 # --- starter

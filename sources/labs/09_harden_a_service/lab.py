@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from dockerlab.engine import connection
 from dockerlab.course.grading import check, load
+from dockerlab.engine import connection
 from dockerlab.notebook.listing import listing
 
 client = connection.connect()

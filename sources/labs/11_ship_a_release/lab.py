@@ -13,11 +13,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from dockerlab.detection import benchmark
-from dockerlab.engine import connection
-from dockerlab.lessons.lesson11_production import rollout
-from dockerlab.lessons.lesson11_production import charts
 from dockerlab.course.grading import check, load
+from dockerlab.detection import api_client
+from dockerlab.engine import connection
+from dockerlab.lessons.lesson11_production import charts, rollout
 from dockerlab.notebook.listing import listing
 
 client = connection.connect(timeout=900)
@@ -49,13 +48,13 @@ pd.DataFrame([(each.promise, each.wanted) for each in criteria], columns=["promi
 # --- solution
 images = rollout.build_releases("dockerlab-lab11", client)
 with rollout.Trial(here / "stack.yaml", images, client) as trial:
-    second = trial.ship("v2", benchmark.samples()[0])
+    second = trial.ship("v2", api_client.samples()[0])
 print("requests failed:", len(second.seen.failed), "| the update:", second.state)
 # --- starter
 # # When your file says something new, take the comment signs away and run this.
 # # images = rollout.build_releases("dockerlab-lab11", client)
 # # with rollout.Trial(here / "stack.yaml", images, client) as trial:
-# #     second = trial.ship("v2", benchmark.samples()[0])
+# #     second = trial.ship("v2", api_client.samples()[0])
 # # charts.requests({"release 2": second.seen.frame()}, f"{len(second.seen.failed)} requests failed")
 # --- end
 

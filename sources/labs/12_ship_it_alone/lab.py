@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from dockerlab.course.grading import check, load
 from dockerlab.engine import connection
 from dockerlab.lessons.lesson12_capstone import scoring
-from dockerlab.lessons.lesson12_capstone.scoring import LAB
 from dockerlab.lessons.lesson12_capstone.charts import against, gallery
-from dockerlab.course.grading import check, load
+from dockerlab.lessons.lesson12_capstone.scoring import LAB
 
 client = connection.connect(timeout=900)
 here = Path.cwd()
