@@ -20,7 +20,7 @@ import verdicts
 
 from dockerlab.containers import container
 from dockerlab.core.errors import CourseError
-from dockerlab.engine import connection, naming
+from dockerlab.engine import connection, naming, object_labels
 from dockerlab.images import base_images
 
 
@@ -75,7 +75,7 @@ def tiny_image(client: docker.DockerClient, tmp_path_factory: pytest.TempPathFac
             link.type, link.linkname = tarfile.SYMTYPE, "busybox"
             tar.addfile(link)
     repository, version = tag.split(":")
-    changes = [f"LABEL {key}={value}" for key, value in connection.image_labels(tag, kind="test").items()] + ['CMD ["/bin/sh"]', "ENV PATH=/bin"]
+    changes = [f"LABEL {key}={value}" for key, value in object_labels.image_labels(tag, kind="test").items()] + ['CMD ["/bin/sh"]', "ENV PATH=/bin"]
     client.api.import_image_from_data(buffer.getvalue(), repository=repository, tag=version, changes=changes)
     yield tag
     client.images.remove(tag, force=True)

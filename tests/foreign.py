@@ -31,7 +31,7 @@ from docker.models.images import Image
 from dockerlab.core.errors import CourseError
 from dockerlab.course import cleanup
 from dockerlab.course.grading.volumes import NamelessVolumes
-from dockerlab.engine import connection, ownership, process_marks
+from dockerlab.engine import connection, object_labels, ownership, process_marks
 from dockerlab.images import base_images
 from dockerlab.images.build_cache import cache_records
 
@@ -112,7 +112,7 @@ def _look(config: pytest.Config) -> bool:
         return False  # the fixture `client` says it, or fails the run
     sweep(client)
     before = {(kind, key, name) for kind, key, name, ours in everything(client) if not ours}
-    config.stash[GUARD] = Guard(client, before, set(make_canaries(client)), NamelessVolumes(client, connection.COURSE_LABEL, "1"))
+    config.stash[GUARD] = Guard(client, before, set(make_canaries(client)), NamelessVolumes(client, object_labels.COURSE_LABEL, "1"))
     return True
 
 
@@ -199,7 +199,7 @@ def _made(labels: dict[str, str] | None, inherited: dict[str, str] | None, name:
 
 
 def _named(*names: str) -> bool:
-    return any(name.startswith((connection.NAME_PREFIX, PREFIX)) for name in names)
+    return any(name.startswith((object_labels.NAME_PREFIX, PREFIX)) for name in names)
 
 
 def make_canaries(client: docker.DockerClient) -> Iterator[Thing]:
@@ -219,7 +219,7 @@ def make_canaries(client: docker.DockerClient) -> Iterator[Thing]:
     yield "container", client.containers.create(f"{name}:1", ["/nothing"], name=f"{name}-task", labels=marks | task).id, f"{name}-task"
     yield from _built(client, f"{name}-built", marks)
     if base_images.present(client, base_images.SLIM):
-        plain = {connection.COURSE_LABEL: "", connection.OWNER_LABEL: "", connection.KIND_LABEL: ""}
+        plain = {object_labels.COURSE_LABEL: "", object_labels.OWNER_LABEL: "", object_labels.KIND_LABEL: ""}
         running = client.containers.run(base_images.SLIM, ["sleep", "7200"], detach=True, name=f"{name}-runs", labels=marks | plain)
         yield "container", running.id, running.name
         yield from _running_by_hand(client, f"{name}-served", marks)
@@ -227,10 +227,10 @@ def make_canaries(client: docker.DockerClient) -> Iterator[Thing]:
 
 def _inherited() -> dict[str, dict[str, str]]:
     """What images of the course hand on: a base, the detection API, one that a check built, and those of lessons that clean up by a label."""
-    course = {connection.COURSE_LABEL: "1", connection.OWNER_LABEL: connection.owner(), connection.KIND_LABEL: "image", connection.PROCESS_LABEL: _dead()}
+    course = {object_labels.COURSE_LABEL: "1", object_labels.OWNER_LABEL: object_labels.owner(), object_labels.KIND_LABEL: "image", object_labels.PROCESS_LABEL: _dead()}
     lessons = {f"lesson{number}": {"dockerlab.lesson": number} for number in ("01", "02", "08", "12")}
-    labs = {"dockerlab.clinic": connection.owner(), "dockerlab.workbench": connection.owner(), "dockerlab.handover": "1", "dockerlab.check": "canary"}
-    others = {"api": {TAG: "dockerlab-api:multistage"}, "base": {connection.KIND_LABEL: "base"}, "check": {connection.KIND_LABEL: "check"} | labs}
+    labs = {"dockerlab.clinic": object_labels.owner(), "dockerlab.workbench": object_labels.owner(), "dockerlab.handover": "1", "dockerlab.check": "canary"}
+    others = {"api": {TAG: "dockerlab-api:multistage"}, "base": {object_labels.KIND_LABEL: "base"}, "check": {object_labels.KIND_LABEL: "check"} | labs}
     return {key: course | labels for key, labels in (lessons | others).items()}
 
 
@@ -249,8 +249,8 @@ def _by_hand(client: docker.DockerClient, name: str, image: str) -> Iterator[Thi
 
 def _committed(client: docker.DockerClient, name: str, marks: dict[str, str]) -> Iterator[Thing]:
     """`docker commit` of a container of the course writes all its labels into an image, which hands them on."""
-    holder = client.containers.create(_image(client, f"{name}-from", marks)[1], ["/nothing"], labels=connection.labels(lesson="01"), name=f"dockerlab-{name}")
-    holder.commit(name, "1", changes=[f"LABEL {connection.PROCESS_LABEL}={_dead()}"])
+    holder = client.containers.create(_image(client, f"{name}-from", marks)[1], ["/nothing"], labels=object_labels.labels(lesson="01"), name=f"dockerlab-{name}")
+    holder.commit(name, "1", changes=[f"LABEL {object_labels.PROCESS_LABEL}={_dead()}"])
     with suppress(DockerException):  # it is the course's, so that a lesson which begins at this moment may remove it
         holder.remove()
     client.images.remove(f"{name}-from:1")
@@ -268,8 +268,8 @@ def _untagged(client: docker.DockerClient, name: str, marks: dict[str, str]) -> 
 
 def _of_another_learner(client: docker.DockerClient, name: str, marks: dict[str, str]) -> Iterator[Thing]:
     """What the course made for somebody else who does lesson 01 on this engine, too."""
-    labels = marks | connection.labels(lesson="01") | {connection.OWNER_LABEL: "foreign-learner", connection.PROCESS_LABEL: _dead()}
-    yield _image(client, name, {key: value for key, value in labels.items() if key not in (OBJECT, connection.PROCESS_LABEL)})
+    labels = marks | object_labels.labels(lesson="01") | {object_labels.OWNER_LABEL: "foreign-learner", object_labels.PROCESS_LABEL: _dead()}
+    yield _image(client, name, {key: value for key, value in labels.items() if key not in (OBJECT, object_labels.PROCESS_LABEL)})
     yield "container", client.containers.create(f"{name}:1", ["/nothing"], name=name, labels=labels).id, name
     yield "volume", client.volumes.create(name, labels=labels).name, name
     yield "network", client.networks.create(name, labels=labels).id, name

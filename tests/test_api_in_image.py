@@ -11,7 +11,7 @@ import docker
 import pytest
 
 from dockerlab.detection import wheel_index
-from dockerlab.engine import connection
+from dockerlab.engine import object_labels
 from dockerlab.images import base_images
 from dockerlab.images.build import build
 
@@ -40,6 +40,6 @@ def test_every_test_of_the_api_passes_in_the_image(client: docker.DockerClient) 
     """PyTorch's layers are those of the multi-stage rung, so they come from the cache where lesson 00 was built."""
     base_images.ensure(base_images.SLIM, client)
     build(ASSETS, dockerfile="detection-api/tests/Dockerfile", tag=TAG, buildargs={"TORCH_INDEX": wheel_index.torch_index(client)}, client=client)
-    said = client.containers.run(TAG, remove=True, network_mode="none", labels=connection.labels(kind="test")).decode()
+    said = client.containers.run(TAG, remove=True, network_mode="none", labels=object_labels.labels(kind="test")).decode()
     assert re.search(rf"^{len(_collected('onnxruntime', 'ultralytics'))} passed(, \d+ warnings?)? in ", said, re.MULTILINE), said[-3000:]
     assert not re.search(r"\d+ (skipped|failed|errors?|xfailed|xpassed|deselected)", said), said[-3000:]

@@ -26,7 +26,7 @@ from dockerlab.containers import container, load_generator, workers
 from dockerlab.core import polling
 from dockerlab.core.settings import ROOT
 from dockerlab.detection import api_client, variants
-from dockerlab.engine import connection
+from dockerlab.engine import object_labels
 from dockerlab.images import base_images
 from dockerlab.images.build import build
 from dockerlab.lessons.lesson12_capstone import application, scoring
@@ -113,7 +113,7 @@ def probing(client: docker.DockerClient, box: Container, seconds: float) -> Iter
     """Ask for /health for so long from a container beside it; what was seen is in the list when the block ends. Asks the engine."""
     seen: list[tuple[int, float]] = []
     prober = client.containers.run(base_images.SLIM, ["python", "-c", PROBER.format(seconds=seconds)], network_mode=f"container:{box.id}", detach=True,
-                                   labels=connection.labels(kind="test"))
+                                   labels=object_labels.labels(kind="test"))
     try:
         yield seen
         assert prober.wait(timeout=seconds + 60)["StatusCode"] == 0, prober.logs().decode()

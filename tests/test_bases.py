@@ -29,7 +29,7 @@ from dockerlab.core.errors import CourseError
 from dockerlab.core.polling import wait_until
 from dockerlab.core.settings import Site, load_site
 from dockerlab.detection import variants
-from dockerlab.engine import connection
+from dockerlab.engine import object_labels
 from dockerlab.images import base_images
 from dockerlab.images.base_images import BaseMissing, site_layer
 
@@ -132,7 +132,7 @@ class TestRedis:
             assert inside(service, "redis-cli", "set", "a", "b") == "OK"
 
     def test_data_outlive_the_container(self, client: docker.DockerClient) -> None:
-        volume = client.volumes.create(f"dockerlab-test-{uuid.uuid4().hex[:8]}", labels=connection.labels(kind="test"))
+        volume = client.volumes.create(f"dockerlab-test-{uuid.uuid4().hex[:8]}", labels=object_labels.labels(kind="test"))
         try:
             options = {"volumes": {volume.name: {"bind": "/data"}}}
             with self.redis(client, **options) as service:
@@ -172,7 +172,7 @@ class TestPostgres:
 
     def ends(self, client: docker.DockerClient, environment: dict[str, str], *command: str, **options: object) -> tuple[int, str]:
         """Exit code and output of a container that is expected to end by itself."""
-        container = client.containers.create(base_images.POSTGRES, list(command), environment=environment, labels=connection.labels(kind="test"), **options)
+        container = client.containers.create(base_images.POSTGRES, list(command), environment=environment, labels=object_labels.labels(kind="test"), **options)
         try:
             container.start()
             return container.wait(timeout=20)["StatusCode"], container.logs().decode()
@@ -264,7 +264,7 @@ class TestPostgres:
             assert self.sql(service, "select 1") == "1"
 
     def test_data_outlive_the_container(self, client: docker.DockerClient) -> None:
-        volume = client.volumes.create(f"dockerlab-test-{uuid.uuid4().hex[:8]}", labels=connection.labels(kind="test"))
+        volume = client.volumes.create(f"dockerlab-test-{uuid.uuid4().hex[:8]}", labels=object_labels.labels(kind="test"))
         try:
             options = {"volumes": {volume.name: {"bind": "/var/lib/postgresql/data"}}}
             with self.postgres(client, **options) as service:
@@ -282,7 +282,7 @@ class TestPostgres:
 
 def test_debian_slim_can_be_built_upon(client: docker.DockerClient) -> None:
     base_images.ensure(base_images.DEBIAN, client)
-    run = {"remove": True, "labels": connection.labels(kind="test")}
+    run = {"remove": True, "labels": object_labels.labels(kind="test")}
     assert b'VERSION_CODENAME=bookworm' in client.containers.run(base_images.DEBIAN, ["cat", "/etc/os-release"], **run)
     install = "apt-get update -qq && apt-get install -y -qq --no-install-recommends tree >/dev/null 2>&1 && tree --version"
     assert b"tree v2" in client.containers.run(base_images.DEBIAN, ["sh", "-c", install], **run)
@@ -295,7 +295,7 @@ def test_apt_leaves_in_a_layer_what_it_leaves_in_the_official_images(client: doc
     look = ("apt-get update -qq && apt-get install -y -qq jq >/dev/null 2>&1; find /var/cache/apt -type f; "
             "find /var/lib/apt/lists -type f -name '*_Packages*'; apt-config dump APT::Install-Recommends")
     try:
-        left = client.containers.run(base.name, ["sh", "-c", look], remove=True, labels=connection.labels(kind="test")).decode().split()
+        left = client.containers.run(base.name, ["sh", "-c", look], remove=True, labels=object_labels.labels(kind="test")).decode().split()
     finally:
         client.images.remove(base.name, force=True)
     assert not [path for path in left if path.endswith((".bin", ".deb"))]
@@ -309,9 +309,9 @@ def test_every_standin_says_so_and_is_counted_as_a_base(client: docker.DockerCli
     for name in here:
         image = client.images.get(name)
         if base_images.STANDIN_LABEL in image.labels:
-            assert image.labels[connection.COURSE_LABEL] == "1"
+            assert image.labels[object_labels.COURSE_LABEL] == "1"
             assert "stand-in" in base_images.standin_note(client, name)
-            assert image.labels[connection.KIND_LABEL] == "base"
+            assert image.labels[object_labels.KIND_LABEL] == "base"
     assert all(base.differs for base in base_images.BASES.values())
 
 
@@ -526,4 +526,4 @@ def test_uv_is_told_the_same_as_pip() -> None:
 def test_pip_and_uv_both_find_packages_in_the_slim_base(client: docker.DockerClient) -> None:
     base_images.ensure(base_images.SLIM, client)
     command = "pip install --quiet uv && uv pip install --system --quiet itsdangerous && python -c 'import itsdangerous; print(\"found\")'"
-    assert client.containers.run(base_images.SLIM, ["sh", "-c", command], remove=True, labels=connection.labels(kind="test")).decode().strip() == "found"
+    assert client.containers.run(base_images.SLIM, ["sh", "-c", command], remove=True, labels=object_labels.labels(kind="test")).decode().strip() == "found"

@@ -27,7 +27,7 @@ from dockerlab.core.fetch import NoAnswer, TooLarge, TooSlow, fetch
 from dockerlab.core.settings import ROOT
 from dockerlab.course.grading import Criterion, Lab, Outcome, Status, Submission, judging
 from dockerlab.detection import api_client
-from dockerlab.engine import connection
+from dockerlab.engine import object_labels
 from dockerlab.images import base_images
 from dockerlab.lessons.lesson03_dockerfile.measures import _knocked
 from dockerlab.lessons.lesson05_multi_stage import lab as lab05
@@ -134,7 +134,7 @@ def box(client: docker.DockerClient) -> Iterator[Any]:
     lies = {"pip": "sleep 600", "python3": "yes"}
     lying = "; ".join(f"rm -f {name}; printf '#!/bin/sh\\nexec {program}' >{name}; chmod +x {name}" for name, program in lies.items())
     command = ["sh", "-c", f"cd /usr/local/bin; {lying}; touch /ready; exec sleep 600"]
-    made = client.containers.run(base_images.SLIM, command, detach=True, labels=connection.labels(kind="test"), **judging.BOUNDS)
+    made = client.containers.run(base_images.SLIM, command, detach=True, labels=object_labels.labels(kind="test"), **judging.BOUNDS)
     try:
         assert polling.wait_until(lambda: container.execute(made, ["test", "-e", "/ready"])[0] == 0, 60, 0.1)
         yield made
@@ -163,7 +163,7 @@ def test_a_program_inside_is_bounded_in_time_and_bytes(box: Any, monkeypatch: py
 @pytest.mark.engine
 def test_what_a_learners_program_started_is_bounded_where_it_sets_nothing(client: docker.DockerClient, tiny_image: str) -> None:
     def host(**options: Any) -> dict[str, Any]:
-        made = client.containers.run(tiny_image, ["sleep", "60"], detach=True, labels=connection.labels(kind="test"), **options)
+        made = client.containers.run(tiny_image, ["sleep", "60"], detach=True, labels=object_labels.labels(kind="test"), **options)
         try:
             judging.bound(made)
             made.reload()

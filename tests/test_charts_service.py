@@ -89,11 +89,11 @@ def test_the_recorder_sees_a_container_that_is_made_later(client, tiny_image: st
 
     from dockerlab.containers.container import remove
     from dockerlab.core.polling import wait_until
-    from dockerlab.engine import connection
+    from dockerlab.engine import object_labels
 
     name = f"dockerlab-events-{uuid.uuid4().hex[:8]}"
     recorder = Recorder(client, [name])
-    made = client.containers.run(tiny_image, ["sh", "-c", "exit 1"], name=name, detach=True, labels=connection.labels(kind="test"),
+    made = client.containers.run(tiny_image, ["sh", "-c", "exit 1"], name=name, detach=True, labels=object_labels.labels(kind="test"),
                                  restart_policy={"Name": "on-failure", "MaximumRetryCount": 1})
     try:
         assert wait_for_starts(made, 1, 60)

@@ -30,7 +30,7 @@ from dockerlab.course.grading import (
     progress,
     report,
 )
-from dockerlab.engine import connection, process_marks
+from dockerlab.engine import endpoint, object_labels, process_marks
 
 
 @pytest.fixture(autouse=True)
@@ -151,8 +151,8 @@ def test_after_a_failed_preparation_nothing_is_checked(folder: Path) -> None:
 
 
 def test_no_engine_is_nobodys_failure(folder: Path) -> None:
-    with pytest.raises(connection.EngineUnavailable):
-        judging.judge(_lab(_criterion("image", _raises(connection.EngineUnavailable("No engine.")))), folder)
+    with pytest.raises(endpoint.EngineUnavailable):
+        judging.judge(_lab(_criterion("image", _raises(endpoint.EngineUnavailable("No engine.")))), folder)
 
 
 def test_an_empty_lab_never_passes(folder: Path) -> None:
@@ -320,7 +320,7 @@ def test_what_several_threads_ask_for_is_made_once(folder: Path) -> None:
 
 def test_no_image_names_a_process(folder: Path) -> None:
     with Submission(folder) as submission:
-        assert connection.PROCESS_LABEL not in submission.image_labels() and connection.PROCESS_LABEL in submission.labels()
+        assert object_labels.PROCESS_LABEL not in submission.image_labels() and object_labels.PROCESS_LABEL in submission.labels()
         assert submission.tag("app").startswith(judging.IMAGE_PREFIX) and submission.tag("app").endswith(process_marks.mark())
 
 

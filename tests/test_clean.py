@@ -15,7 +15,7 @@ from docker.errors import NotFound
 
 from dockerlab.course import cleanup
 from dockerlab.course.grading import judging
-from dockerlab.engine import connection, ownership
+from dockerlab.engine import object_labels, ownership
 
 
 def test_the_report_counts_in_words() -> None:
@@ -37,7 +37,7 @@ def learner(monkeypatch: pytest.MonkeyPatch, name: str, tmp_path: Path) -> str:
     monkeypatch.setenv("DOCKERLAB_OWNER", f"t{name}")
     monkeypatch.setenv("DOCKERLAB_STATE", str(tmp_path / "state"))
     monkeypatch.delenv("DOCKERLAB_WORKER", raising=False)
-    return connection.owner()
+    return object_labels.owner()
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def foreign(client: docker.DockerClient, tiny_image: str, name: str) -> Iterator
 @pytest.mark.engine
 @pytest.mark.parametrize("everything", [False, True])
 def test_foreign_things_survive_and_ours_go(client, tiny_image, learner, foreign, name, everything) -> None:
-    ours = connection.labels(kind="test")
+    ours = object_labels.labels(kind="test")
     container = client.containers.run(tiny_image, "sleep 300", detach=True, labels=ours, name=f"dockerlab-{name}")
     network = client.networks.create(f"dockerlab-{name}", labels=ours)
     volume = client.volumes.create(f"dockerlab-{name}", labels=ours)
@@ -92,14 +92,14 @@ def test_foreign_things_survive_and_ours_go(client, tiny_image, learner, foreign
 
 @pytest.mark.engine
 def test_a_label_of_ones_own_takes_its_objects_and_no_others(client, tiny_image, name, learner) -> None:
-    wanted, other = (connection.labels(lesson=f"t{name}{more}") for more in ("", "-neighbour"))
+    wanted, other = (object_labels.labels(lesson=f"t{name}{more}") for more in ("", "-neighbour"))
     client.containers.create(tiny_image, "true", labels=wanted, name=f"dockerlab-{name}")
     client.volumes.create(f"dockerlab-{name}", labels=wanted)
     client.networks.create(f"dockerlab-{name}", labels=wanted)
     stays = [client.containers.create(tiny_image, "true", labels=other, name=f"dockerlab-{name}-2"), client.volumes.create(f"dockerlab-{name}-2", labels=other)]
     dockerfile = io.BytesIO(f"FROM {tiny_image}\nENV NAME={name}\n".encode())
     image, _ = client.images.build(fileobj=dockerfile, tag=f"dockerlab-{name}:1", labels=wanted, rm=True)
-    client.containers.create(tiny_image, "true", labels=wanted | connection.labels(lesson=f"t{name}"))
+    client.containers.create(tiny_image, "true", labels=wanted | object_labels.labels(lesson=f"t{name}"))
     image.tag(f"dockerlab-{name}", "2")
     try:
         report = cleanup.remove_labelled(client, f"dockerlab.lesson=t{name}")
@@ -117,7 +117,7 @@ def test_a_label_of_ones_own_takes_its_objects_and_no_others(client, tiny_image,
 @pytest.fixture
 def kept(client: docker.DockerClient, tiny_image: str, name: str, learner: str) -> Iterator[tuple[str, str]]:
     """An image of ours, by its id, to which somebody has given a name of their own."""
-    labels = connection.image_labels(check=name)
+    labels = object_labels.image_labels(check=name)
     image, _ = client.images.build(fileobj=io.BytesIO(f"FROM {tiny_image}\nENV NAME={name}\n".encode()), tag=f"dockerlab-{name}:1", labels=labels, rm=True)
     image.tag(f"foreign-keep-{name}", "7")
     yield image.id, f"foreign-keep-{name}:7"
@@ -126,7 +126,7 @@ def kept(client: docker.DockerClient, tiny_image: str, name: str, learner: str) 
 
 @pytest.mark.engine
 def test_by_name_goes_what_is_ours(client, tiny_image, name, learner, kept) -> None:
-    ours, prefix = connection.labels(kind="test"), f"dockerlab-{name}"
+    ours, prefix = object_labels.labels(kind="test"), f"dockerlab-{name}"
     client.containers.create(tiny_image, "true", labels=ours, name=prefix)
     client.volumes.create(f"{prefix}-data", labels=ours)
     stays = [client.containers.create(tiny_image, "true", labels={"dockerlab.course": ""}, name=f"{prefix}-theirs"),

@@ -23,8 +23,8 @@ from daemons import Daemon, second_daemon, wire
 
 from dockerlab.core.polling import wait_until
 from dockerlab.core.settings import load_site
-from dockerlab.course import doctor, doctor_build
-from dockerlab.engine import connection
+from dockerlab.course import doctor_build, precondition
+from dockerlab.engine import object_labels
 from dockerlab.images import base_images, build
 
 pytestmark = pytest.mark.engine
@@ -60,7 +60,7 @@ class Classroom:
         settings = {name: value for name, value in self.settings.items() if name != f"DOCKERLAB_{without.upper()}"}
         return dockerlab(*words, env={**NOTHING, "PIP_CONFIG_FILE": os.devnull, "DOCKER_HOST": self.daemon.url, **settings, **more}, timeout=300)
 
-    def proof(self, monkeypatch: pytest.MonkeyPatch, without: str = "", **more: str) -> dict[str, doctor.Check]:
+    def proof(self, monkeypatch: pytest.MonkeyPatch, without: str = "", **more: str) -> dict[str, precondition.Check]:
         """What `doctor --build` adds to the doctor's checks, without one of the settings."""
         environ = {**NOTHING, "PIP_CONFIG_FILE": os.devnull, "DOCKER_HOST": self.daemon.url, **self.settings, **more}
         environ[f"DOCKERLAB_{without.upper()}"] = ""
@@ -82,7 +82,7 @@ def room(client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) 
         base_images.ensure(base, client)
     wheels = folder / "wheels"
     wheels.mkdir()
-    labels = connection.labels(kind="test")
+    labels = object_labels.labels(kind="test")
     prepared = client.containers.create(base_images.SLIM, ["sh", "-c", f"pip download --no-deps --dest /wheels six && {PLAIN}"], name=name, labels=labels)
     registry = None
     try:
@@ -113,7 +113,7 @@ def room(client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) 
 def test_doctor_proves_the_settings_by_real_builds(room: Classroom) -> None:
     done = room.run("doctor", "--build", "--json")
     assert done.stderr == "", done.stderr
-    found = {each["name"]: doctor.Check(**each) for each in json.loads(done.stdout) if each["name"].startswith("build: ")}
+    found = {each["name"]: precondition.Check(**each) for each in json.loads(done.stdout) if each["name"].startswith("build: ")}
     assert [(check.name, check.status) for check in found.values()] == [
         (name, "ok") for name in ("build: base", "build: apt, API", "build: pip, API", "build: apt, docker build", "build: pip, docker build")], found
     assert found["build: base"].found == f"{base_images.SLIM}: mirror"

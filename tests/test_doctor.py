@@ -11,8 +11,8 @@ from docker.models.containers import ContainerCollection
 
 from dockerlab.core.errors import CourseError
 from dockerlab.core.settings import Site
-from dockerlab.course import doctor
-from dockerlab.engine import connection
+from dockerlab.course import doctor, precondition
+from dockerlab.engine import connection, endpoint, object_labels
 from dockerlab.images.build_errors import BuildFailed
 
 SITE = Site(index_url="https://index.example/simple")
@@ -33,7 +33,7 @@ def test_api_version(version, status) -> None:
 
 @pytest.mark.parametrize(("url", "status"), [("unix:///var/run/docker.sock", "ok"), ("tcp://mira:s3cret-pw@192.0.2.7:2376", "warning")])
 def test_the_endpoint_is_named(url, status) -> None:
-    check = doctor.endpoint(url)
+    check = doctor.engine_address(url)
     assert check.status == status and url.rpartition("@")[2] in check.found and "s3cret-pw" not in check.found
 
 
@@ -120,7 +120,7 @@ def test_without_an_engine_the_table_still_stands(offline) -> None:
     results = doctor.checks(SITE, None, CourseError("No engine.", fix="Run `make engine`."))
     names = [check.name for check in results]
     assert len(names) == len(set(names)) == 19
-    assert results[0] == doctor.Check("engine", "failed", "No engine.", "Run `make engine`.")
+    assert results[0] == precondition.Check("engine", "failed", "No engine.", "Run `make engine`.")
     text = doctor.table(results)
     assert all(name in text for name in names) and "do: Run `make engine`." in text
     assert all(check.fix for check in results if check.status != "ok")
@@ -138,7 +138,7 @@ def test_main_fails_with_one_where_no_engine_answers(monkeypatch, capsys, offlin
 def test_with_an_engine_the_same_checks(client) -> None:
     results = {check.name: check for check in doctor.checks(SITE, client)}
     assert len(results) == 21
-    assert results["endpoint"].found == f"{connection.address_of(client)}, on this machine"
+    assert results["endpoint"].found == f"{endpoint.address_of(client)}, on this machine"
     assert results["mounts"].status == results["temporary mounts"].status == "ok"
     assert results["engine"].status == results["API version"].status == results["builder"].status == "ok"
 
@@ -147,7 +147,7 @@ def test_with_an_engine_the_same_checks(client) -> None:
 def test_the_engines_buildkit_is_tried_and_leaves_no_image(client, monkeypatch) -> None:
     monkeypatch.setenv("DOCKERLAB_OWNER", "doctor-test")
     assert doctor.reaches_buildkit(client) == ""
-    assert client.images.list(all=True, filters={"label": f"{connection.OWNER_LABEL}=doctor-test"}) == []
+    assert client.images.list(all=True, filters={"label": f"{object_labels.OWNER_LABEL}=doctor-test"}) == []
 
 
 @pytest.mark.parametrize(("error", "says"), [(BuildFailed("The engine refused the build: no."), "The engine refused the build: no."),
@@ -182,8 +182,8 @@ def test_without_buildx_python_still_builds() -> None:
 
 
 def test_a_table_for_others_keeps_addresses_and_paths_out() -> None:
-    results = [doctor.Check("engine", "ok", "Docker 28"), doctor.Check("package index", "ok", "https://packages.example/simple"),
-               doctor.Check("certificate", "failed", "/etc/own.pem: OSError", "Point it at a file.")]
+    results = [precondition.Check("engine", "ok", "Docker 28"), precondition.Check("package index", "ok", "https://packages.example/simple"),
+               precondition.Check("certificate", "failed", "/etc/own.pem: OSError", "Point it at a file.")]
     table = doctor.frame(results)
     assert table.loc["engine", "found"] == "Docker 28"
     assert "example" not in table.to_html() and "own.pem" not in table.to_html()

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from dockerlab.engine import connection
+from dockerlab.engine import connection, endpoint, reach
 
 
 def test_docker_host_is_the_only_place_when_it_is_set(tmp_path: Path) -> None:
-    places = connection.endpoints({"DOCKER_HOST": "tcp://10.0.0.1:2375"}, tmp_path)
+    places = endpoint.endpoints({"DOCKER_HOST": "tcp://10.0.0.1:2375"}, tmp_path)
     assert [(place.url, place.explicit) for place in places] == [("tcp://10.0.0.1:2375", True)]
 
 
@@ -24,9 +24,9 @@ def test_the_current_docker_context_is_found(tmp_path: Path) -> None:
     meta.mkdir(parents=True)
     (config / "config.json").write_text(json.dumps({"currentContext": "lab"}))
     (meta / "meta.json").write_text(json.dumps({"Name": "lab", "Endpoints": {"docker": {"Host": "unix:///lab.sock"}}}))
-    assert [place.url for place in connection.endpoints({}, tmp_path)] == ["unix:///lab.sock"]
-    with pytest.raises(connection.EngineUnavailable, match="context other is chosen"):
-        connection.endpoints({"DOCKER_CONTEXT": "other"}, tmp_path)
+    assert [place.url for place in endpoint.endpoints({}, tmp_path)] == ["unix:///lab.sock"]
+    with pytest.raises(endpoint.EngineUnavailable, match="context other is chosen"):
+        endpoint.endpoints({"DOCKER_CONTEXT": "other"}, tmp_path)
 
 
 def test_sockets_of_other_engines_are_found_in_order() -> None:
@@ -39,21 +39,21 @@ def test_sockets_of_other_engines_are_found_in_order() -> None:
                 listener.bind(str(path))
         (home / ".docker/run").mkdir(parents=True)
         (home / ".docker/run/docker.sock").write_text("no socket")
-        found = [place.url for place in connection.endpoints({"XDG_RUNTIME_DIR": str(run)}, home)]
+        found = [place.url for place in endpoint.endpoints({"XDG_RUNTIME_DIR": str(run)}, home)]
     ours = [url for url in found if short in url]
     assert ours == [f"unix://{path}" for path in paths]
 
 
 def test_no_engine_is_one_sentence_each(monkeypatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
-    with pytest.raises(connection.EngineUnavailable) as caught:
+    with pytest.raises(endpoint.EngineUnavailable) as caught:
         connection.connect()
     assert caught.value.what == "No Docker Engine answers at unix:///nowhere/docker.sock (DOCKER_HOST)."
     assert caught.value.fix == "Correct or unset DOCKER_HOST." and "\n" not in caught.value.why
 
 
 def test_a_closed_socket_says_who_may_use_it() -> None:
-    error = connection._unavailable([(connection.Endpoint("Docker", "unix:///s"), PermissionError(13, "Permission denied"))])
+    error = reach._unavailable([(endpoint.Endpoint("Docker", "unix:///s"), PermissionError(13, "Permission denied"))])
     assert "usermod -aG docker" in error.fix
 
 

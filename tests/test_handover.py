@@ -10,7 +10,7 @@ import pytest
 from docker.errors import ImageNotFound
 
 from dockerlab.containers import container
-from dockerlab.engine import connection
+from dockerlab.engine import object_labels
 from dockerlab.images.image import inspect_tar
 from dockerlab.lessons.lesson02_images_and_containers import handover
 
@@ -20,7 +20,7 @@ MARK = "dockerlab.test"
 @pytest.fixture
 def labels(client: docker.DockerClient):
     own = {MARK: uuid.uuid4().hex[:10]}
-    yield connection.labels(kind="test") | own
+    yield object_labels.labels(kind="test") | own
     found = {"label": f"{MARK}={own[MARK]}"}
     for each in client.containers.list(all=True, filters=found):
         container.remove(each)

@@ -10,7 +10,7 @@ import pandas as pd
 from PIL import Image
 
 from dockerlab.core.settings import ROOT
-from dockerlab.engine import connection
+from dockerlab.engine import object_labels
 from dockerlab.lessons.lesson08_compose import project
 from dockerlab.lessons.lesson08_compose.lab import SERVICES, _differences
 
@@ -36,7 +36,7 @@ def test_staging_replaces_what_was_there_and_labels_every_service(tmp_path: Path
     labels = json.loads((stack.folder / project.LABELS).read_text())
     assert not (stack.folder / "old").exists()
     assert set(labels["services"]) == {"api", "board", "cache", "db", "report"}
-    assert labels["networks"]["back"]["labels"][connection.COURSE_LABEL] == labels["volumes"]["rows"]["labels"][connection.COURSE_LABEL] == "1"
+    assert labels["networks"]["back"]["labels"][object_labels.COURSE_LABEL] == labels["volumes"]["rows"]["labels"][object_labels.COURSE_LABEL] == "1"
     password = (stack.folder / "db_password.txt").read_text()
     assert project.stage(tmp_path / "stack").folder == stack.folder and (stack.folder / "db_password.txt").read_text() != password
 

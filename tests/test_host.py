@@ -9,7 +9,7 @@ import pytest
 from docker.errors import APIError
 
 from dockerlab.core.errors import CourseError
-from dockerlab.engine import connection
+from dockerlab.engine import object_labels
 from dockerlab.images import base_images
 from dockerlab.lessons.lesson01_processes import host_view
 
@@ -60,7 +60,7 @@ def test_the_family_ends_with_the_first_process() -> None:
 @pytest.mark.engine
 def test_a_real_container_is_a_process_of_the_machine(client: docker.DockerClient) -> None:
     base_images.ensure(base_images.SLIM, client)
-    box = client.containers.run(base_images.SLIM, ["sleep", "60"], detach=True, labels=connection.labels(kind="test"), mem_limit="64m", nano_cpus=500_000_000)
+    box = client.containers.run(base_images.SLIM, ["sleep", "60"], detach=True, labels=object_labels.labels(kind="test"), mem_limit="64m", nano_cpus=500_000_000)
     try:
         view = host_view.look(client, box)
         assert view.process.name == "sleep" and view.process.inside == 1 and view.process.pid > 1
@@ -78,7 +78,7 @@ def test_a_real_container_is_a_process_of_the_machine(client: docker.DockerClien
 @pytest.mark.engine
 def test_an_engine_that_shows_its_machine_to_nobody_still_tells_what_is_inside(client: docker.DockerClient, monkeypatch: pytest.MonkeyPatch) -> None:
     base_images.ensure(base_images.SLIM, client)
-    box = client.containers.run(base_images.SLIM, ["sleep", "60"], detach=True, labels=connection.labels(kind="test"))
+    box = client.containers.run(base_images.SLIM, ["sleep", "60"], detach=True, labels=object_labels.labels(kind="test"))
     run = client.containers.run
 
     def strict(*args: Any, **options: Any) -> Any:

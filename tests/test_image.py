@@ -22,7 +22,7 @@ from daemons import second_daemon
 
 from dockerlab.core import disk_cache
 from dockerlab.core.units import mb
-from dockerlab.engine import connection
+from dockerlab.engine import connection, object_labels
 from dockerlab.images import gzip_estimate, image
 from dockerlab.images.image import ImageUnreadable, inspect, inspect_tar
 from dockerlab.notebook.charts.layers import layer_stack
@@ -302,7 +302,7 @@ RUN rm /noise
 WORKDIR /a
 WORKDIR /b
 """
-    client.images.build(fileobj=io.BytesIO(dockerfile.encode()), tag=tag, labels=connection.labels(kind="test"), rm=True, forcerm=True)
+    client.images.build(fileobj=io.BytesIO(dockerfile.encode()), tag=tag, labels=object_labels.labels(kind="test"), rm=True, forcerm=True)
     try:
         path = tmp_path / "image.tar"
         with path.open("wb") as file:
@@ -337,7 +337,7 @@ def test_a_name_without_a_tag_means_latest(client: docker.DockerClient, tiny_ima
     name = f"dockerlab-bare-{uuid.uuid4().hex[:8]}"
     other = io.BytesIO(f"FROM {tiny_image}\nRUN echo other > /other".encode())
     try:
-        client.images.build(fileobj=other, tag=f"{name}:aaa", labels=connection.labels(kind="test"), rm=True, forcerm=True)
+        client.images.build(fileobj=other, tag=f"{name}:aaa", labels=object_labels.labels(kind="test"), rm=True, forcerm=True)
         client.images.get(tiny_image).tag(name, "latest")
         assert "other" not in inspect(name, client).paths()
         assert "other" in inspect(f"{name}:aaa", client).paths()

@@ -14,7 +14,7 @@ from docker.models.containers import Container
 from matplotlib.colors import to_hex
 
 from dockerlab.containers import container, inspection
-from dockerlab.engine import connection
+from dockerlab.engine import connection, object_labels
 from dockerlab.images import base_images
 from dockerlab.lessons.lesson09_security import attack_surface
 from dockerlab.lessons.lesson09_security.charts import attack_grid
@@ -88,7 +88,7 @@ def liar(client: docker.DockerClient, tiny_image: str) -> Iterator[Callable[...,
     with ExitStack() as stack:
 
         def start(**options: object) -> Container:
-            box = client.containers.create(tiny_image, ["sleep", "120"], labels=connection.labels(kind="test"), **options)
+            box = client.containers.create(tiny_image, ["sleep", "120"], labels=object_labels.labels(kind="test"), **options)
             stack.callback(container.remove, box)
             box.put_archive("/bin", buffer.getvalue())
             box.start()

@@ -9,7 +9,7 @@ import pytest
 
 from dockerlab.containers import container
 from dockerlab.containers.container import ContainerFailed
-from dockerlab.engine import connection
+from dockerlab.engine import object_labels
 from dockerlab.lessons.lesson02_images_and_containers.charts import life_cycle
 from dockerlab.lessons.lesson02_images_and_containers.lifecycle import NONE, Move, Watch, compare, health
 
@@ -34,7 +34,7 @@ def name() -> str:
 @pytest.mark.engine
 def test_a_life_is_noted_command_by_command(client: docker.DockerClient, tiny_image: str, name: str) -> None:
     watch = Watch(name, client)
-    made = client.containers.create(tiny_image, ["sleep", "60"], name=name, labels=connection.labels(kind="test"))
+    made = client.containers.create(tiny_image, ["sleep", "60"], name=name, labels=object_labels.labels(kind="test"))
     try:
         watch.after("create")
         made.start()
@@ -52,7 +52,7 @@ def test_a_life_is_noted_command_by_command(client: docker.DockerClient, tiny_im
 @pytest.mark.engine
 def test_a_start_counts_when_the_program_says_so(client: docker.DockerClient, tiny_image: str, name: str) -> None:
     watch = Watch(name, client, says="ready")
-    made = client.containers.create(tiny_image, ["sh", "-c", "sleep 0.5; echo ready; sleep 60"], name=name, labels=connection.labels(kind="test"))
+    made = client.containers.create(tiny_image, ["sh", "-c", "sleep 0.5; echo ready; sleep 60"], name=name, labels=object_labels.labels(kind="test"))
     try:
         for starts, command in enumerate(("start", "restart"), start=1):
             getattr(made, command)(**({"timeout": 0} if command == "restart" else {}))

@@ -21,7 +21,7 @@ from dockerlab.course import cleanup
 from dockerlab.course.grading.progress import state_file
 from dockerlab.detection import wheel_index
 from dockerlab.detection.variants import RUNGS
-from dockerlab.engine import connection, naming, process_marks
+from dockerlab.engine import naming, object_labels, process_marks
 from dockerlab.images.build_cache import cache_records
 from dockerlab.images.dockerfile import read
 
@@ -193,7 +193,7 @@ FIRST = "dockerlab-(?:lesson|api)"
 def test_two_learners_run_the_same_cells_at_once_and_each_cleans_their_own(daemon: Daemon, tmp_path: Path) -> None:
     running = {owner: notebook(daemon, tmp_path, owner) for owner in ("ann", "bob")}
     said = {owner: ended(process) for owner, process in running.items()}
-    first = daemon.client.api.inspect_volume(naming.CLAIM)["Labels"][connection.OWNER_LABEL]
+    first = daemon.client.api.inspect_volume(naming.CLAIM)["Labels"][object_labels.OWNER_LABEL]
     second = "bob" if first == "ann" else "ann"
     assert said[first].count("Another learner") == 0 and said[second].count("Another learner") == 1
     for owner in running:
@@ -228,9 +228,9 @@ def test_one_of_several_at_once_gets_the_plain_names_also_from_the_dead(daemon: 
 
 @pytest.mark.engine
 def test_plain_names_are_given_back_and_taken_only_when_nothing_has_one(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
-    marks = {connection.COURSE_LABEL: "1", connection.OWNER_LABEL: "ann"}
+    marks = {object_labels.COURSE_LABEL: "1", object_labels.OWNER_LABEL: "ann"}
     dead = f"{process_marks.mark().rsplit('-', 2)[0]}-999999999-1"
-    daemon.client.volumes.create(naming.CLAIM, labels=marks | {connection.KIND_LABEL: naming.KIND, connection.PROCESS_LABEL: dead})
+    daemon.client.volumes.create(naming.CLAIM, labels=marks | {object_labels.KIND_LABEL: naming.KIND, object_labels.PROCESS_LABEL: dead})
     thing = daemon.client.volumes.create("dockerlab-lesson07-data", labels=marks)
 
     def has_them(owner: str, give_back: bool = False) -> bool:
@@ -257,8 +257,8 @@ def test_the_server_of_all_learners_goes_with_the_last(daemon: Daemon, monkeypat
         return [each.name for each in daemon.client.containers.list(all=True)]
 
     monkeypatch.setenv("DOCKERLAB_OWNER", "bob")
-    daemon.client.volumes.create("dockerlab-bob-lesson07-data", labels=connection.labels())
+    daemon.client.volumes.create("dockerlab-bob-lesson07-data", labels=object_labels.labels())
     monkeypatch.setenv("DOCKERLAB_OWNER", "ann")
-    daemon.client.containers.run(TINY, ["sleep", "300"], name=wheel_index.NAME, detach=True, labels=connection.labels(kind="index"))
+    daemon.client.containers.run(TINY, ["sleep", "300"], name=wheel_index.NAME, detach=True, labels=object_labels.labels(kind="index"))
     assert left_by("ann") == [wheel_index.NAME]
     assert left_by("bob") == []

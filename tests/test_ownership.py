@@ -18,7 +18,7 @@ import pytest
 from docker.errors import NotFound
 
 from dockerlab.course import cleanup
-from dockerlab.engine import connection, ownership
+from dockerlab.engine import connection, object_labels, ownership
 from dockerlab.engine.ownership import Record
 from dockerlab.images.build import build
 
@@ -32,7 +32,7 @@ def learner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     monkeypatch.setenv("DOCKERLAB_OWNER", f"t{uuid.uuid4().hex[:10]}")
     monkeypatch.setenv("DOCKERLAB_STATE", str(tmp_path / "state"))
     monkeypatch.delenv("DOCKERLAB_WORKER", raising=False)
-    return connection.owner()
+    return object_labels.owner()
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_a_worker_sees_its_own_things_and_the_learner_sees_those_of_all(ann, mon
     assert ownership.marked(of["gw0"]) and ownership.marked(of["gw1"])
     monkeypatch.setenv("DOCKERLAB_WORKER", "gw1")
     assert not ownership.marked(of["gw0"]) and not ownership.marked(OBJECT) and ownership.marked(of["gw1"])
-    assert ownership.marked(connection.labels())
+    assert ownership.marked(object_labels.labels())
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def dockerfile(folder: Path, text: str) -> Path:
 def test_what_somebody_made_of_our_image_stays_with_its_data(client, tiny_image, tmp_path, name, everything) -> None:
     ours = build(dockerfile(tmp_path / "ours", f"FROM {tiny_image}\nENV NAME={name}\n"), tag=f"dockerlab-{name}:api", client=client,
                  labels={"dockerlab.lesson": name})
-    assert not set(connection.OBJECT_LABELS) & set(client.images.get(ours.image_id).labels)
+    assert not set(object_labels.OBJECT_LABELS) & set(client.images.get(ours.image_id).labels)
     client.images.build(path=str(dockerfile(tmp_path / "acme", f"FROM dockerlab-{name}:api\nVOLUME /data\n")), tag=f"acme-{name}:1", rm=True)
     client.images.get(ours.image_id).tag(f"keep-{name}", "7")
     prod = client.containers.run(f"acme-{name}:1", "sleep 300", detach=True, name=f"acme-{name}")
@@ -208,7 +208,7 @@ def test_a_build_that_was_killed_before_it_could_be_noted_is_known_by_its_tag(cl
 
 @pytest.mark.engine
 def test_another_learner_takes_nothing_of_ours(client, tiny_image, tmp_path, name, monkeypatch) -> None:
-    marks = connection.labels(lesson=name)
+    marks = object_labels.labels(lesson=name)
     build(dockerfile(tmp_path / "ours", f"FROM {tiny_image}\nENV NAME={name}\n"), tag=f"dockerlab-{name}:api", client=client, labels=marks)
     made = [client.containers.create(tiny_image, name=f"dockerlab-{name}", labels=marks), client.volumes.create(f"dockerlab-{name}", labels=marks),
             client.networks.create(f"dockerlab-{name}", labels=marks)]
@@ -227,7 +227,7 @@ def test_another_learner_takes_nothing_of_ours(client, tiny_image, tmp_path, nam
 def test_bases_go_with_all_unless_somebody_uses_them(client, name) -> None:
     def base(what: str) -> str:
         tag = f"public-{name}-{what}:1"
-        changes = [f'LABEL {key}="{value}"' for key, value in connection.image_labels(tag, kind="base").items()]
+        changes = [f'LABEL {key}="{value}"' for key, value in object_labels.image_labels(tag, kind="base").items()]
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as tar:
             entry = tarfile.TarInfo(tag)
@@ -249,7 +249,7 @@ def test_bases_go_with_all_unless_somebody_uses_them(client, name) -> None:
 @pytest.mark.engine
 def test_tags_in_a_registry_of_ours_go_and_others_stay(client, tiny_image, tmp_path, name) -> None:
     built = build(dockerfile(tmp_path / "ours", f"FROM {tiny_image}\nENV NAME={name}\n"), tag=f"dockerlab-{name}:api", client=client)
-    registry = client.containers.run(tiny_image, "sleep 300", detach=True, name=f"dockerlab-{name}", labels=connection.labels(),
+    registry = client.containers.run(tiny_image, "sleep 300", detach=True, name=f"dockerlab-{name}", labels=object_labels.labels(),
                                      ports={"5000/tcp": ("127.0.0.1", None)})
     registry.reload()
     port = registry.attrs["NetworkSettings"]["Ports"]["5000/tcp"][0]["HostPort"]
@@ -279,7 +279,7 @@ def test_the_docker_command_of_a_lesson_marks_what_it_makes(client, tiny_image, 
     second = run("buildx", "build", "-q", f"--tag=dockerlab-{name}:latest", "-t", f"dockerlab-{name}:2", str(folder))
     nameless = run("build", "-q", str(dockerfile(tmp_path / "third", f"FROM {tiny_image}\nENV NAME={name}-3\n")))
     labels = client.images.get(second).labels
-    assert labels["dockerlab.tag"] == f"dockerlab-{name}:latest" and not set(connection.OBJECT_LABELS) & set(labels)
+    assert labels["dockerlab.tag"] == f"dockerlab-{name}:latest" and not set(object_labels.OBJECT_LABELS) & set(labels)
     boxes = [run("run", "-d", "--name", f"dockerlab-{name}-{words[0]}", *words[1:]) for words in (
         ("one", tiny_image, "sh", "-c", "echo 'two  words'; sleep 300"), ("two", f"dockerlab-{name}", "sleep", "300"))]
     boxes.append(run("container", "create", f"dockerlab-{name}:2"))
@@ -296,7 +296,7 @@ def test_the_docker_command_of_a_lesson_marks_what_it_makes(client, tiny_image, 
 @pytest.mark.engine
 def test_what_docker_py_builds_under_our_name_is_noted_and_nothing_else(client, tiny_image, tmp_path, name) -> None:
     folder = dockerfile(tmp_path / "ours", f"FROM {tiny_image}\nENV NAME={name}\n")
-    ours, _ = client.images.build(path=str(folder), tag=f"dockerlab-{name}:1", labels=connection.labels(kind="test"), rm=True)
+    ours, _ = client.images.build(path=str(folder), tag=f"dockerlab-{name}:1", labels=object_labels.labels(kind="test"), rm=True)
     theirs, _ = client.images.build(path=str(folder), tag=f"acme-{name}:1", rm=True)
-    assert not set(connection.OBJECT_LABELS) & set(ours.labels) and ours.labels["dockerlab.tag"] == f"dockerlab-{name}:1"
+    assert not set(object_labels.OBJECT_LABELS) & set(ours.labels) and ours.labels["dockerlab.tag"] == f"dockerlab-{name}:1"
     assert [each.id for each in ownership.images(client)] == [ours.id] and theirs.labels == client.images.get(tiny_image).labels

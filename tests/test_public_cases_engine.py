@@ -23,7 +23,7 @@ import pytest
 from dockerlab.core.errors import CourseError
 from dockerlab.core.settings import Site, load_site
 from dockerlab.course import doctor
-from dockerlab.engine import connection, endpoint
+from dockerlab.engine import connection, endpoint, object_labels
 
 DATA = Path(__file__).parent / "data/cases"
 SETTINGS, TLS = DATA / "settings", DATA / "tls"
@@ -64,7 +64,7 @@ def both_reach() -> tuple[bool, bool]:
     """Whether the docker command, and whether the course, reach an engine."""
     try:
         client = connection.connect(timeout=30)
-    except connection.EngineUnavailable:
+    except endpoint.EngineUnavailable:
         return bool(command("version", "--format", "{{.Server.Version}}")), False
     with contextlib.closing(client):
         ours = client.info()["ID"]
@@ -118,7 +118,7 @@ def listening(client: docker.DockerClient, certificate: str = "", ask: bool = Fa
 @pytest.mark.parametrize("name", ["E01_config", "E01b_null", "E01b_list", "E10_byte_order_mark", "E10_latin1"])
 def test_a_configuration_of_another_shape_means_the_default(home: Path, name: str) -> None:
     shutil.copy(SETTINGS / f"{name}.json", home / ".docker/config.json")
-    assert connection.endpoints() == connection.endpoints({"DOCKER_CONTEXT": "default", "HOME": str(home)})
+    assert endpoint.endpoints() == endpoint.endpoints({"DOCKER_CONTEXT": "default", "HOME": str(home)})
     if shutil.which("docker"):
         assert command("context", "show") == "default"
 
@@ -157,9 +157,9 @@ def test_tls_by_variables(client, home: Path, monkeypatch, case, certificate, va
 @pytest.mark.parametrize("variable", ["DOCKER_TLS", "DOCKER_TLS_VERIFY"])
 def test_tls_without_a_host_leaves_the_socket_alone(home: Path, variable: str) -> None:
     shutil.copy(TLS / "loopback.pem", home / ".docker/ca.pem")
-    (place,) = connection.endpoints({variable: "1", "HOME": str(home)})
+    (place,) = endpoint.endpoints({variable: "1", "HOME": str(home)})
     assert (place.url, place.tls, place.verify, place.local) == ("tcp://localhost:2376", True, variable == "DOCKER_TLS_VERIFY", True)
-    assert not connection.endpoints({variable: "1", "HOME": str(home), "DOCKER_HOST": "unix:///x"})[0].tls
+    assert not endpoint.endpoints({variable: "1", "HOME": str(home), "DOCKER_HOST": "unix:///x"})[0].tls
 
 
 @engine_needed
@@ -174,7 +174,7 @@ def test_a_context_that_skips_the_check(client, home: Path, monkeypatch, case, f
         monkeypatch.setenv("DOCKER_CONTEXT", "lab")
         assert both_reach() == (reached, reached)
         if reached:  # and so does what is started for the course
-            done = subprocess.run(["docker", "version"], env=connection.environment(), capture_output=True, timeout=60, check=False)
+            done = subprocess.run(["docker", "version"], env=endpoint.environment(), capture_output=True, timeout=60, check=False)
             assert done.returncode == 0, done.stderr
 
 
@@ -208,7 +208,7 @@ while data := os.read(0, 65536):
     assert (home / "words").read_text().startswith("-o ConnectTimeout=30 -T -l mira -- engine.example docker system dial-stdio\n")
     with contextlib.closing(connection.connect()) as far:
         assert endpoint.address_of(far) == "ssh://mira@engine.example"
-        container = far.containers.run(tiny_image, ["sleep", "60"], detach=True, labels=connection.labels(kind="test"))
+        container = far.containers.run(tiny_image, ["sleep", "60"], detach=True, labels=object_labels.labels(kind="test"))
         try:  # a stream that takes over the connection
             assert container.exec_run(["echo", "over ssh"]).output == b"over ssh\n"
         finally:
@@ -219,7 +219,7 @@ def test_E05_without_an_ssh_command_one_sentence_says_what_to_install(home: Path
     monkeypatch.setenv("DOCKER_HOST", "ssh://mira@engine.example")
     monkeypatch.setenv("DOCKERLAB_REMOTE", "1")
     monkeypatch.setenv("PATH", str(home))
-    with pytest.raises(connection.EngineUnavailable, match="no ssh command") as caught:
+    with pytest.raises(endpoint.EngineUnavailable, match="no ssh command") as caught:
         connection.connect()
     assert "openssh-client" in caught.value.fix and "paramiko" not in str(caught.value)
 
@@ -230,7 +230,7 @@ def test_E05_what_ssh_says_is_the_reason(home: Path, monkeypatch) -> None:
     monkeypatch.setenv("PATH", f"{home}:{os.environ['PATH']}")
     monkeypatch.setenv("DOCKER_HOST", "ssh://mira@engine.example")
     monkeypatch.setenv("DOCKERLAB_REMOTE", "1")
-    with pytest.raises(connection.EngineUnavailable) as caught:
+    with pytest.raises(endpoint.EngineUnavailable) as caught:
         connection.connect()
     assert caught.value.why == "mira@engine.example: Permission denied (publickey)."
 
@@ -254,20 +254,20 @@ DAMAGED = {each.stem: each.read_text() for each in sorted(SETTINGS.glob("E07_*")
 @pytest.mark.parametrize("name", DAMAGED)
 def test_E07_a_context_of_another_shape_is_one_sentence(home: Path, name: str) -> None:
     context(home, DAMAGED[name])
-    with pytest.raises(connection.EngineUnavailable, match="docker context lab is chosen but cannot be read"):
-        connection.endpoints({"DOCKER_CONTEXT": "lab", "HOME": str(home)})
+    with pytest.raises(endpoint.EngineUnavailable, match="docker context lab is chosen but cannot be read"):
+        endpoint.endpoints({"DOCKER_CONTEXT": "lab", "HOME": str(home)})
 
 
 @pytest.mark.parametrize("meta", ['{"Endpoints": {"docker": {}}}', '{"Endpoints": {"docker": {"Host": null}}}', '{"Endpoints": {"docker": {"Host": ""}}}'])
 def test_E13_a_context_without_a_host_means_the_default(home: Path, meta: str) -> None:
     """Decided as the docker command does: it falls to its default."""
     context(home, meta)
-    assert connection.endpoints({"DOCKER_CONTEXT": "lab", "HOME": str(home)}) == connection.endpoints({"HOME": str(home)})
+    assert endpoint.endpoints({"DOCKER_CONTEXT": "lab", "HOME": str(home)}) == endpoint.endpoints({"HOME": str(home)})
 
 
 def test_names_in_a_context_are_read_whatever_their_case(home: Path) -> None:
     context(home, '{"name": "lab", "endpoints": {"docker": {"host": "unix:///l.sock"}}}', name="l\u00e4b")
-    assert connection.endpoints({"DOCKER_CONTEXT": "l\u00e4b", "HOME": str(home)})[0].url == "unix:///l.sock"
+    assert endpoint.endpoints({"DOCKER_CONTEXT": "l\u00e4b", "HOME": str(home)})[0].url == "unix:///l.sock"
 
 
 @engine_needed
@@ -279,7 +279,7 @@ def test_E08_addresses_as_people_write_them(client, home: Path, monkeypatch, for
         monkeypatch.setenv("DOCKER_HOST", form.format(port, sock=sock, bare=sock.lstrip("/")))
         with contextlib.closing(connection.connect(timeout=30)) as found:
             assert found.ping()
-        done = subprocess.run(["docker", "version"], env=connection.environment(), capture_output=True, timeout=60, check=False)
+        done = subprocess.run(["docker", "version"], env=endpoint.environment(), capture_output=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr  # also where the command by itself does not know the form
 
 
@@ -288,14 +288,14 @@ def test_E08_addresses_as_people_write_them(client, home: Path, monkeypatch, for
     ("tcp://[::1]", "tcp://[::1]:2375"), ("[::1]:99", "tcp://[::1]:99"), ("TCP://h:1", "tcp://h:1"), ("unix://", "unix:///var/run/docker.sock"),
 ])
 def test_an_address_is_completed_as_the_command_does(home: Path, address: str, url: str) -> None:
-    assert connection.endpoints({"DOCKER_HOST": address})[0].url == url
+    assert endpoint.endpoints({"DOCKER_HOST": address})[0].url == url
 
 
 @pytest.mark.parametrize("address", ["npipe:////./pipe/docker_engine", "fd://", "/a/path", "unix://~/x.sock", "tcp://127.0.0.1:1", "ssh://mira:s3cret-pw@h",
                                      "tcp://127.0.0.1:port", "tcp://[::1", "ssh://", "what://ever"])
 def test_E09_other_addresses_are_told_in_words(home: Path, monkeypatch, address: str) -> None:
     monkeypatch.setenv("DOCKER_HOST", address)
-    with pytest.raises(connection.EngineUnavailable) as caught:
+    with pytest.raises(endpoint.EngineUnavailable) as caught:
         connection.connect(timeout=5)
     assert caught.value.what and caught.value.fix and "s3cret-pw" not in str(caught.value)
 
@@ -308,22 +308,22 @@ def test_E10_order_of_the_choices(home: Path) -> None:
     context(home, {"Endpoints": {"docker": {"Host": "unix:///by-name.sock"}}}, name="l\u00e4b")
     shutil.copytree(home / ".docker/contexts", other / "contexts")
     (other / "config.json").write_text(json.dumps({"currentContext": "l\u00e4b"}))
-    assert connection.endpoints(environ)[0].url == "unix:///by-name.sock"
-    assert connection.endpoints(environ | {"DOCKER_CONTEXT": "default"}) == connection.endpoints({"HOME": str(other)})
-    assert connection.endpoints(environ | {"DOCKER_HOST": "unix:///host.sock", "DOCKER_CONTEXT": "none"})[0].url == "unix:///host.sock"
-    with pytest.raises(connection.EngineUnavailable, match="docker context none"):
-        connection.endpoints(environ | {"DOCKER_CONTEXT": "none"})
+    assert endpoint.endpoints(environ)[0].url == "unix:///by-name.sock"
+    assert endpoint.endpoints(environ | {"DOCKER_CONTEXT": "default"}) == endpoint.endpoints({"HOME": str(other)})
+    assert endpoint.endpoints(environ | {"DOCKER_HOST": "unix:///host.sock", "DOCKER_CONTEXT": "none"})[0].url == "unix:///host.sock"
+    with pytest.raises(endpoint.EngineUnavailable, match="docker context none"):
+        endpoint.endpoints(environ | {"DOCKER_CONTEXT": "none"})
 
 
 def test_E11_tls_is_handed_on_with_the_address(home: Path) -> None:
     files = {"ca": TLS / "loopback.pem", "cert": TLS / "loopback.pem", "key": TLS / "loopback.key"}
     context(home, {"Endpoints": {"docker": {"Host": "tcp://127.0.0.1:2376", "SkipTLSVerify": False}}}, **files)
-    told = connection.environment({"DOCKER_CONTEXT": "lab", "HOME": str(home)})
+    told = endpoint.environment({"DOCKER_CONTEXT": "lab", "HOME": str(home)})
     folder = home / ".docker/contexts/tls" / hashlib.sha256(b"lab").hexdigest() / "docker"
     assert told == {"HOME": str(home), "DOCKER_HOST": "tcp://127.0.0.1:2376", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(folder)}
     by_variables = {"DOCKER_HOST": "tcp://127.0.0.1:1", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(folder)}
-    assert connection.environment(by_variables) == by_variables
-    assert connection.environment({"DOCKER_HOST": "unix:///x", "DOCKER_CONTEXT": "lab"}) == {"DOCKER_HOST": "unix:///x"}
+    assert endpoint.environment(by_variables) == by_variables
+    assert endpoint.environment({"DOCKER_HOST": "unix:///x", "DOCKER_CONTEXT": "lab"}) == {"DOCKER_HOST": "unix:///x"}
 
 
 def test_E12_sockets_without_a_context_are_found(home: Path) -> None:
@@ -334,7 +334,7 @@ def test_E12_sockets_without_a_context_are_found(home: Path) -> None:
         (home / place).parent.mkdir(parents=True)
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(home / place))
-    found = [each.url for each in connection.endpoints({"HOME": str(home)}) if str(home) in each.url]
+    found = [each.url for each in endpoint.endpoints({"HOME": str(home)}) if str(home) in each.url]
     assert found == [f"unix://{home / place}" for place in places]
 
 

@@ -10,7 +10,7 @@ import requests
 
 from dockerlab.containers.compose import StackFailed, bounded, running_stack, with_labels
 from dockerlab.containers.compose_graph import graph
-from dockerlab.engine import connection
+from dockerlab.engine import object_labels
 from dockerlab.images import base_images
 from dockerlab.notebook.charts.stack import stack_svg
 
@@ -47,7 +47,7 @@ def test_a_stack_is_up_labelled_reachable_and_gone(client: docker.DockerClient, 
         assert stack.execute("web", "echo", "hello") == "hello\n"
         assert len(_left(client, stack.project)) == 4
         for each in client.containers.list(filters={"label": f"com.docker.compose.project={stack.project}"}):
-            assert each.labels[connection.COURSE_LABEL] == "1"
+            assert each.labels[object_labels.COURSE_LABEL] == "1"
         with pytest.raises(StackFailed, match="does not publish"):
             stack.url("side", 8000)
     assert _left(client, stack.project) == []
@@ -127,9 +127,9 @@ def test_reachability_is_tried_from_inside(client: docker.DockerClient, tmp_path
 
 
 def test_labels_reach_everything_but_what_is_external() -> None:
-    marks = {"a": "1", connection.OBJECT_LABEL: "x"}
+    marks = {"a": "1", object_labels.OBJECT_LABEL: "x"}
     override = with_labels(CONFIG | {"name": "shop"}, marks)
-    image = {"a": "1", connection.KIND_LABEL: "image", connection.TAG_LABEL: "shop-api:latest"}
+    image = {"a": "1", object_labels.KIND_LABEL: "image", object_labels.TAG_LABEL: "shop-api:latest"}
     assert override["services"]["api"] == {"labels": marks, "build": {"labels": image}}
     assert override["services"]["db"] == {"labels": marks}
     assert set(override["networks"]) == {"front", "back"} and set(override["volumes"]) == {"rows"}

@@ -10,7 +10,7 @@ import pytest
 from docker.models.containers import Container
 
 from dockerlab.containers.container import remove
-from dockerlab.engine import connection
+from dockerlab.engine import object_labels
 from dockerlab.images import base_images
 from dockerlab.lessons.lesson07_services.graceful_stop import stop_while_busy, zombies
 from dockerlab.lessons.lesson07_services.log_files import log_files
@@ -36,7 +36,7 @@ class Started:
 
     def __call__(self, command: list[str], image: str = base_images.SLIM, **options: object) -> Container:
         made = self.client.containers.run(image, command, name=f"dockerlab-stopping-{uuid.uuid4().hex[:8]}", detach=True,
-                                          labels=connection.labels(kind="test"), **options)
+                                          labels=object_labels.labels(kind="test"), **options)
         self.made.append(made)
         return made
 

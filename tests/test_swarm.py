@@ -19,7 +19,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from dockerlab.containers import swarm
 from dockerlab.core import polling
 from dockerlab.course import cleanup, doctor
-from dockerlab.engine import connection, process_marks
+from dockerlab.engine import object_labels, process_marks
 
 DEAD = f"{process_marks.mark().rsplit('-', 2)[0]}-99999999-1"
 OURS = {"LocalNodeState": "active", "ControlAvailable": True, "Nodes": 1, "Cluster": {"Spec": {"Labels": {"dockerlab.course": "1"}}}}
@@ -135,7 +135,7 @@ def test_it_begins_on_this_machine_only_and_is_gone_afterwards(there: docker.Doc
     with swarm.one_node(there) as node:
         info = there.info()["Swarm"]
         assert node.usable and swarm.state(there.info()) == "ours"
-        assert info["NodeAddr"] == "127.0.0.1" and info["Cluster"]["Spec"]["Labels"][connection.OWNER_LABEL] == connection.owner()
+        assert info["NodeAddr"] == "127.0.0.1" and info["Cluster"]["Spec"]["Labels"][object_labels.OWNER_LABEL] == object_labels.owner()
         overlay = there.networks.create("dockerlab-x", driver="overlay", attachable=True)
         box = there.containers.run(tiny, "sleep 60", detach=True, network=overlay.name)
         assert polling.wait_until(lambda: listeners(daemon) == expected, 10, 0.1), listeners(daemon)
@@ -155,7 +155,7 @@ def test_an_error_inside_leaves_it_too(there: docker.DockerClient) -> None:
 @pytest.mark.engine
 def test_one_that_a_killed_run_left_is_taken_down_first(there: docker.DockerClient) -> None:
     before = networks(there)
-    there.swarm.init(advertise_addr="127.0.0.1", listen_addr=swarm.LISTEN, labels=connection.labels())
+    there.swarm.init(advertise_addr="127.0.0.1", listen_addr=swarm.LISTEN, labels=object_labels.labels())
     with swarm.one_node(there) as node:
         assert node.usable
     assert swarm.state(there.info()) == "none" and networks(there) == before
@@ -171,12 +171,12 @@ def test_a_clean_up_leaves_it_unless_somebody_uses_it_or_it_is_anothers(there: d
             assert not swarm.leave(there)
         cleanup.clean(there)
         assert swarm.state(there.info()) == "ours" and swarm.in_use(there)
-    dead = connection.labels() | {connection.PROCESS_LABEL: DEAD}
+    dead = object_labels.labels() | {object_labels.PROCESS_LABEL: DEAD}
     there.swarm.init(advertise_addr="127.0.0.1", listen_addr=swarm.LISTEN, labels=dead)
     with monkeypatch.context() as other:
         other.setenv("DOCKERLAB_OWNER", "somebody-else")
         assert not swarm.sweep(there)
-        other.setenv("DOCKERLAB_OWNER", connection.owner())
+        other.setenv("DOCKERLAB_OWNER", object_labels.owner())
         other.setenv("DOCKERLAB_WORKER", "gw9")
         assert not swarm.sweep(there)
     assert swarm.left_behind(there) and swarm.sweep(there) and swarm.state(there.info()) == "none"
@@ -204,7 +204,7 @@ def test_a_foreign_swarm_is_not_touched(there: docker.DockerClient) -> None:
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("plain", [{connection.COURSE_LABEL: ""}, {connection.KIND_LABEL: "base"}], ids=["no label", "inherited from a base"])
+@pytest.mark.parametrize("plain", [{object_labels.COURSE_LABEL: ""}, {object_labels.KIND_LABEL: "base"}], ids=["no label", "inherited from a base"])
 def test_none_is_begun_where_somebodys_containers_have_neighbours(there: docker.DockerClient, tiny: str, plain: dict[str, str]) -> None:
     network = there.networks.create("somebodys")
     first, second = (there.containers.run(tiny, "sleep 60", detach=True, network="somebodys", name=name, labels=plain) for name in ("web", "store"))
@@ -291,7 +291,7 @@ def test_the_second_learner_is_told_who_uses_it_in_one_sentence(there, monkeypat
 
 
 def node_owner(there: docker.DockerClient) -> str:
-    return there.info()["Swarm"]["Cluster"]["Spec"]["Labels"][connection.OWNER_LABEL]
+    return there.info()["Swarm"]["Cluster"]["Spec"]["Labels"][object_labels.OWNER_LABEL]
 
 
 @pytest.mark.engine

@@ -12,6 +12,7 @@ import nbformat
 import pytest
 
 from dockerlab.core.settings import ROOT
+from dockerlab.course import grading
 from dockerlab.course.authoring import notebooks, tables
 from dockerlab.course.authoring.regions import BuildError
 from dockerlab.course.authoring.tables import coverage, lessons, overview, reference, shell
@@ -351,7 +352,7 @@ def test_nbval_finds_nothing_to_run_in_the_reference(course: Path) -> None:
 
 @pytest.mark.parametrize("lesson", lessons.read(ROOT), ids=lambda lesson: lesson.stem)
 def test_this_course_keeps_its_promises(lesson: lessons.Lesson) -> None:
-    assert list(coverage.problems(ROOT, lesson, tables.checks.load)) == []
+    assert list(coverage.problems(ROOT, lesson, grading.load)) == []
 
 
 def test_this_course_explains_its_commands() -> None:
@@ -360,7 +361,7 @@ def test_this_course_explains_its_commands() -> None:
 
 def test_the_links_of_this_course_lead_somewhere() -> None:
     ids = {f"{lesson.stem}.ipynb#cell-id={cell.id}" for lesson in lessons.read(ROOT) for cell in lesson.cells}
-    texts = [content.decode() for path, content in tables.derived(ROOT).items() if path.parent.name == "notebooks"]
+    texts = [content.decode() for path, content in tables.derived(ROOT, grading.load).items() if path.parent.name == "notebooks"]
     links = [link for text in texts for link in re.findall(r"\]\(([^)]+)\)", text)]
     assert len(links) > 50
     assert [link for link in links if link not in ids and not (ROOT / "notebooks" / link).exists()] == []

@@ -16,7 +16,7 @@ import pytest
 from commands import AS_A_USER, dockerlab
 from daemons import Daemon, second_daemon
 
-from dockerlab.course import doctor
+from dockerlab.course import doctor, precondition
 from dockerlab.images import base_images
 
 pytestmark = pytest.mark.engine
@@ -25,11 +25,11 @@ QUICK = {"DOCKERLAB_INDEX_URL": "http://127.0.0.1:9/simple"}
 PLUGINS = ("/usr/libexec/docker/cli-plugins", "/usr/lib/docker/cli-plugins", "/usr/local/lib/docker/cli-plugins", "/usr/local/libexec/docker/cli-plugins")
 
 
-def examine(env: Mapping[str, str] = QUICK, **options: object) -> tuple[int, dict[str, doctor.Check]]:
+def examine(env: Mapping[str, str] = QUICK, **options: object) -> tuple[int, dict[str, precondition.Check]]:
     """Run `dockerlab doctor` and read what it found."""
     done = dockerlab("doctor", "--json", env=env, **options)  # type: ignore[arg-type]
     assert done.stderr == "", done.stderr
-    return done.returncode, {each["name"]: doctor.Check(**each) for each in json.loads(done.stdout)}
+    return done.returncode, {each["name"]: precondition.Check(**each) for each in json.loads(done.stdout)}
 
 
 @pytest.fixture(scope="module")

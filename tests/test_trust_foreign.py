@@ -16,7 +16,7 @@ import nbformat
 import pytest
 from daemons import Daemon, second_daemon
 
-from dockerlab.engine import connection, ownership, process_marks
+from dockerlab.engine import object_labels, ownership, process_marks
 from dockerlab.images import base_images
 
 pytestmark = pytest.mark.engine
@@ -174,7 +174,7 @@ def test_an_image_that_lost_its_tag_is_the_courses_where_it_built_it(run, daemon
 
 def _empty_image(daemon: Daemon, tag: str, number: int) -> str:
     """The id of an image that is built as `tag`, labelled as the course's and different for each number."""
-    labels = connection.image_labels(tag) | {"number": str(number)}
+    labels = object_labels.image_labels(tag) | {"number": str(number)}
     buffer = io.BytesIO()
     tarfile.open(fileobj=buffer, mode="w").close()
     repository, version = tag.split(":")

@@ -21,7 +21,7 @@ from nbformat import NotebookNode
 from dockerlab.core.polling import wait_until
 from dockerlab.core.settings import ROOT
 from dockerlab.course import cleanup
-from dockerlab.engine import connection, ownership
+from dockerlab.engine import connection, object_labels, ownership
 
 pytestmark = pytest.mark.engine
 # The first is killed and run again in `make test`; `make twice` does it to all of them.
@@ -33,7 +33,7 @@ STAYS = ("dockerlab-wheels",)
 
 def course_things(client: docker.DockerClient) -> set[tuple[str, str]]:
     """Kind and name of everything of this learner on the engine, and the tags that a lesson makes for itself."""
-    mine = connection.mine()
+    mine = object_labels.mine()
     found = {("container", thing.name) for thing in client.containers.list(all=True, filters=mine, ignore_removed=True)}
     found |= {("network", thing.name) for thing in client.networks.list(filters=mine)}
     found |= {("volume", thing.name) for thing in client.volumes.list(filters=mine)}
@@ -48,7 +48,7 @@ def kill_while_a_container_runs(lesson: Kernel, cells: list[str], first: int) ->
     """
     armed, ended = threading.Event(), threading.Event()
     watcher = connection.connect()
-    events = watcher.events(filters={"type": "container", "event": "start", **connection.mine()}, decode=True)
+    events = watcher.events(filters={"type": "container", "event": "start", **object_labels.mine()}, decode=True)
 
     def watch() -> None:
         for _ in events:
@@ -63,7 +63,7 @@ def kill_while_a_container_runs(lesson: Kernel, cells: list[str], first: int) ->
         for number, code in enumerate(cells):
             if number == first:
                 armed.set()
-                if watcher.containers.list(filters={"label": f"{connection.PROCESS_LABEL}={_mark(lesson)}"}):
+                if watcher.containers.list(filters={"label": f"{object_labels.PROCESS_LABEL}={_mark(lesson)}"}):
                     lesson.kill()
             lesson.run(code, timeout=600)
             if lesson.killed:

@@ -14,8 +14,8 @@ import docker
 import pytest
 from commands import dockerlab
 
-from dockerlab.course import cleanup, doctor
-from dockerlab.engine import connection, process_marks
+from dockerlab.course import cleanup, doctor, precondition
+from dockerlab.engine import connection, object_labels, process_marks
 
 MAKE = """
 import os, sys
@@ -71,7 +71,7 @@ def test_a_killed_process_is_cleaned_up_after_and_a_living_one_is_not(client, le
     with monkeypatch.context() as other:
         other.setenv("DOCKERLAB_OWNER", "somebody-else")
         cleanup.sweep(client)
-        other.setenv("DOCKERLAB_OWNER", connection.owner())
+        other.setenv("DOCKERLAB_OWNER", object_labels.owner())
         other.setenv("DOCKERLAB_WORKER", "gw7")
         cleanup.sweep(client)
     connection.connect().close()
@@ -103,7 +103,7 @@ def test_what_killed_workers_of_the_tests_left_goes_with_one_clean_and_no_worker
 
 @pytest.mark.engine
 def test_the_next_command_ends_what_a_killed_process_would_start_again_and_again(client, tiny_image, name) -> None:
-    dead = {process_marks.LABEL: dead_mark(), **{key: value for key, value in connection.labels().items() if key != process_marks.LABEL}}
+    dead = {process_marks.LABEL: dead_mark(), **{key: value for key, value in object_labels.labels().items() if key != process_marks.LABEL}}
     client.containers.run(tiny_image, "false", detach=True, labels=dead, name=f"dockerlab-{name}", restart_policy={"Name": "always"})
     done = dockerlab("inspect", tiny_image)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -136,7 +136,7 @@ sys.stdin.read()
     done = dockerlab("clean")
     assert done.returncode == 0 and "Removed 1 container, 1 image" in done.stdout, done.stdout + done.stderr
     assert not Path(copy).parent.exists() and not client.images.list(tag) and there(client, name) == set()
-    assert doctor._leftovers(client) == [doctor.Check("leftovers", "ok", "none")]
+    assert doctor._leftovers(client) == [precondition.Check("leftovers", "ok", "none")]
 
 
 def dead_mark() -> str:
@@ -170,7 +170,7 @@ def test_after_the_machine_was_started_again_what_restarts_by_itself_goes_too(cl
     place, rest = process_marks.mark().split("-", 1)
     machine, boot, processes = place.split(".")
     before = {process_marks.LABEL: f"{machine}.{'0' * len(boot)}.{processes}-{rest}"}
-    client.containers.run(tiny_image, "sleep 300", detach=True, labels=connection.labels() | before, name=f"dockerlab-{name}",
+    client.containers.run(tiny_image, "sleep 300", detach=True, labels=object_labels.labels() | before, name=f"dockerlab-{name}",
                           restart_policy={"Name": "unless-stopped"})
     cleanup.sweep(client)
     assert there(client, name) == set()
@@ -185,15 +185,15 @@ def test_a_process_of_another_user_that_the_system_hides_may_live(monkeypatch) -
 
 
 def test_no_image_ever_carries_the_mark_of_an_object_or_a_process() -> None:
-    for kind in connection.IMAGE_KINDS:
-        assert not set(connection.OBJECT_LABELS) & set(connection.labels(kind=kind))
-    assert not set(connection.OBJECT_LABELS) & set(connection.for_image(connection.labels(kind="check")))
+    for kind in object_labels.IMAGE_KINDS:
+        assert not set(object_labels.OBJECT_LABELS) & set(object_labels.labels(kind=kind))
+    assert not set(object_labels.OBJECT_LABELS) & set(object_labels.for_image(object_labels.labels(kind="check")))
 
 
 def test_what_lasts_names_no_process() -> None:
-    assert all(process_marks.LABEL not in connection.labels(kind=kind) for kind in connection.LASTING_KINDS)
-    assert connection.labels(kind="container")[process_marks.LABEL] == connection.labels()[process_marks.LABEL] == process_marks.mark()
-    assert connection.labels(process="")[process_marks.LABEL] == ""
+    assert all(process_marks.LABEL not in object_labels.labels(kind=kind) for kind in object_labels.LASTING_KINDS)
+    assert object_labels.labels(kind="container")[process_marks.LABEL] == object_labels.labels()[process_marks.LABEL] == process_marks.mark()
+    assert object_labels.labels(process="")[process_marks.LABEL] == ""
 
 
 def test_folders_of_dead_processes_are_found_and_others_are_not(tmp_path, monkeypatch) -> None:

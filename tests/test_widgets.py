@@ -21,7 +21,7 @@ from dockerlab.containers.stats import Load, load
 from dockerlab.core.polling import wait_until
 from dockerlab.detection.api_client import Answer
 from dockerlab.detection.limit_report import UnderLimits, frame
-from dockerlab.engine import connection
+from dockerlab.engine import object_labels
 from dockerlab.images.build_errors import BuildCancelled
 from dockerlab.images.build_report import BuildReport, Step
 from dockerlab.images.image_report import ImageReport, Layer
@@ -66,7 +66,7 @@ def _sockets() -> int:
 @pytest.fixture
 def sleeper(client: docker.DockerClient, tiny_image: str) -> Iterator[str]:
     name = f"dockerlab-console-{uuid.uuid4().hex[:8]}"
-    made = client.containers.run(tiny_image, ["sh", "-c", "echo ready; sleep 300"], name=name, detach=True, init=True, labels=connection.labels(kind="test"))
+    made = client.containers.run(tiny_image, ["sh", "-c", "echo ready; sleep 300"], name=name, detach=True, init=True, labels=object_labels.labels(kind="test"))
     yield name
     remove(made)
 

@@ -20,7 +20,7 @@ import docker
 from docker.errors import ImageNotFound
 
 from dockerlab.core.errors import CourseError
-from dockerlab.engine import connection
+from dockerlab.engine import connection, object_labels
 from dockerlab.images.build import build
 
 BASE = "python:3.11-slim-bookworm"
@@ -58,7 +58,7 @@ def with_buildx(folder: Path, tag: str, arguments: dict[str, str]) -> None:
     command = ["docker", "buildx", "build", "--quiet", "--load", "--tag", tag]
     for key, value in arguments.items():
         command += ["--build-arg", f"{key}={value}"]
-    for key, value in connection.labels(kind="image").items():
+    for key, value in object_labels.labels(kind="image").items():
         command += ["--label", f"{key}={value}"]
     done = subprocess.run([*command, str(folder)], capture_output=True, text=True, timeout=TIMEOUT_SECONDS, stdin=subprocess.DEVNULL)
     if done.returncode:

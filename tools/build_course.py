@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from dockerlab.core.errors import CourseError
 from dockerlab.core.settings import ROOT
-from dockerlab.course import workspace
+from dockerlab.course import grading, workspace
 from dockerlab.course.authoring import notebooks, tables
 from dockerlab.course.authoring.regions import BuildError
 from dockerlab.course.grading.judging import UNATTENDED
@@ -115,7 +115,7 @@ def build_lab(source: Path, root: Path, starters_only: bool) -> None:
 def build_tables(root: Path, forgiving: bool = False) -> None:
     """Write the tables that are made from all lessons; `forgiving` of lessons that somebody is still writing. Executes nothing."""
     try:
-        for path, content in tables.derived(root).items():
+        for path, content in tables.derived(root, grading.load).items():
             if not (root / path).is_file() or (root / path).read_bytes() != content:
                 print(f"table {path}", flush=True)
                 write(root / path, content)
@@ -190,7 +190,7 @@ def stale(root: Path, names: Sequence[str] = ()) -> Iterator[str]:
             yield from _compare(root / "solutions" / source.name / NOTEBOOK, expected, root)
     if not names:
         yield from _orphans(root, lessons, labs)
-        yield from tables.stale(root)
+        yield from tables.stale(root, grading.load)
 
 
 def check(root: Path, names: Sequence[str] = ()) -> list[str]:

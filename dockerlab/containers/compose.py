@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 
 from dockerlab.core.errors import CourseError
-from dockerlab.engine import connection, process_marks
+from dockerlab.engine import endpoint, object_labels, process_marks
 
 STOP_SECONDS = 5
 
@@ -158,11 +158,11 @@ def running_stack(folder: Path | str, *, files: Sequence[str] = ("compose.yaml",
     `environment` is added to this process's own, `arguments` go to `docker compose up` (`"--build"`, a service's name); `timeout` is in
     seconds. Named volumes are removed too unless `keep_volumes`. Raises StackFailed that names the failing service and its last lines.
     """
-    project = project or f"{connection.NAME_PREFIX}{uuid.uuid4().hex[:8]}"
+    project = project or f"{object_labels.NAME_PREFIX}{uuid.uuid4().hex[:8]}"
     with process_marks.folder("stack") as scratch:
-        stack = Stack(Path(folder).resolve(), project, tuple(files), connection.environment() | dict(environment or {}), tuple(profiles))
+        stack = Stack(Path(folder).resolve(), project, tuple(files), endpoint.environment() | dict(environment or {}), tuple(profiles))
         override = Path(scratch) / "labels.json"  # JSON is YAML
-        override.write_text(json.dumps(with_labels(stack.config(), connection.labels(kind="stack"))), encoding="utf-8")
+        override.write_text(json.dumps(with_labels(stack.config(), object_labels.labels(kind="stack"))), encoding="utf-8")
         stack.files = (*stack.files, str(override))
         try:
             stack.up(*arguments, timeout=timeout)
@@ -177,9 +177,9 @@ def with_labels(config: Mapping[str, Any], labels: Mapping[str, str]) -> dict[st
     services: dict[str, Any] = {}
     for name, service in (config.get("services") or {}).items():
         built = (service or {}).get("image") or f"{config.get('name', '')}-{name}"  # as compose names what it builds
-        marks = connection.for_image(labels) | {connection.KIND_LABEL: "image", connection.TAG_LABEL: connection.full_tag(built)}
-        if connection.WORKER_LABEL in labels:  # nobody notes what compose builds, so that a worker of the tests must know it by this
-            marks[connection.WORKER_LABEL] = labels[connection.WORKER_LABEL]
+        marks = object_labels.for_image(labels) | {object_labels.KIND_LABEL: "image", object_labels.TAG_LABEL: object_labels.full_tag(built)}
+        if object_labels.WORKER_LABEL in labels:  # nobody notes what compose builds, so that a worker of the tests must know it by this
+            marks[object_labels.WORKER_LABEL] = labels[object_labels.WORKER_LABEL]
         services[name] = {"labels": dict(labels)} | ({"build": {"labels": marks}} if "build" in (service or {}) else {})
     override: dict[str, Any] = {"services": services}
     for kind in ("networks", "volumes"):

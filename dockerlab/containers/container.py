@@ -20,7 +20,7 @@ from docker.utils.socket import frames_iter
 from dockerlab.core.errors import CourseError
 from dockerlab.core.fetch import fetch
 from dockerlab.core.polling import wait_until
-from dockerlab.engine import connection, error_messages
+from dockerlab.engine import connection, error_messages, object_labels
 
 
 class ContainerFailed(CourseError):
@@ -57,11 +57,11 @@ def running(image: str, *, command: list[str] | str | None = None, port: int = 8
     Raises ContainerFailed with the container's last lines when it ends or stays silent.
     """
     client = client or connection.connect()
-    name = name or f"{connection.NAME_PREFIX}{uuid.uuid4().hex[:8]}"
+    name = name or f"{object_labels.NAME_PREFIX}{uuid.uuid4().hex[:8]}"
     started = time.monotonic()
     try:
         container = client.containers.create(
-            image, command, name=name, labels=connection.labels(kind="container") | dict(options.pop("labels", {})), environment=dict(environment or {}),
+            image, command, name=name, labels=object_labels.labels(kind="container") | dict(options.pop("labels", {})), environment=dict(environment or {}),
             **({"ports": {f"{port}/tcp": ("127.0.0.1", None)}} if port else {}) | options,
         )
     except ImageNotFound as error:

@@ -20,7 +20,7 @@ from docker.models.containers import Container
 from dockerlab.containers import container
 from dockerlab.containers.privileges import Mount, capabilities
 from dockerlab.core.errors import CourseError
-from dockerlab.engine import connection
+from dockerlab.engine import object_labels
 from dockerlab.images import base_images
 
 LOOK = Path(__file__).with_name("inspection_script.py")
@@ -67,7 +67,7 @@ def look(client: docker.DockerClient, of: Container, probe: str = "", program: b
     """
     base_images.ensure(base_images.SLIM, client)
     wanted = json.dumps({"probe": probe, "program": base64.b64encode(program).decode(), "left_out": list(left_out)})
-    marks = connection.labels(kind="helper") | dict(labels or {})
+    marks = object_labels.labels(kind="helper") | dict(labels or {})
     # What it needs to know comes by a variable: no image and no mount is needed for it.
     command = ["python", "-I", "-c", f"import io, os, sys\nsys.stdin = io.StringIO(os.environ.pop('WANTED'))\n{LOOK.read_text(encoding='utf-8')}"]
     helper = None

@@ -30,7 +30,7 @@ from docker.models.services import Service
 
 from dockerlab.core import polling
 from dockerlab.core.errors import CourseError
-from dockerlab.engine import connection, ownership, process_marks
+from dockerlab.engine import object_labels, ownership, process_marks
 
 ADDRESS, LISTEN = "127.0.0.1", "127.0.0.1:2377"
 GATEWAY = "docker_gwbridge"  # the engine makes it for a swarm and does not take it away
@@ -56,7 +56,7 @@ def state(info: Mapping[str, Any], lock: Mapping[str, Any] | None = None) -> str
     if swarm.get("LocalNodeState", "inactive") in ("", "inactive"):
         return "none"
     cluster = swarm.get("Cluster") or {}
-    labelled = _marks(info).get(connection.COURSE_LABEL) == "1"
+    labelled = _marks(info).get(object_labels.COURSE_LABEL) == "1"
     unclaimed = bool(lock) and swarm.get("NodeAddr") == ADDRESS and _moment(cluster.get("CreatedAt", "")) >= _moment((lock or {})["CreatedAt"])
     return "ours" if swarm.get("ControlAvailable") and swarm.get("Nodes") == 1 and (labelled or unclaimed) else "foreign"
 
@@ -77,7 +77,7 @@ def _lock(client: docker.DockerClient) -> Mapping[str, Any] | None:
         found = client.api.inspect_volume(LOCK)
     except NotFound:
         return None
-    return found if (found.get("Labels") or {}).get(connection.OBJECT_LABEL) else None
+    return found if (found.get("Labels") or {}).get(object_labels.OBJECT_LABEL) else None
 
 
 def _state(client: docker.DockerClient) -> str:
@@ -100,7 +100,7 @@ def refusal(client: docker.DockerClient) -> str:
 
 
 def _is_ours(service: Service) -> bool:
-    return service.name.startswith(connection.NAME_PREFIX)
+    return service.name.startswith(object_labels.NAME_PREFIX)
 
 
 class OneNode:
@@ -130,7 +130,7 @@ class OneNode:
     def _user(self) -> str:
         """Who uses a swarm of the course whose lock is gone; "" for nobody. Asks the engine."""
         marks = _marks(self.client.info())
-        process = marks.get(connection.PROCESS_LABEL, "")
+        process = marks.get(object_labels.PROCESS_LABEL, "")
         used = process and process != process_marks.mark() and process_marks.alive(process)
         return _in_use(marks) if used else ""
 
@@ -141,7 +141,7 @@ class OneNode:
         """
         if _state(self.client) == "none":
             raise _not_begun(" ".join(" ".join(said).split()))
-        self._label(connection.labels(kind="swarm"))
+        self._label(object_labels.labels(kind="swarm"))
 
     def _label(self, marks: Mapping[str, str]) -> None:
         def labelled() -> bool:
@@ -161,7 +161,7 @@ class OneNode:
         if not self.usable:
             raise SwarmTaken(f"{self.why}.", "It is not touched.", ADVICE)
         try:
-            self.client.swarm.init(advertise_addr=ADDRESS, listen_addr=LISTEN, labels=connection.labels(kind="swarm"))
+            self.client.swarm.init(advertise_addr=ADDRESS, listen_addr=LISTEN, labels=object_labels.labels(kind="swarm"))
         except APIError as error:
             raise _not_begun(str(error.explanation)) from error
 
@@ -194,7 +194,7 @@ class OneNode:
     def _tasks(self) -> list[Container]:
         """The containers of our services. Asks the engine."""
         found = self.client.containers.list(all=True, filters={"label": TASK}, ignore_removed=True)
-        return [each for each in found if each.labels.get("com.docker.swarm.service.name", "").startswith(connection.NAME_PREFIX)]
+        return [each for each in found if each.labels.get("com.docker.swarm.service.name", "").startswith(object_labels.NAME_PREFIX)]
 
     def _tidy(self) -> None:
         """What leaving does not take away: the containers of our tasks, and the gateway where there was none before."""
@@ -222,19 +222,19 @@ class OneNode:
                 had = GATEWAY_LABEL in before["Labels"]
             elif had is None:  # else a lock that we have just removed said it
                 had = state(info) == "none" and _has_gateway(self.client)
-            labels = connection.labels(kind="swarm") | ({GATEWAY_LABEL: "1"} if had else {})
+            labels = object_labels.labels(kind="swarm") | ({GATEWAY_LABEL: "1"} if had else {})
             held = self.client.volumes.create(LOCK, labels=labels).attrs.get("Labels") or {}
-            if held.get(connection.OBJECT_LABEL) == labels[connection.OBJECT_LABEL]:
-                self._key, self._had_gateway = held[connection.OBJECT_LABEL], had
+            if held.get(object_labels.OBJECT_LABEL) == labels[object_labels.OBJECT_LABEL]:
+                self._key, self._had_gateway = held[object_labels.OBJECT_LABEL], had
                 return ""
-            if connection.OBJECT_LABEL not in held:
+            if object_labels.OBJECT_LABEL not in held:
                 return f"A volume {LOCK} that the course did not make is where the course marks its swarm"
-            if not process_marks.alive(held.get(connection.PROCESS_LABEL, "")):
+            if not process_marks.alive(held.get(object_labels.PROCESS_LABEL, "")):
                 if before and state(info, before) == "ours" and not _marks(info):  # killed before it could claim it
                     self._label(held)
-                self._unlock(held[connection.OBJECT_LABEL])
+                self._unlock(held[object_labels.OBJECT_LABEL])
                 time.sleep(random.uniform(0, 0.2))  # two that found it at one time do not take it from each other
-            elif held.get(connection.OWNER_LABEL) != connection.owner():
+            elif held.get(object_labels.OWNER_LABEL) != object_labels.owner():
                 return _in_use(held)
             elif time.monotonic() > deadline:
                 raise SwarmTaken("Another lesson or check uses the swarm of this machine.", "It has not given it back yet.",
@@ -247,12 +247,12 @@ class OneNode:
         key, self._key = key or self._key, "" if not key else self._key
         with contextlib.suppress(DockerException):
             found = _lock(self.client) if key else None
-            if found and found["Labels"][connection.OBJECT_LABEL] == key:
+            if found and found["Labels"][object_labels.OBJECT_LABEL] == key:
                 self.client.api.remove_volume(LOCK)
 
 
 def _in_use(marks: Mapping[str, str]) -> str:
-    return f"The swarm of this engine is in use by {marks.get(connection.OWNER_LABEL, 'somebody')}, and an engine can be in one only"
+    return f"The swarm of this engine is in use by {marks.get(object_labels.OWNER_LABEL, 'somebody')}, and an engine can be in one only"
 
 
 def _not_begun(said: str) -> SwarmTaken:
@@ -275,7 +275,7 @@ def one_node(client: docker.DockerClient) -> Iterator[OneNode]:
 
 def left_behind(client: docker.DockerClient) -> bool:
     """Whether a swarm of this learner is here whose process has died. Asks the engine."""
-    return _state(client) == "ours" and not process_marks.alive(_own_marks(client).get(connection.PROCESS_LABEL, ""))
+    return _state(client) == "ours" and not process_marks.alive(_own_marks(client).get(object_labels.PROCESS_LABEL, ""))
 
 
 def _own_marks(client: docker.DockerClient) -> Mapping[str, str]:
@@ -302,7 +302,7 @@ def leave(client: docker.DockerClient) -> bool:
 def in_use(client: docker.DockerClient) -> bool:
     """Whether a process that lives holds the lock. Asks the engine."""
     lock = _lock(client)
-    return lock is not None and process_marks.alive(lock["Labels"].get(connection.PROCESS_LABEL, ""))
+    return lock is not None and process_marks.alive(lock["Labels"].get(object_labels.PROCESS_LABEL, ""))
 
 
 def skip_cells(shell: Any, why: str) -> None:

@@ -15,7 +15,7 @@ from docker.errors import APIError, DockerException, NotFound
 from docker.models.containers import Container
 
 from dockerlab.containers import swarm
-from dockerlab.engine import connection, naming, ownership, process_marks
+from dockerlab.engine import naming, object_labels, ownership, process_marks
 from dockerlab.engine.ownership import OwnImage
 from dockerlab.images.base_images import give_back
 
@@ -95,11 +95,11 @@ def left_by_the_dead(client: docker.DockerClient) -> Own:
     """What processes of this learner left that have died: a killed kernel, check or test. Asks the engine."""
 
     def dead(labels: dict[str, str] | None) -> bool:
-        return not process_marks.alive((labels or {}).get(connection.PROCESS_LABEL, ""))
+        return not process_marks.alive((labels or {}).get(object_labels.PROCESS_LABEL, ""))
 
-    return Own([each for each in ownership.containers(client, connection.PROCESS_LABEL) if dead(each.labels)],
-               [each for each in ownership.networks(client, connection.PROCESS_LABEL) if dead(each.attrs["Labels"])],
-               [each for each in ownership.volumes(client, connection.PROCESS_LABEL) if dead(each.attrs["Labels"])],
+    return Own([each for each in ownership.containers(client, object_labels.PROCESS_LABEL) if dead(each.labels)],
+               [each for each in ownership.networks(client, object_labels.PROCESS_LABEL) if dead(each.attrs["Labels"])],
+               [each for each in ownership.volumes(client, object_labels.PROCESS_LABEL) if dead(each.attrs["Labels"])],
                [each for each in ownership.images(client) if each.temporary and not process_marks.alive(each.temporary)])
 
 
@@ -156,14 +156,14 @@ def clean(client: docker.DockerClient, everything: bool = False) -> CleanReport:
 
 
 def _but_servers(containers: list[Container]) -> list[Container]:
-    return [each for each in containers if each.labels.get(connection.KIND_LABEL) != "index"]
+    return [each for each in containers if each.labels.get(object_labels.KIND_LABEL) != "index"]
 
 
 def _servers(client: docker.DockerClient) -> list[Container]:
     """The containers that serve every learner (`index`), whoever started them; none while another learner has things here. Asks the engine."""
     others = {owner for owner, name in naming.things(client)
-              if name.startswith(connection.NAME_PREFIX) and name not in naming.ONE_TO_AN_ENGINE} - {connection.owner()}
-    found = [] if others else client.containers.list(all=True, filters={"label": f"{connection.KIND_LABEL}=index"}, ignore_removed=True)
+              if name.startswith(object_labels.NAME_PREFIX) and name not in naming.ONE_TO_AN_ENGINE} - {object_labels.owner()}
+    found = [] if others else client.containers.list(all=True, filters={"label": f"{object_labels.KIND_LABEL}=index"}, ignore_removed=True)
     return [each for each in found if ownership.made_by_the_course(client, each)]
 
 

@@ -12,26 +12,34 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import docker
 import requests
 from docker.errors import DockerException
 
 from dockerlab.containers import swarm
-from dockerlab.core.errors import CourseError, redact
+from dockerlab.core.errors import CourseError
 from dockerlab.core.settings import BUILD, LOCAL_FILE, ROOT, Site, load_site
 from dockerlab.course import cleanup
 from dockerlab.course.grading.progress import state_file
-from dockerlab.engine import connection, error_messages, installation, process_marks
+from dockerlab.course.precondition import Check, Status
+from dockerlab.engine import (
+    connection,
+    endpoint,
+    error_messages,
+    installation,
+    object_labels,
+    process_marks,
+    reach,
+)
 from dockerlab.images import base_images
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Status = Literal["ok", "warning", "failed"]
 MIN_API = (1, 44)
 GB = 1_000_000_000
 DISK_GB = (15, 5)
@@ -50,18 +58,6 @@ OTHER_RIGHTS = {"rootless": "a user's own (rootless)", "userns": "root's, with u
 MARKS = {"ok": "✓ ok", "warning": "! warning", "failed": "✗ failed"}
 
 
-@dataclass(frozen=True)
-class Check:
-    """One precondition; `fix` is the command or sentence that mends it, empty where it is ok. Passwords are hidden."""
-
-    name: str
-    status: Status
-    found: str
-    fix: str = ""
-
-    def __post_init__(self) -> None:
-        for name in ("found", "fix"):
-            object.__setattr__(self, name, redact(getattr(self, name)))
 
 
 def checks(site: Site | CourseError, client: docker.DockerClient | None, problem: CourseError | None = None) -> list[Check]:
@@ -86,7 +82,7 @@ def _engine_checks(client: docker.DockerClient | None, problem: CourseError | No
         fix = problem.fix if problem else "Run `make engine`."
         unknown = [Check(name, "warning", "not known without an engine", fix) for name in names if name != "disk free"]
         return [Check("engine", "failed", problem.what if problem else "none answers", fix), *unknown, disk_free(Path.home())]
-    place = endpoint(connection.address_of(client))
+    place = endpoint(endpoint.address_of(client))
     return [
         Check("engine", "ok", f"{facts.name} {facts.version} on {facts.operating_system}"),
         place,
@@ -103,9 +99,9 @@ def _engine_checks(client: docker.DockerClient | None, problem: CourseError | No
     ]
 
 
-def endpoint(url: str) -> Check:
+def engine_address(url: str) -> Check:
     """Where the engine listens; a warning where that is another machine, which the course then fills, prunes and stops things on."""
-    if connection.is_local(url):
+    if endpoint.is_local(url):
         return Check("endpoint", "ok", f"{url}, on this machine")
     return Check("endpoint", "warning", f"{url}, on another machine", "If you did not mean that one: unset DOCKERLAB_REMOTE, and `docker context use default`.")
 
@@ -145,7 +141,7 @@ def _mounts(client: docker.DockerClient | None) -> list[Check]:
     """Whether a container reads a file that this machine mounts into it: from the course's folder, and from that for temporary files."""
     if client is None:
         return [Check("mounts", "warning", "not known without an engine", "Run `make engine`.")]
-    if not connection.is_local(connection.address_of(client)):
+    if not endpoint.is_local(endpoint.address_of(client)):
         return [Check("mounts", "warning", "not tried: another machine's", "Cells that mount a folder of this machine need an engine on it.")]
     if not base_images.present(client, base_images.SLIM):
         return [Check("mounts", "warning", f"not known before {base_images.SLIM} is here", "Run `make bases`.")]
@@ -160,7 +156,7 @@ def mounted(client: docker.DockerClient, name: str, parent: Path) -> Check:
         with tempfile.TemporaryDirectory(prefix="dockerlab-doctor-", dir=parent) as folder:
             Path(folder).chmod(0o755)
             (Path(folder) / "word").write_text(word, encoding="utf-8")
-            found = client.containers.run(base_images.SLIM, ["cat", "/probe/word"], remove=True, network_mode="none", labels=connection.labels(kind="doctor"),
+            found = client.containers.run(base_images.SLIM, ["cat", "/probe/word"], remove=True, network_mode="none", labels=object_labels.labels(kind="doctor"),
                                           volumes={folder: {"bind": "/probe", "mode": "ro"}}).decode()
     except OSError as error:
         return Check(name, "failed", f"{parent} cannot be written: {error.strerror}", "Give yourself the right to write there.")
@@ -181,7 +177,7 @@ def reaches_buildkit(client: docker.DockerClient) -> str:
     def tried() -> BuildReport:
         with process_marks.folder("doctor") as folder:
             (Path(folder) / "Dockerfile").write_text("FROM scratch\n", encoding="utf-8")
-            return build(folder, tag=f"{connection.NAME_PREFIX}doctor:{uuid.uuid4().hex[:10]}", labels={connection.KIND_LABEL: "doctor"}, client=client)
+            return build(folder, tag=f"{object_labels.NAME_PREFIX}doctor:{uuid.uuid4().hex[:10]}", labels={object_labels.KIND_LABEL: "doctor"}, client=client)
 
     try:
         report = tried()
@@ -413,7 +409,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--remote", action="store_true", help="use the engine that is chosen even where it is on another machine")
     args = parser.parse_args(argv)
     if args.remote:  # for the commands that this one starts, too
-        os.environ[connection.REMOTE] = "1"
+        os.environ[reach.REMOTE] = "1"
     client, problem = None, None
     try:
         client = connection.connect(timeout=30)

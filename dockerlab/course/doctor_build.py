@@ -20,8 +20,8 @@ from docker.errors import DockerException
 
 from dockerlab.core.errors import CourseError
 from dockerlab.core.settings import Site
-from dockerlab.course.doctor import Check
-from dockerlab.engine import connection, process_marks
+from dockerlab.course.precondition import Check
+from dockerlab.engine import endpoint, object_labels, process_marks
 from dockerlab.images import base_images
 
 SECONDS = 240
@@ -43,7 +43,7 @@ def checks(site: Site, client: docker.DockerClient) -> list[Check]:
     ways: dict[str, Callable[[str], str]] = {"API": partial(_by_api, client), "docker build": _by_command}
     with ThreadPoolExecutor(2) as pool:  # the two ways side by side, the steps of each one after the other
         found = pool.map(lambda way: [(name, way, ways[way](line)) for name, line in STEPS.items()], ways)
-        results = [judged(name, way, log, site, connection.proxies(connection.address_of(client))) for each in found for name, way, log in each]
+        results = [judged(name, way, log, site, endpoint.proxies(endpoint.address_of(client))) for each in found for name, way, log in each]
     return [Check("build: base", "ok", f"{base_images.SLIM}: {state.source}"), *results]
 
 
@@ -92,7 +92,7 @@ def _by_api(client: docker.DockerClient, line: str) -> str:
     with process_marks.folder("doctor") as folder:
         _dockerfile(folder, line)
         try:
-            report = build(folder, no_cache=True, labels=connection.labels(kind="doctor"), client=client, on_step=lambda step: log.append(step.log))
+            report = build(folder, no_cache=True, labels=object_labels.labels(kind="doctor"), client=client, on_step=lambda step: log.append(step.log))
             client.images.remove(report.image_id)
         except CourseError as error:
             return "\n".join([*log, str(error)])
@@ -107,7 +107,7 @@ def _by_command(line: str) -> str:
         _dockerfile(folder, line)
         command = ["docker", "build", "--no-cache", "--progress", "plain", "--output", "type=cacheonly", folder]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, stdin=subprocess.DEVNULL, env=connection.environment(), check=False)
+            done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, stdin=subprocess.DEVNULL, env=endpoint.environment(), check=False)
         except (OSError, subprocess.SubprocessError) as error:
             return str(error)
     return done.stdout + done.stderr if done.returncode else ""

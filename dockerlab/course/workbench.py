@@ -25,7 +25,7 @@ from dockerlab.core.fetch import fetch
 from dockerlab.core.polling import wait_until
 from dockerlab.core.settings import BUILD
 from dockerlab.course import cleanup
-from dockerlab.engine import connection, naming, ownership
+from dockerlab.engine import naming, object_labels, ownership
 from dockerlab.images.build import build
 from dockerlab.images.build_report import BuildReport
 from dockerlab.images.config_diff import changes
@@ -42,7 +42,7 @@ class Bench:
     """
 
     def __init__(self, lesson: str, client: docker.DockerClient, folder: Path | None = None) -> None:
-        self.client, self.repository = client, naming.own(f"{connection.NAME_PREFIX}lesson{lesson}")
+        self.client, self.repository = client, naming.own(f"{object_labels.NAME_PREFIX}lesson{lesson}")
         self._made: set[str] = set()
         self.folder = folder or BUILD / f"lesson-{lesson}"
         cleanup.begin(client)
@@ -57,12 +57,12 @@ class Bench:
     @property
     def labels(self) -> str:
         """The course's labels as options of `docker run`, so that what it makes can be cleaned up."""
-        return connection.options(connection.labels())
+        return object_labels.options(object_labels.labels())
 
     @property
     def image_labels(self) -> str:
         """The course's labels as options of `docker build`: whatever is made from an image inherits them, so they name no process."""
-        return connection.options(connection.image_labels())
+        return object_labels.options(object_labels.image_labels())
 
     def write(self, files: Mapping[str, str | bytes]) -> None:
         """Write files into the folder, readable by all whatever this machine's umask is."""
@@ -116,7 +116,7 @@ class Bench:
         """A container for as long as the block lasts; it and its anonymous volumes are always removed. Asks the engine."""
         container = self.client.containers.create(
             self.tag(name), list(command) if isinstance(command, tuple) else command, name=f"{self.repository}-{uuid.uuid4().hex[:8]}",
-            labels=connection.labels(kind="container"), **options,
+            labels=object_labels.labels(kind="container"), **options,
         )
         try:
             container.start()

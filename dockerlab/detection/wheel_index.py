@@ -15,7 +15,7 @@ from docker.errors import APIError, NotFound
 from dockerlab.core import polling
 from dockerlab.core.errors import CourseError
 from dockerlab.core.settings import Site, load_site
-from dockerlab.engine import connection
+from dockerlab.engine import connection, object_labels
 from dockerlab.images import base_images
 
 NAME = "dockerlab-wheels"
@@ -45,7 +45,7 @@ def torch_index(client: docker.DockerClient | None = None, site: Site | None = N
     base_images.ensure(base_images.SLIM, client, site)
     try:
         client.containers.run(
-            base_images.SLIM, ["python", "-u", "-c", _SERVER.read_text(encoding="utf-8")], name=NAME, detach=True, labels=connection.labels(kind="index"),
+            base_images.SLIM, ["python", "-u", "-c", _SERVER.read_text(encoding="utf-8")], name=NAME, detach=True, labels=object_labels.labels(kind="index"),
             environment={"NEXT_INDEX": site.index_url}, ports={f"{PORT}/tcp": (gateway, PORT)},
             volumes={site.find_links: {"bind": "/wheels", "mode": "ro"}}, restart_policy={"Name": "unless-stopped"},
         )

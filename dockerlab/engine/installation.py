@@ -27,7 +27,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from dockerlab.core.errors import CourseError
-from dockerlab.engine import connection
+from dockerlab.engine import connection, endpoint
 
 OLDEST_ENGINE, OLDEST_COMPOSE = 26, 2
 DOCKER_REPOSITORY = "https://download.docker.com/linux"
@@ -306,7 +306,7 @@ class Machine:
         """What the engine says it is, or None. Raises EngineUnavailable where one runs that we may not use."""
         try:
             client = connection.connect(timeout=30)
-        except connection.EngineUnavailable as error:
+        except endpoint.EngineUnavailable as error:
             if "may not use it" in error.what or "DOCKER_HOST" in error.what or "docker context" in error.what:
                 raise
             return None

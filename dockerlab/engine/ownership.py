@@ -27,7 +27,7 @@ from docker.models.networks import Network
 from docker.models.volumes import Volume
 
 from dockerlab.core.settings import state_folder
-from dockerlab.engine import connection, naming, process_marks
+from dockerlab.engine import naming, object_labels, process_marks
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
@@ -46,7 +46,7 @@ class Record:
 
 def record_file(client: docker.DockerClient) -> Path:
     """Where the record of this engine and learner lies. Asks the engine."""
-    return state_folder() / "engines" / f"{_engine_id(client)}.{connection.owner()}.jsonl"
+    return state_folder() / "engines" / f"{_engine_id(client)}.{object_labels.owner()}.jsonl"
 
 
 def read(client: docker.DockerClient) -> Record:
@@ -60,7 +60,7 @@ def read(client: docker.DockerClient) -> Record:
 
 
 def _take(record: Record, entry: Mapping[str, str]) -> None:
-    if connection.worker() not in ("", entry.get("worker", "")):
+    if object_labels.worker() not in ("", entry.get("worker", "")):
         return
     if registry := entry.get("registry"):
         record.registries.add(registry)
@@ -75,7 +75,7 @@ def _take(record: Record, entry: Mapping[str, str]) -> None:
 
 def note(client: docker.DockerClient, **entry: str) -> None:
     """Add a line: `id` and `tag` of an image with its `kind`, or a `registry`. Where the folder cannot be written, labels must do. Asks the engine."""
-    worker = {"worker": connection.worker()} if connection.worker() else {}
+    worker = {"worker": object_labels.worker()} if object_labels.worker() else {}
     line = json.dumps({**{key: value for key, value in entry.items() if value}, "process": process_marks.mark(), **worker}) + "\n"
     with suppress(OSError):
         file = record_file(client)
@@ -99,16 +99,16 @@ def _engine_id(client: docker.DockerClient) -> str:
 
 def marked(labels: Mapping[str, str] | None, inherited: Mapping[str, str] | None = None) -> bool:
     """Whether a thing with these labels was made by the course for this learner; `inherited` are the labels of its image. Pure."""
-    labels, mark = labels or {}, (labels or {}).get(connection.OBJECT_LABEL, "")
-    own = labels.get(connection.COURSE_LABEL) == "1" and labels.get(connection.OWNER_LABEL) == connection.owner()
-    worker = connection.worker() in ("", labels.get(connection.WORKER_LABEL, ""))
-    return own and worker and bool(mark) and (inherited or {}).get(connection.OBJECT_LABEL) != mark
+    labels, mark = labels or {}, (labels or {}).get(object_labels.OBJECT_LABEL, "")
+    own = labels.get(object_labels.COURSE_LABEL) == "1" and labels.get(object_labels.OWNER_LABEL) == object_labels.owner()
+    worker = object_labels.worker() in ("", labels.get(object_labels.WORKER_LABEL, ""))
+    return own and worker and bool(mark) and (inherited or {}).get(object_labels.OBJECT_LABEL) != mark
 
 
 def made_by_the_course(client: docker.DockerClient, container: Container) -> bool:
     """Whether the course made this container, for whichever learner. Asks the engine."""
-    mark = container.labels.get(connection.OBJECT_LABEL)
-    return bool(mark) and (_inherited(client, container) or {}).get(connection.OBJECT_LABEL) != mark
+    mark = container.labels.get(object_labels.OBJECT_LABEL)
+    return bool(mark) and (_inherited(client, container) or {}).get(object_labels.OBJECT_LABEL) != mark
 
 
 def only_inherited(client: docker.DockerClient, container: Container, key: str) -> bool:
@@ -118,7 +118,7 @@ def only_inherited(client: docker.DockerClient, container: Container, key: str) 
 
 def containers(client: docker.DockerClient, *more: str) -> list[Container]:
     """This learner's containers that carry `more` (`key=value`, or a key), running or not. Asks the engine."""
-    found = client.containers.list(all=True, filters=connection.mine(connection.OBJECT_LABEL, *more), ignore_removed=True)
+    found = client.containers.list(all=True, filters=object_labels.mine(object_labels.OBJECT_LABEL, *more), ignore_removed=True)
     record = read(client) if found else Record()
     return [each for each in found if marked(each.labels, _inherited(client, each, record))]
 
@@ -134,12 +134,12 @@ def _inherited(client: docker.DockerClient, container: Container, record: Record
 
 def networks(client: docker.DockerClient, *more: str) -> list[Network]:
     """This learner's networks that carry `more`. Asks the engine."""
-    return [each for each in client.networks.list(filters=connection.mine(*more)) if marked(each.attrs.get("Labels"))]
+    return [each for each in client.networks.list(filters=object_labels.mine(*more)) if marked(each.attrs.get("Labels"))]
 
 
 def volumes(client: docker.DockerClient, *more: str) -> list[Volume]:
     """This learner's volumes that carry `more`. Asks the engine."""
-    return [each for each in client.volumes.list(filters=connection.mine(*more)) if marked(each.attrs.get("Labels"))]
+    return [each for each in client.volumes.list(filters=object_labels.mine(*more)) if marked(each.attrs.get("Labels"))]
 
 
 def note_registry(client: docker.DockerClient, container: Container) -> None:
@@ -173,9 +173,9 @@ def is_own_image(image: str, tags: Iterable[str], labels: Mapping[str, str] | No
     if image in record.ids:
         return True
     labels = labels or {}
-    own = labels.get(connection.COURSE_LABEL) == "1" and labels.get(connection.OWNER_LABEL) == connection.owner()
-    tag = labels.get(connection.TAG_LABEL, "")
-    others = connection.worker() and tag not in record.tags and labels.get(connection.WORKER_LABEL) != connection.worker()
+    own = labels.get(object_labels.COURSE_LABEL) == "1" and labels.get(object_labels.OWNER_LABEL) == object_labels.owner()
+    tag = labels.get(object_labels.TAG_LABEL, "")
+    others = object_labels.worker() and tag not in record.tags and labels.get(object_labels.WORKER_LABEL) != object_labels.worker()
     if not own or tag not in tags or others:
         return False
     # Where somebody built FROM our image under its very name, the one that we noted is still there, without its name.
@@ -201,22 +201,22 @@ def bases(client: docker.DockerClient) -> list[OwnImage]:
 def own_images(client: docker.DockerClient, *more: str) -> Iterator[OwnImage]:
     """All images that the course built for this learner, bases too, that carry `more`. Asks the engine."""
     record, entries = read(client), client.api.images()
-    prefixes, here = (connection.NAME_PREFIX, *_own_registries(client, record)), {entry["Id"] for entry in entries}
+    prefixes, here = (object_labels.NAME_PREFIX, *_own_registries(client, record)), {entry["Id"] for entry in entries}
     for entry in entries:
         tags = tuple(tag for tag in entry.get("RepoTags") or [] if tag != "<none>:<none>")
         labels = entry.get("Labels") or {}
         if not all(labels.get(key) == value for key, _, value in (label.partition("=") for label in more)):
             continue
         if is_own_image(entry["Id"], tags, labels, record, here):
-            kind = record.kinds.get(entry["Id"]) or labels.get(connection.KIND_LABEL, "")
-            public = {labels.get(connection.TAG_LABEL), *record.tags} if kind == "base" else set()
+            kind = record.kinds.get(entry["Id"]) or labels.get(object_labels.KIND_LABEL, "")
+            public = {labels.get(object_labels.TAG_LABEL), *record.tags} if kind == "base" else set()
             ours = tuple(tag for tag in tags if tag in public or tag.startswith(prefixes))
             yield OwnImage(entry["Id"], tags, ours, kind, _temporary(entry["Id"], tags, record))
 
 
 def _own_registries(client: docker.DockerClient, record: Record) -> tuple[str, ...]:
     """How tags begin that name a registry of ours, one that runs or one that is gone. Asks the engine."""
-    running = {str(port["PublicPort"]) for each in client.api.containers(filters=connection.mine(connection.OBJECT_LABEL))
+    running = {str(port["PublicPort"]) for each in client.api.containers(filters=object_labels.mine(object_labels.OBJECT_LABEL))
                for port in each.get("Ports") or [] if port.get("PublicPort")}
     return tuple(f"{host}:{port}/" for host in LOOPBACK for port in record.registries | running)
 
@@ -224,7 +224,7 @@ def _own_registries(client: docker.DockerClient, record: Record) -> tuple[str, .
 def _temporary(image: str, tags: Iterable[str], record: Record) -> str:
     """The process that an image was built for which nobody else needs, such as that of a check."""
     for key in (image, *tags):
-        if record.kinds.get(key) in connection.TEMPORARY_KINDS:
+        if record.kinds.get(key) in object_labels.TEMPORARY_KINDS:
             return record.processes.get(image) or record.tags.get(key, "")
     return ""
 
@@ -247,15 +247,15 @@ def remove_image(client: docker.DockerClient, image: OwnImage) -> list[tuple[str
 
 def build_options(client: docker.DockerClient, tag: str, labels: Mapping[str, str]) -> list[str]:
     """What a `docker build` of ours is told: the tag, and labels that may stand on an image. Notes the tag first. Asks the engine."""
-    marks = connection.image_labels(tag) | connection.for_image(labels)
-    note(client, tag=connection.full_tag(tag), kind=marks[connection.KIND_LABEL])
-    return ["--tag", tag, *connection.options(marks).split()]
+    marks = object_labels.image_labels(tag) | object_labels.for_image(labels)
+    note(client, tag=object_labels.full_tag(tag), kind=marks[object_labels.KIND_LABEL])
+    return ["--tag", tag, *object_labels.options(marks).split()]
 
 
 def note_built(client: docker.DockerClient, tag: str) -> None:
     """After a `docker build` of ours: note the image, so that it is known as ours when another has taken its tag. Asks the engine."""
     image = client.images.get(tag)
-    note(client, id=image.id, tag=connection.full_tag(tag), kind=image.labels.get(connection.KIND_LABEL, "image"))
+    note(client, id=image.id, tag=object_labels.full_tag(tag), kind=image.labels.get(object_labels.KIND_LABEL, "image"))
 
 
 class Images(ImageCollection):
@@ -264,15 +264,15 @@ class Images(ImageCollection):
     def build(self, **options: Any) -> tuple[Image, Any]:
         """As docker-py's. Asks the engine."""
         tag = options.get("tag") or ""
-        if not tag.startswith(connection.NAME_PREFIX):
+        if not tag.startswith(object_labels.NAME_PREFIX):
             return super().build(**options)
         labels = options.get("labels") or {}
-        given = {connection.KIND_LABEL: "image"} | (dict(labels) if isinstance(labels, Mapping) else {})
-        options["labels"] = connection.image_labels(tag) | connection.for_image(given)
-        note(self.client, tag=connection.full_tag(tag), kind=options["labels"][connection.KIND_LABEL])
+        given = {object_labels.KIND_LABEL: "image"} | (dict(labels) if isinstance(labels, Mapping) else {})
+        options["labels"] = object_labels.image_labels(tag) | object_labels.for_image(given)
+        note(self.client, tag=object_labels.full_tag(tag), kind=options["labels"][object_labels.KIND_LABEL])
         image, log = super().build(**options)
-        note(self.client, id=image.id, tag=connection.full_tag(tag), kind=options["labels"][connection.KIND_LABEL])
-        self._note_steps(image, options["labels"][connection.KIND_LABEL])
+        note(self.client, id=image.id, tag=object_labels.full_tag(tag), kind=options["labels"][object_labels.KIND_LABEL])
+        self._note_steps(image, options["labels"][object_labels.KIND_LABEL])
         return image, log
 
     def _note_steps(self, image: Image, kind: str) -> None:
@@ -280,7 +280,7 @@ class Images(ImageCollection):
         with suppress(ImageNotFound):
             while parent := image.attrs.get("Parent"):
                 image = self.get(parent)
-                if image.tags or connection.COURSE_LABEL not in image.labels:
+                if image.tags or object_labels.COURSE_LABEL not in image.labels:
                     return
                 note(self.client, id=parent, kind=kind)
 
@@ -308,7 +308,7 @@ def mark_commands(client: docker.DockerClient) -> None:
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
     os.environ |= {
-        "DOCKERLAB_MARKS": connection.options(connection.labels()), "DOCKERLAB_IMAGE_MARKS": connection.options(connection.image_labels()),
+        "DOCKERLAB_MARKS": object_labels.options(object_labels.labels()), "DOCKERLAB_IMAGE_MARKS": object_labels.options(object_labels.image_labels()),
         "DOCKERLAB_RECORD": str(file), "DOCKERLAB_PROCESS": process_marks.mark(), "DOCKERLAB_PREFIX": naming.prefix(),
     }  # fmt: skip
     path = os.environ.get("PATH", "").split(os.pathsep)

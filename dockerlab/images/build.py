@@ -22,7 +22,7 @@ from docker.errors import APIError
 from docker.types import CancellableStream
 
 from dockerlab.core.errors import CourseError
-from dockerlab.engine import connection, naming, ownership
+from dockerlab.engine import connection, endpoint, naming, object_labels, ownership
 from dockerlab.images import build_causes, buildx
 from dockerlab.images.build_context import MAX_CONTEXT_BYTES, check_size, files_sent, packed
 from dockerlab.images.build_errors import BuildCancelled, BuildFailed, EngineStopped
@@ -81,14 +81,14 @@ def build(context: Path | str, *, dockerfile: str = "Dockerfile", tag: str | Non
     names, tag = files_sent(folder, dockerfile), naming.own(tag) if tag else None
     size = check_size(folder, names, max_context_bytes)
     # As the docker command does: proxies reach RUN, stay out of the image, and are left out of the cache key.
-    arguments = connection.proxies(connection.address_of(client)) | {key: naming.own(str(value)) for key, value in (buildargs or {}).items()}
-    marks = connection.image_labels(tag or "") | connection.for_image(labels or {})
+    arguments = endpoint.proxies(endpoint.address_of(client)) | {key: naming.own(str(value)) for key, value in (buildargs or {}).items()}
+    marks = object_labels.image_labels(tag or "") | object_labels.for_image(labels or {})
     query = {"version": "2" if backend == "buildkit" else "1", "dockerfile": dockerfile, "buildargs": json.dumps(arguments),
              "labels": json.dumps(marks), "rm": "1", "forcerm": "1"}
     # The engine may come to the end of a build in the moment in which it is cancelled: then the name is not given.
     query |= {key: value for key, value in (("t", None if cancel else tag), ("target", target), ("networkmode", network)) if value}
     query |= {"nocache": "1"} if no_cache else {}
-    named = {"tag": connection.full_tag(tag) if tag else "", "kind": marks[connection.KIND_LABEL]}
+    named = {"tag": object_labels.full_tag(tag) if tag else "", "kind": marks[object_labels.KIND_LABEL]}
     ownership.note(client, **named)  # before it is there: whoever is killed meanwhile cannot note it any more
     started = datetime.now(UTC)
     try:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from dockerlab.engine.connection import COURSE_LABEL
+from dockerlab.engine.object_labels import COURSE_LABEL
 
 COLUMNS = ["what", "before", "after"]
 LAYERS = "layers"

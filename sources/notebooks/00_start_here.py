@@ -20,7 +20,7 @@ import pandas as pd
 
 from dockerlab.core.settings import load_site
 from dockerlab.course import cleanup, doctor
-from dockerlab.engine import connection, ownership, process_marks
+from dockerlab.engine import connection, object_labels, ownership, process_marks
 
 client = connection.connect()
 cleanup.begin(client)  # what a run that was cut off left goes
@@ -72,7 +72,7 @@ output = client.containers.run(
     "python:3.11-slim-bookworm",
     ["python", "-c", "import platform; print('Hello from', platform.system())"],
     remove=True,
-    labels=connection.labels(),
+    labels=object_labels.labels(),
 )
 seconds = time.monotonic() - started
 print(output.decode().strip())
@@ -292,4 +292,4 @@ shelf.close()
 gone = !docker ps -aq --filter label=practice=00 | xargs -r docker rm --force
 for version in set(saved.glob("00-*")) - before:
     shutil.rmtree(version)
-print("containers left behind:", len(ownership.containers(client, f"{connection.PROCESS_LABEL}={process_marks.mark()}")))
+print("containers left behind:", len(ownership.containers(client, f"{object_labels.PROCESS_LABEL}={process_marks.mark()}")))

@@ -19,7 +19,7 @@ import pandas as pd
 from dockerlab.core import polling, settings
 from dockerlab.course import cleanup
 from dockerlab.detection import api_client
-from dockerlab.engine import connection
+from dockerlab.engine import connection, object_labels
 from dockerlab.images import base_images, image
 from dockerlab.images.build import build
 from dockerlab.lessons.lesson01_processes import charts, host_view
@@ -28,7 +28,7 @@ from dockerlab.notebook.quiz import Quiz
 
 client = connection.connect()
 base_images.ensure(base_images.SLIM, client)
-MINE = connection.labels(lesson="01")  # on everything that this lesson makes
+MINE = object_labels.labels(lesson="01")  # on everything that this lesson makes
 marks = " ".join(f"--label {name}={value}" for name, value in MINE.items())
 cleanup.begin(client, "dockerlab.lesson=01")  # what a run that was cut off left goes
 folder = settings.BUILD / "lesson-01"

@@ -20,7 +20,7 @@ from dockerlab.containers import container
 from dockerlab.core import polling, settings
 from dockerlab.course import cleanup
 from dockerlab.detection import api_client, variants
-from dockerlab.engine import connection
+from dockerlab.engine import connection, object_labels
 from dockerlab.images import base_images
 from dockerlab.notebook.cli_and_python import BothWays, column, which
 from dockerlab.notebook.guess import beside, guess_box
@@ -28,7 +28,7 @@ from dockerlab.notebook.quiz import Quiz
 
 client = connection.connect()
 RUN = secrets.token_hex(4)  # of this run of the lesson: no image that was there before can have handed it on
-MINE = connection.labels(lesson="02", run=RUN)  # on everything that this lesson makes
+MINE = object_labels.labels(lesson="02", run=RUN)  # on everything that this lesson makes
 OURS = {"label": f"dockerlab.run={RUN}"}  # finds it again
 for lesson in ("02", "02-neighbour"):  # what a run that was cut off left goes
     cleanup.begin(client, f"dockerlab.lesson={lesson}")
@@ -60,7 +60,7 @@ if not base_images.present(client, "dockerlab-api:multistage"):
 # %%
 image, log = client.images.build(
     path=str(context), dockerfile="Dockerfile.first", tag="dockerlab-api:first",
-    labels=connection.labels(kind="image"), rm=True,
+    labels=object_labels.labels(kind="image"), rm=True,
 )
 lines = [entry.get("stream", "").strip() for entry in log]
 print(*(line for line in lines if line.startswith("Step") and "LABEL" not in line), sep="\n")
@@ -69,7 +69,7 @@ print(*(line for line in lines if line.startswith("Step") and "LABEL" not in lin
 # The lines say *Step n/m*: that is the **classic builder**, the only one that docker-py's call knows. The command line uses it when you switch its successor, BuildKit, off. If both are the same builder, the second build is found in the first one's cache and gives the same image.
 
 # %%
-marks = " ".join(f"--label {key}={value}" for key, value in connection.labels(kind="image").items())
+marks = " ".join(f"--label {key}={value}" for key, value in object_labels.labels(kind="image").items())
 said = !cd "$context" && DOCKER_BUILDKIT=0 docker build -f Dockerfile.first -t dockerlab-api:first $marks .
 print("the same image:", client.images.get("dockerlab-api:first").id == image.id)
 print("the command line calls this builder deprecated:", "DEPRECATED" in " ".join(said))
@@ -94,7 +94,7 @@ RUN echo nobody asks for this file > /file
 FROM python:3.11-slim-bookworm
 RUN echo hello > /hello
 """)
-lesson_image = connection.labels(kind="image", lesson="02", run=RUN)
+lesson_image = object_labels.labels(kind="image", lesson="02", run=RUN)
 _, log = client.images.build(
     path=str(trial), tag="dockerlab-lesson02:classic", labels=lesson_image, rm=True)
 classic_built_it = any("nobody asks" in entry.get("stream", "") for entry in log)
@@ -726,7 +726,7 @@ look.frame().tail(4)
 NEIGHBOURS = {"label": "dockerlab.lesson=02-neighbour"}
 neighbour = client.containers.run(
     "python:3.11-slim-bookworm", ["true"], detach=True, name="dockerlab-lesson02-neighbour",
-    labels=connection.labels(lesson="02-neighbour"),
+    labels=object_labels.labels(lesson="02-neighbour"),
 )
 neighbour.wait()
 
@@ -764,7 +764,7 @@ tiny.mkdir()
 
 def release(tag, labels, lesson="02"):
     (tiny / "labels.txt").write_text(labels)
-    marks = connection.labels(kind="image", lesson=lesson, run=RUN if lesson == "02" else "neighbour")
+    marks = object_labels.labels(kind="image", lesson=lesson, run=RUN if lesson == "02" else "neighbour")
     return client.images.build(
         path=str(tiny), tag=f"dockerlab-lesson02:{tag}", labels=marks, rm=True)[0]
 
@@ -1027,7 +1027,7 @@ volume_guess
 def make_volumes():
     client.volumes.create("dockerlab-lesson02-named", labels=MINE)
     client.volumes.create(labels=MINE)
-    client.volumes.create("dockerlab-lesson02-neighbour", labels=connection.labels(lesson="02-neighbour"))
+    client.volumes.create("dockerlab-lesson02-neighbour", labels=object_labels.labels(lesson="02-neighbour"))
 
 def there():
     found = client.volumes.list(filters=OURS) + client.volumes.list(filters=NEIGHBOURS)

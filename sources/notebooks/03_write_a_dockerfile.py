@@ -14,7 +14,7 @@ import pandas as pd
 from dockerlab.core import programs
 from dockerlab.course.workbench import Bench
 from dockerlab.detection import api_client, variants
-from dockerlab.engine import connection
+from dockerlab.engine import connection, object_labels
 from dockerlab.images import base_images, lint
 from dockerlab.notebook.guess import beside, guess_box
 from dockerlab.notebook.quiz import Quiz
@@ -514,7 +514,7 @@ kept = {}
 for flag in ("", "-v"):
     write = "echo new > /data/new.txt; echo new > /tmp/new.txt"
     box = client.containers.run("dockerlab-lesson03:volume", ["sh", "-c", write], detach=True,
-                                name="dockerlab-lesson03-volume", labels=connection.labels())
+                                name="dockerlab-lesson03-volume", labels=object_labels.labels())
     box.wait()
     volume = client.api.inspect_container(box.id)["Mounts"][0]["Name"]
     sees = [change["Path"] for change in box.diff() if change["Path"].endswith(".txt")]

@@ -19,7 +19,7 @@ from dockerlab.containers import container
 from dockerlab.core import units
 from dockerlab.course import cleanup
 from dockerlab.detection import api_client, benchmark, variants
-from dockerlab.engine import connection
+from dockerlab.engine import connection, object_labels
 from dockerlab.images import base_images, image
 from dockerlab.images.build import build
 from dockerlab.images.build_errors import BuildFailed
@@ -171,7 +171,7 @@ import torch
 print('built for CUDA:', torch.version.cuda is not None, '| can use it:', torch.cuda.is_available())
 """
 asked = client.containers.run("dockerlab-api:naive", ["python", "-c", question],
-                              remove=True, stderr=False, labels=connection.labels())
+                              remove=True, stderr=False, labels=object_labels.labels())
 print(asked.decode().strip())
 
 # %% [markdown]
@@ -195,7 +195,7 @@ registered = "nvidia" in facts["Runtimes"] or any("nvidia" in str(each) for each
 request = docker.types.DeviceRequest(count=-1, capabilities=[["gpu"]])
 try:
     listed = client.containers.run(base_images.SLIM, ["nvidia-smi", "--list-gpus"], device_requests=[request],
-                                   remove=True, labels=connection.labels())
+                                   remove=True, labels=object_labels.labels())
     answer = listed.decode().strip()
 except docker.errors.APIError as error:
     answer = f"refused: {error.explanation}"
@@ -344,7 +344,7 @@ PILLOW = "from PIL import Image; print('reads', Image.open('/picture.jpg').size)
 def reads_a_picture(target, code=OPENCV):
     try:
         said = client.containers.run(f"dockerlab-lesson06:cv-{target}", ["python", "-c", code], remove=True,
-                                     volumes=[f"{picture}:/picture.jpg:ro"], labels=connection.labels())
+                                     volumes=[f"{picture}:/picture.jpg:ro"], labels=object_labels.labels())
     except docker.errors.ContainerError as error:
         said = error.stderr
     return said.decode().strip().splitlines()[-1]
@@ -386,7 +386,7 @@ RUN apt-cache show libgl1-mesa-glx > /answer && apt-get install --simulate libgl
 # %%
 described = client.containers.run(
     "dockerlab-lesson06:bookworm", ["grep", "-E", "^(Description|Depends):", "/answer"],
-    remove=True, labels=connection.labels())
+    remove=True, labels=object_labels.labels())
 print(described.decode().strip())
 
 # %% [markdown]
@@ -445,7 +445,7 @@ for package in $STACK; do
 done
 """
 stack = ["numpy==2.4.6", "pillow==13.0.0", "onnxruntime==1.32.0", "opencv-python-headless==5.0.0.93"]
-told = client.containers.run(base_images.SLIM, ["sh", "-c", asking], remove=True, labels=connection.labels(),
+told = client.containers.run(base_images.SLIM, ["sh", "-c", asking], remove=True, labels=object_labels.labels(),
                              environment={"STACK": " ".join(stack)})
 found = ["yes" if line.startswith("Would") else line.removeprefix("ERROR: ").split(" for ")[0]
          for line in told.decode().splitlines()]
@@ -456,7 +456,7 @@ pd.DataFrame({"wheel for glibc": found[::2], "wheel for musl (Alpine)": found[1:
 
 # %%
 download = "pip download --no-deps --no-binary onnxruntime onnxruntime==1.32.0 2>&1 | tail -1"
-source = client.containers.run(base_images.SLIM, ["sh", "-c", download], remove=True, labels=connection.labels())
+source = client.containers.run(base_images.SLIM, ["sh", "-c", download], remove=True, labels=object_labels.labels())
 print(source.decode().strip())
 
 # %% [markdown]
@@ -513,7 +513,7 @@ print(time.process_time() - start)
 """
 
 def import_seconds(form):
-    options = {"read_only": True, "remove": True, "labels": connection.labels()}
+    options = {"read_only": True, "remove": True, "labels": object_labels.labels()}
     tag = f"dockerlab-lesson06:pyc-{form}"
     return min(float(client.containers.run(tag, ["python", "-c", imports], **options)) for _ in range(4))
 

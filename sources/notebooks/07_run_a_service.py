@@ -22,7 +22,7 @@ from dockerlab.core import polling
 from dockerlab.course import cleanup
 from dockerlab.course.workbench import Bench, free_port
 from dockerlab.detection import benchmark, variants
-from dockerlab.engine import connection
+from dockerlab.engine import connection, object_labels
 from dockerlab.images import base_images
 from dockerlab.lessons.lesson07_services.charts_health import health_strips, restart_lines
 from dockerlab.notebook.guess import beside, guess_box
@@ -130,7 +130,7 @@ print("docker-py reads the same stream:", all(event["Type"] == "container" for e
 # %%
 second = 1_000_000_000
 check = {"test": ["CMD-SHELL", checks["python"]], "interval": second, "timeout": 4 * second, "retries": 2, "start_period": 8 * second}
-same = client.containers.create("dockerlab-api:multistage", name="dockerlab-lesson07-same", healthcheck=check, labels=connection.labels())
+same = client.containers.create("dockerlab-api:multistage", name="dockerlab-lesson07-same", healthcheck=check, labels=object_labels.labels())
 by_cli, by_python = api.attrs["Config"]["Healthcheck"], same.attrs["Config"]["Healthcheck"]
 same.remove()
 print("differs in:", [key for key in by_cli if by_cli[key] != by_python.get(key)])
@@ -214,7 +214,7 @@ print("restarts:", api.attrs["RestartCount"], "| another process:", api.attrs["S
 stubborn = events.Recorder(client, ["dockerlab-lesson07-three", "dockerlab-lesson07-always"])
 out = !docker run -d --name dockerlab-lesson07-three {bench.labels} --restart on-failure:3 debian:bookworm-slim sh -c "echo try; exit 1"
 always = client.containers.run(base_images.DEBIAN, ["sh", "-c", "echo try; exit 1"], name="dockerlab-lesson07-always", detach=True,
-                               restart_policy={"Name": "always"}, labels=connection.labels())
+                               restart_policy={"Name": "always"}, labels=object_labels.labels())
 three = client.containers.get("dockerlab-lesson07-three")
 events.wait_for_starts(always, 5)
 three.reload()
@@ -348,7 +348,7 @@ beside(proof_guess, "always" if both["OOMKilled"].all() else "not always")
 # `--memory-swap` is the sum of memory **and** swap. Leave it out, and the container may swap as much again: it does not die at its limit but becomes slow first. For a service that has to answer, set both to the same value.
 
 # %%
-half = client.containers.create(base_images.SLIM, name="dockerlab-lesson07-half", mem_limit="64m", labels=connection.labels())
+half = client.containers.create(base_images.SLIM, name="dockerlab-lesson07-half", mem_limit="64m", labels=object_labels.labels())
 limits = half.attrs["HostConfig"]
 half.remove()
 print("twice the memory where the kernel can count swap:", (limits["MemorySwap"] == 2 * limits["Memory"]) == client.info()["SwapLimit"])
@@ -459,7 +459,7 @@ data_guess = guess_box("Places of five that keep the file", default=1)
 data_guess
 
 # %%
-client.volumes.create("dockerlab-lesson07-named", labels=connection.labels())
+client.volumes.create("dockerlab-lesson07-named", labels=object_labels.labels())
 (bench.folder / "bound").mkdir(exist_ok=True)
 places = {"its own layer": "/tmp/own", "tmpfs": "/fast", "anonymous volume": "/anonymous", "named volume": "/named", "bind mount": "/bound"}
 options = f"{bench.labels} -v /anonymous -v dockerlab-lesson07-named:/named -v {bench.folder}/bound:/bound --tmpfs /fast debian:bookworm-slim sleep 600"
@@ -545,7 +545,7 @@ chatter = "seq -f 'request %.0f answered with 200 in 23 ms, 17 boxes, picture ha
 out = !docker run --name dockerlab-lesson07-limited {bench.labels} --log-opt max-size=1m --log-opt max-file=2 debian:bookworm-slim {chatter} | tail -1
 log_configs = {"json-file": {}, "local": {"type": "local", "config": {"max-size": "1m", "max-file": "2"}}}
 for name, config in log_configs.items():
-    client.containers.run(base_images.DEBIAN, chatter, name=f"dockerlab-lesson07-{name}", log_config=config or None, labels=connection.labels())
+    client.containers.run(base_images.DEBIAN, chatter, name=f"dockerlab-lesson07-{name}", log_config=config or None, labels=object_labels.labels())
 logged = {name: client.containers.get(f"dockerlab-lesson07-{name}") for name in ("json-file", "limited", "local")}
 files = {name: log_files(box, client) for name, box in logged.items()}
 megabytes = {name: sum(sizes.values()) / 1e6 for name, sizes in files.items()}
@@ -616,7 +616,7 @@ print(wrong.splitlines()[-1])
 # Whoever may ask the engine reads all of it, passwords too: `docker inspect` prints the environment. Lesson 09 shows the better way for secrets.
 
 # %%
-secret = client.containers.create(base_images.SLIM, name="dockerlab-lesson07-secret", environment={"DB_PASSWORD": "harbour"}, labels=connection.labels())
+secret = client.containers.create(base_images.SLIM, name="dockerlab-lesson07-secret", environment={"DB_PASSWORD": "harbour"}, labels=object_labels.labels())
 environment = "{{json .Config.Env}}"
 out = !docker inspect --format "{environment}" dockerlab-lesson07-secret
 secret.remove()

@@ -23,7 +23,7 @@ from dockerlab.containers.compose_graph import graph
 from dockerlab.core import settings
 from dockerlab.course import cleanup
 from dockerlab.detection import api_client, variants
-from dockerlab.engine import connection
+from dockerlab.engine import connection, object_labels
 from dockerlab.images import base_images
 from dockerlab.lessons.lesson08_compose import charts, project
 from dockerlab.notebook.charts.stack import stack_svg
@@ -467,7 +467,7 @@ kill %1
 
 # %%
 said = !docker compose up -d --wait --no-recreate
-print("version:", version(), "| the image still says:", client.containers.run("dockerlab-lesson08:api", ["grep", "VERSION =", "harbour/main.py"], remove=True, labels=connection.labels(lesson="08")).decode().strip())
+print("version:", version(), "| the image still says:", client.containers.run("dockerlab-lesson08:api", ["grep", "VERSION =", "harbour/main.py"], remove=True, labels=object_labels.labels(lesson="08")).decode().strip())
 
 # %% [markdown]
 # `sync` is for programs that reload by themselves, `sync+restart` for those that do not, and `rebuild` for a change that needs a new image, such as a list of packages.
@@ -517,7 +517,7 @@ password = (folder / "db_password.txt").read_text()
 said = !docker compose exec -T db cat /run/secrets/db_password
 print("in the container, as a file:", said == [password])
 config = !docker compose config
-careless = client.containers.create("dockerlab-lesson08:api", environment={"DB_PASSWORD": password}, labels=connection.labels(lesson="08"))
+careless = client.containers.create("dockerlab-lesson08:api", environment={"DB_PASSWORD": password}, labels=object_labels.labels(lesson="08"))
 pd.DataFrame({"as a secret": [password in str(of("db").attrs["Config"]), password in str(of("api").attrs["Config"]), password in str(config)],
               "as environment": [password in str(careless.attrs["Config"])] * 2 + ["-"]},
              index=["docker inspect db shows it", "docker inspect api shows it", "docker compose config shows it"])

@@ -19,7 +19,7 @@ from dockerlab.core import polling
 from dockerlab.course import cleanup
 from dockerlab.course.workbench import Bench, answers
 from dockerlab.detection import api_client, variants
-from dockerlab.engine import connection
+from dockerlab.engine import connection, object_labels
 from dockerlab.images import base_images, image, secret_scan
 from dockerlab.lessons.lesson09_security import attack_surface, sbom, vulnerabilities
 from dockerlab.lessons.lesson09_security.charts import attack_grid
@@ -168,7 +168,7 @@ def in_volume(command, user):
 
 
 cleanup.remove_named(client, "dockerlab-lesson09-home")
-home = client.volumes.create("dockerlab-lesson09-home", labels=connection.labels(kind="volume"))
+home = client.volumes.create("dockerlab-lesson09-home", labels=object_labels.labels(kind="volume"))
 in_volume("chown 1000 /home/person && umask 077 && echo my-key > /home/person/key && chown 1000 /home/person/key", user="0")
 for user in ("appuser", "10001"):
     print(user, "reads the key:", in_volume("cat /home/person/key", user=user) == "my-key")
@@ -344,7 +344,7 @@ vault_guess
 # %%
 locks = {"user": "10001", "cap_drop": ["ALL"], "security_opt": ["no-new-privileges"], "read_only": True, "pids_limit": 64}
 group = small.run(base_images.SLIM, ["stat", "-c", "%g", "/s"], volumes=[f"{socket}:/s"])  # the group that may use the socket
-script = ["python", "-c", attack_surface.TAKEOVER.read_text(), base_images.SLIM, str(vault), json.dumps(connection.labels())]
+script = ["python", "-c", attack_surface.TAKEOVER.read_text(), base_images.SLIM, str(vault), json.dumps(object_labels.labels())]
 said = small.run(base_images.SLIM, script, volumes=[f"{socket}:/var/run/docker.sock:ro"], group_add=[group], **locks)
 beside(vault_guess, f"yes: {said}" if "harbour master" in said else "no")
 

@@ -20,7 +20,7 @@ from dockerlab.containers import container, load_generator, swarm, workers
 from dockerlab.core import polling
 from dockerlab.course.workbench import Bench, answers
 from dockerlab.detection import api_client, variants
-from dockerlab.engine import connection
+from dockerlab.engine import connection, object_labels
 from dockerlab.images import base_images
 from dockerlab.lessons.lesson11_production import charts, manifest_checks, manifests, release_workflow, rollout
 from dockerlab.notebook.guess import beside, guess_box
@@ -273,9 +273,9 @@ ran = []
 for release in ("1", "2"):
     said = !docker tag {repository}:{release} {repository}:stable && docker push --quiet {repository}:stable
     said = !docker pull --quiet {repository}:stable
-    ran.append(client.containers.run(f"{repository}:stable", ["printenv", "VERSION"], remove=True, labels=connection.labels()).decode().strip())
+    ran.append(client.containers.run(f"{repository}:stable", ["printenv", "VERSION"], remove=True, labels=object_labels.labels()).decode().strip())
 said = !docker pull --quiet {digests["1"]}
-by_digest = client.containers.run(digests["1"], ["printenv", "VERSION"], remove=True, labels=connection.labels()).decode().strip()
+by_digest = client.containers.run(digests["1"], ["printenv", "VERSION"], remove=True, labels=object_labels.labels()).decode().strip()
 print("by tag:", ran, "| by digest, whatever the tag says now:", by_digest)
 
 # %%

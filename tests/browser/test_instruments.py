@@ -24,7 +24,7 @@ from dockerlab.core.polling import wait_until
 from dockerlab.core.settings import ROOT
 from dockerlab.course.authoring.notebooks import METADATA
 from dockerlab.detection import api_client, variants
-from dockerlab.engine import connection
+from dockerlab.engine import object_labels
 
 sys.path.insert(0, str(ROOT / "tools"))
 import screenshots
@@ -62,7 +62,7 @@ def things(client: docker.DockerClient, tiny_image: str, tmp_path_factory: pytes
     name = f"dockerlab-browser-{marker}"
     count = "n=0; while true; do n=$((n+1)); echo tick $n; sleep 1; done"
     container = client.containers.run(tiny_image, ["sh", "-c", count], name=name, detach=True, init=True,
-                                      labels=connection.labels(kind="test"))
+                                      labels=object_labels.labels(kind="test"))
     try:
         variants.ensure_rung("multistage", client)
         with running("dockerlab-api:multistage", client=client, timeout=120) as service, running_stack(folder, timeout=240) as stack:
@@ -220,7 +220,7 @@ def test_ticks_are_marked_by_the_build(page: Page, client: docker.DockerClient, 
     expect(shown).to_contain_text("2 of 3 steps rightly foreseen", timeout=120 * SECONDS)  # the step below it ran as well
     expect(shown.get_by_role("row", name="COPY app.py /app.py runs")).to_contain_text("app.py, which it copies, changed")
     expect(shown.get_by_role("row", name="RUN wc")).to_contain_text("an earlier step ran")
-    said = client.containers.run(tag, ["cat", "/app.py"], remove=True, labels=connection.labels(kind="test"))
+    said = client.containers.run(tag, ["cat", "/app.py"], remove=True, labels=object_labels.labels(kind="test"))
     assert said == b"print(1)"
     _picture(shown, "cache")
     shown.get_by_role("combobox").select_option("touch app.py")

@@ -26,7 +26,7 @@ from dockerlab.course import cleanup, workspace
 from dockerlab.course.grading import folders
 from dockerlab.course.grading.report import Report, Result, Status
 from dockerlab.course.grading.volumes import NamelessVolumes
-from dockerlab.engine import connection, naming, ownership, process_marks
+from dockerlab.engine import connection, endpoint, naming, object_labels, ownership, process_marks
 from dockerlab.images.build import Cancel, build
 from dockerlab.images.build_errors import BuildCancelled
 from dockerlab.images.build_report import BuildReport
@@ -38,7 +38,7 @@ BUILD_SECONDS = 1200
 OVER = "the time was over"
 CHECK_SECONDS = 5400  # of a whole check: whatever it waits for has a limit of its own, and this is one for their sum
 LARGEST_TEXT = 1_000_000  # bytes of a file that a learner writes by hand
-IMAGE_PREFIX = f"{connection.NAME_PREFIX}check-"  # of every image that a check makes; its tag ends with the mark of the check's process
+IMAGE_PREFIX = f"{object_labels.NAME_PREFIX}check-"  # of every image that a check makes; its tag ends with the mark of the check's process
 MEMORY = 1 << 30  # bytes
 LOG = {"max-size": "10m", "max-file": "1"}
 # What a container may take that a check starts from a learner's image; a check that judges such a limit leaves it to the learner.
@@ -99,15 +99,15 @@ class Submission:
 
     def labels(self) -> dict[str, str]:
         """Put these on every container, network and volume that is made for this check: they say who removes it."""
-        return connection.labels(kind="check", check=self.id)
+        return object_labels.labels(kind="check", check=self.id)
 
     def image_labels(self) -> dict[str, str]:
         """The same for an image, which does not name this process: whatever is made of the image would inherit that."""
-        return {connection.KIND_LABEL: "check", "dockerlab.check": self.id}
+        return {object_labels.KIND_LABEL: "check", "dockerlab.check": self.id}
 
     def name(self, what: str) -> str:
         """A name that nobody else has, for a container, network or volume."""
-        return naming.own(f"{connection.NAME_PREFIX}lab{self.lab}-{what}-{self.id}")
+        return naming.own(f"{object_labels.NAME_PREFIX}lab{self.lab}-{what}-{self.id}")
 
     def tag(self, what: str) -> str:
         """An image tag that nobody else has; the image under it is removed at the end."""
@@ -273,7 +273,7 @@ def sweep(client: docker.DockerClient) -> list[str]:
     """
     gone: list[str] = []
     with suppress(DockerException):
-        for entry in client.api.images(name=f"{IMAGE_PREFIX}*", filters=connection.owned_images()):
+        for entry in client.api.images(name=f"{IMAGE_PREFIX}*", filters=object_labels.owned_images()):
             for tag in entry.get("RepoTags") or []:
                 check, _, process = tag.rpartition(":")[2].partition("-")
                 if tag.startswith(IMAGE_PREFIX) and not process_marks.alive(process):
@@ -461,7 +461,7 @@ def _attempt(action: Callable[[], Outcome]) -> tuple[Status, str]:
         outcome = action()
     except (NotImplementedError, NotStarted) as error:
         return Status.NOT_STARTED, _sentence(error, "raises NotImplementedError")
-    except connection.EngineUnavailable:
+    except endpoint.EngineUnavailable:
         raise
     except CourseError as error:
         return Status.FAILED, _sentence(error, error.what)

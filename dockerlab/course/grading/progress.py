@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dockerlab.core.errors import CourseError
 from dockerlab.core.settings import state_folder
-from dockerlab.engine import connection
+from dockerlab.engine import object_labels
 
 if TYPE_CHECKING:
     from dockerlab.course.grading.report import Report
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def state_file() -> Path:
     """progress.json in the folder for the course's state; progress-NAME.json for a learner who shares the login with others."""
-    return state_folder() / (f"progress-{connection.owner()}.json" if connection.shares_a_login() else "progress.json")
+    return state_folder() / (f"progress-{object_labels.owner()}.json" if object_labels.shares_a_login() else "progress.json")
 
 
 def load_progress() -> dict[str, dict[str, Any]]:

@@ -14,7 +14,7 @@ import docker
 import requests
 from docker.errors import APIError, DockerException
 
-from dockerlab.engine import connection
+from dockerlab.engine import object_labels
 
 
 class NamelessVolumes:
@@ -53,7 +53,7 @@ class NamelessVolumes:
 
 def _is_ours(labels: Mapping[str, str], label: str, value: str) -> bool:
     """Whether a container was made with this label; one that somebody runs from an image with it has it too, but not the mark of an object."""
-    return labels.get(label) == value and connection.OBJECT_LABEL in labels
+    return labels.get(label) == value and object_labels.OBJECT_LABEL in labels
 
 
 def is_nameless(volume: str) -> bool:

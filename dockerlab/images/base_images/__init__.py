@@ -29,7 +29,7 @@ from docker.errors import APIError, DockerException, ImageNotFound
 
 from dockerlab.core.errors import CourseError
 from dockerlab.core.settings import Site, load_site
-from dockerlab.engine import connection, error_messages, ownership
+from dockerlab.engine import connection, endpoint, error_messages, ownership
 from dockerlab.images.base_images import debian, site_layer
 from dockerlab.images.base_images.debian import Offline, debian_sources
 from dockerlab.images.base_images.recipes import (
@@ -190,7 +190,7 @@ def _probe(client: docker.DockerClient, name: str) -> None:
     A pull without a network can hang for minutes; this costs PROBE_SECONDS at most, and nothing for the next base.
     """
     first = name.split("/")[0]
-    key = (connection.address_of(client), first if "/" in name and ("." in first or ":" in first or first == "localhost") else "docker.io")
+    key = (endpoint.address_of(client), first if "/" in name and ("." in first or ":" in first or first == "localhost") else "docker.io")
     if key not in _reached:
         answers: list[str] = []
         thread = threading.Thread(target=lambda: answers.append(_refusal(client, name)), daemon=True)

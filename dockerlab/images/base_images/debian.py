@@ -11,7 +11,7 @@ import docker
 from dockerlab.core.errors import CourseError
 from dockerlab.core.hashing import of_files
 from dockerlab.core.settings import Site
-from dockerlab.engine import connection, process_marks
+from dockerlab.engine import object_labels, process_marks
 from dockerlab.images.base_images import site_layer
 from dockerlab.images.base_images.recipes import Base
 from dockerlab.images.base_images.site_layer import (
@@ -55,7 +55,7 @@ def make(base: Base, client: docker.DockerClient, site: Site) -> None:
                 raise Offline("no Debian mirror answers")
             said = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("I: ")]
             raise CourseError("mmdebstrap failed: " + " | ".join(said[-4:]))
-        labels = connection.image_labels(base.name, kind="base") | {STANDIN_LABEL: base.differs}
+        labels = object_labels.image_labels(base.name, kind="base") | {STANDIN_LABEL: base.differs}
         labels |= {SITE_LABEL: site_layer.wanted(client, site)} if site_layer.takes(base) else {}
         changes = [f'LABEL {key}="{value}"' for key, value in labels.items()] + list(base.changes)
         repository, _, tag = base.name.rpartition(":")

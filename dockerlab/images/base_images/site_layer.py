@@ -24,7 +24,7 @@ from docker.errors import APIError, ImageNotFound, NotFound
 
 from dockerlab.core.errors import CourseError
 from dockerlab.core.settings import Site
-from dockerlab.engine import connection, process_marks
+from dockerlab.engine import object_labels, process_marks
 from dockerlab.images.base_images.recipes import Base
 
 SITE_LABEL = "dockerlab.site"  # a digest of the settings that are in a base
@@ -77,7 +77,7 @@ def apply(client: docker.DockerClient, base: Base, site: Site) -> None:
             write(Path(folder) / "root", files(base, site, bridge_gateway(client), _bundle_of(client, image.id), anew))
             start = original if LAYER_LABEL not in labels else base.name
             (Path(folder) / "Dockerfile").write_text(f"FROM {start}\nCOPY root/ /\n", encoding="utf-8")
-            build(folder, tag=base.name, labels=connection.labels(kind="base") | {SITE_LABEL: digest, LAYER_LABEL: "1"}, client=client)
+            build(folder, tag=base.name, labels=object_labels.labels(kind="base") | {SITE_LABEL: digest, LAYER_LABEL: "1"}, client=client)
     if LAYER_LABEL in (before.labels or {}):
         with contextlib.suppress(APIError):  # in use, or the same again
             if not client.images.get(before.id).tags:
@@ -86,12 +86,12 @@ def apply(client: docker.DockerClient, base: Base, site: Site) -> None:
 
 def give_back(client: docker.DockerClient) -> list[str]:
     """Give the image back to every name of a base on which this learner put a layer of settings; returns the names. Asks the engine."""
-    given, mine = [], connection.owner()
+    given, mine = [], object_labels.owner()
     for image in client.images.list():
         for original in [tag for tag in image.tags if tag.startswith(ORIGINALS)]:
             name = original.removeprefix(ORIGINALS)
             with contextlib.suppress(ImageNotFound):
-                if client.images.get(name).labels.get(connection.OWNER_LABEL, mine) != mine:
+                if client.images.get(name).labels.get(object_labels.OWNER_LABEL, mine) != mine:
                     continue
             image.tag(*name.rsplit(":", 1))
             client.images.remove(original, noprune=True)
@@ -210,7 +210,7 @@ def _authorities(site: Site) -> list[bytes]:
 
 def _bundle_of(client: docker.DockerClient, image_id: str) -> bytes:
     """The certificate authorities that an image has, b"" for none. Asks the engine: a container is made and never started."""
-    container = client.containers.create(image_id, ["none"], labels=connection.labels(kind="doctor"))
+    container = client.containers.create(image_id, ["none"], labels=object_labels.labels(kind="doctor"))
     try:
         pieces, _ = client.api.get_archive(container.id, f"/{BUNDLE}")
         with tarfile.open(fileobj=io.BytesIO(b"".join(pieces))) as archive:

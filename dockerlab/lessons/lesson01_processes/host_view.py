@@ -18,7 +18,7 @@ from docker.errors import DockerException
 from docker.models.containers import Container
 
 from dockerlab.core.errors import CourseError
-from dockerlab.engine import connection
+from dockerlab.engine import object_labels
 from dockerlab.images import base_images
 
 # What each kind of namespace gives a process of its own, in the order of namespaces(7); one kind a row of the table.
@@ -170,7 +170,7 @@ def look(client: docker.DockerClient, container: Container) -> View:
 
 
 def _ask(client: docker.DockerClient, pid: int, options: Mapping[str, Any]) -> View:
-    said = client.containers.run(base_images.SLIM, ["python", "-c", _SCRIPT, str(pid), *FILES], remove=True, labels=connection.labels(kind="helper"),
+    said = client.containers.run(base_images.SLIM, ["python", "-c", _SCRIPT, str(pid), *FILES], remove=True, labels=object_labels.labels(kind="helper"),
                                  network_mode="none", **options)
     return parse(json.loads(said))
 

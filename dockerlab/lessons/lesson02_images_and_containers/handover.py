@@ -24,7 +24,7 @@ from dockerlab.core import polling, settings
 from dockerlab.core.errors import CourseError
 from dockerlab.core.fetch import fetch
 from dockerlab.course import cleanup
-from dockerlab.engine import connection, naming
+from dockerlab.engine import connection, naming, object_labels
 from dockerlab.images import base_images
 from dockerlab.images.build import build
 
@@ -69,12 +69,12 @@ def hand_over(client: docker.DockerClient | None = None, folder: Path | None = N
     if again:
         take_back(client, folder)
     folder.mkdir(parents=True, exist_ok=True)
-    marks = connection.labels(kind="image") | {LABEL: "1"}
+    marks = object_labels.labels(kind="image") | {LABEL: "1"}
     for name, what in FILES.items():
         if not (folder / name).is_file():
             image_file(what, naming.own(f"dockerlab-handover:{name.removesuffix('.tar')}"), folder / name, client, marks)
     boxes(folder / "boxes.csv", seed=2)
-    lasting = connection.labels(kind="handover", process="") | {LABEL: "1"}
+    lasting = object_labels.labels(kind="handover", process="") | {LABEL: "1"}
     lost = naming.own(LOST)
     if not client.containers.list(all=True, filters={"name": f"^{lost}$"}):
         lose(lost, naming.own("dockerlab-handover:night"), client, lasting)
@@ -111,7 +111,7 @@ def make(what: str, tag: str, client: docker.DockerClient, labels: Mapping[str, 
         for path in (*(context / "app").iterdir(), context / "app"):
             path.chmod(0o755 if path.is_dir() else 0o644)
             os.utime(path, (EPOCH, EPOCH))
-        marks = {key: value for key, value in labels.items() if key != connection.PROCESS_LABEL}  # whatever is made of the image would inherit it
+        marks = {key: value for key, value in labels.items() if key != object_labels.PROCESS_LABEL}  # whatever is made of the image would inherit it
         build(context, tag=tag, labels=marks, buildargs={**buildargs, "SOURCE_DATE_EPOCH": str(EPOCH)}, client=client)
     return list(client.images.get(tag).attrs["RootFS"]["Layers"])
 

@@ -17,7 +17,7 @@ import docker
 import requests
 
 from dockerlab.containers import container
-from dockerlab.engine import connection
+from dockerlab.engine import endpoint, object_labels
 from dockerlab.images import base_images
 from dockerlab.images.build import build
 from dockerlab.images.build_report import BuildReport
@@ -54,9 +54,9 @@ def metered(client: docker.DockerClient, name: str | None = None) -> Iterator[Me
     using it. It goes on by the site's own proxy where builds need one.
     """
     base_images.ensure(base_images.SLIM, client)
-    name = name or f"{connection.NAME_PREFIX}meter-{uuid.uuid4().hex[:8]}"
+    name = name or f"{object_labels.NAME_PREFIX}meter-{uuid.uuid4().hex[:8]}"
     command = ["python", "-u", "-c", _PROXY.read_text(encoding="utf-8"), str(PORT)]
     login = f"meter:{secrets.token_hex(16)}"
-    environment = connection.proxies(connection.address_of(client)) | {"METER_LOGIN": login}
+    environment = endpoint.proxies(endpoint.address_of(client)) | {"METER_LOGIN": login}
     with container.running(base_images.SLIM, command=command, port=PORT, ready="/received", name=name, environment=environment, client=client) as service:
         yield Meter(client, f"http://{login}@{container.address(service.container)}:{PORT}", service.url)

@@ -11,7 +11,7 @@ import docker
 
 from dockerlab.core.settings import ROOT
 from dockerlab.detection import api_client
-from dockerlab.engine import connection
+from dockerlab.engine import object_labels
 from dockerlab.images import build_plan, dockerfile
 from dockerlab.images.build_report import BuildReport, Step
 from dockerlab.images.image_report import ImageReport
@@ -44,7 +44,7 @@ def seen_bytes(image: str, client: docker.DockerClient) -> int:
 
     Cheaper than reading the layers of an image that never ships.
     """
-    options = {"user": "0", "remove": True, "network_mode": "none", "labels": connection.labels(kind="container")}
+    options = {"user": "0", "remove": True, "network_mode": "none", "labels": object_labels.labels(kind="container")}
     said = client.containers.run(image, ["-c", _WEIGH], entrypoint="python3", **options)
     return int(said)
 
@@ -105,7 +105,7 @@ def torch_answers(image: str, app: Path, pictures: Sequence[Path], client: docke
     said = client.containers.run(
         image, ["python", "-c", _ASK], environment={"PYTHONPATH": "/code"}, remove=True, stderr=False, network_mode="none",
         volumes={str(app.resolve()): {"bind": "/code/app", "mode": "ro"}, str(pictures[0].resolve().parent): {"bind": "/pictures", "mode": "ro"}},
-        labels=connection.labels(kind="container"),
+        labels=object_labels.labels(kind="container"),
     )  # fmt: skip
     return read_answers(said.decode(), {path.name for path in pictures})
 

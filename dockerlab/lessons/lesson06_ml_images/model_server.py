@@ -20,7 +20,7 @@ from docker.models.networks import Network
 from dockerlab.containers import container
 from dockerlab.core import polling
 from dockerlab.core.errors import CourseError
-from dockerlab.engine import connection, naming
+from dockerlab.engine import naming, object_labels
 from dockerlab.images import base_images
 
 PORT = 8000
@@ -58,7 +58,7 @@ def serving(folder: Path, client: docker.DockerClient, name: str = "dockerlab-mo
     base_images.ensure(base_images.SLIM, client)
     name = naming.own(name)
     _remove(client, name)
-    marks = dict(labels or connection.labels(kind="network"))
+    marks = dict(labels or object_labels.labels(kind="network"))
     network = client.networks.create(name, labels=marks)
     try:
         server = client.containers.run(

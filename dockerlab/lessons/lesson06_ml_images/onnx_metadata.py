@@ -15,7 +15,7 @@ import docker
 from docker.errors import ImageNotFound, NotFound
 
 from dockerlab.core.errors import CourseError
-from dockerlab.engine import connection, naming
+from dockerlab.engine import naming, object_labels
 
 METADATA = 14
 PATH = "/app/model/harbour-n.onnx"
@@ -29,7 +29,7 @@ def from_image(client: docker.DockerClient, tag: str = "dockerlab-api:multistage
     """One file of an image, as `docker cp` would fetch it from a container that never runs. Asks the engine."""
     tag = naming.own(tag)
     try:
-        container = client.containers.create(tag, ["none"], labels=connection.labels(kind="container"))
+        container = client.containers.create(tag, ["none"], labels=object_labels.labels(kind="container"))
     except ImageNotFound as error:
         raise CourseError(f"There is no image {tag} on the engine.", fix="Lesson 05 builds it, and so does `make ladder`.") from error
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import docker
 from docker.models.containers import Container
 
-from dockerlab.engine import connection
+from dockerlab.engine import object_labels
 from dockerlab.images import base_images
 
 
@@ -15,7 +15,7 @@ def log_files(container: Container, client: docker.DockerClient) -> dict[str, in
     folder = f"{client.info()['DockerRootDir']}/containers/{container.id}"
     listing = client.containers.run(
         base_images.DEBIAN, ["find", "/folder", "-type", "f", "-name", "*.log*", "-printf", "%f %s\n"], remove=True, network_mode="none",
-        volumes={folder: {"bind": "/folder", "mode": "ro"}}, labels=connection.labels(kind="container"),
+        volumes={folder: {"bind": "/folder", "mode": "ro"}}, labels=object_labels.labels(kind="container"),
     )
     rows = (line.split() for line in listing.decode().splitlines())
     return {name.replace(str(container.id), "ID"): int(size) for name, size in sorted(rows)}

@@ -15,7 +15,7 @@ import requests
 from dockerlab.containers.compose import Stack, with_labels
 from dockerlab.core.settings import ROOT
 from dockerlab.detection import api_client
-from dockerlab.engine import connection, error_messages, naming
+from dockerlab.engine import error_messages, naming, object_labels
 
 PROJECT = "dockerlab-lesson08"
 LABELS = "labels.json"
@@ -36,7 +36,7 @@ def stage(folder: Path) -> Stack:
         password.chmod(0o644)  # a secret from a file keeps the file's mode, and the API is another user
     project = naming.own(PROJECT)
     bare = Stack(folder.resolve(), project, ("compose.yaml",), dict(os.environ), ("*",))
-    (folder / LABELS).write_text(json.dumps(with_labels(bare.config(), connection.labels(lesson="08"))), encoding="utf-8")
+    (folder / LABELS).write_text(json.dumps(with_labels(bare.config(), object_labels.labels(lesson="08"))), encoding="utf-8")
     return Stack(folder.resolve(), project, ("compose.yaml", LABELS), os.environ, ("*",))
 
 
@@ -44,7 +44,7 @@ def label_file(folder: Path, service: str) -> Path:
     """A compose file beside others that puts the course's labels on one service and its image; returns its path."""
     path, config = folder / LABELS, Stack(folder.resolve(), naming.own(PROJECT), ("compose.yaml",), dict(os.environ), ("*",)).config()
     own = config | {"services": {service: config["services"][service]}, "networks": {}, "volumes": {}}
-    path.write_text(json.dumps(with_labels(own, connection.labels(lesson="08"))), encoding="utf-8")
+    path.write_text(json.dumps(with_labels(own, object_labels.labels(lesson="08"))), encoding="utf-8")
     return path
 
 

@@ -20,7 +20,7 @@ from dockerlab.core.errors import CourseError
 from dockerlab.core.fetch import fetch
 from dockerlab.course.grading import folders
 from dockerlab.course.grading.judging import NotStarted, Outcome, Submission, bounds, waiting
-from dockerlab.engine import connection, ownership
+from dockerlab.engine import connection, endpoint, ownership
 from dockerlab.images import base_images, secret_scan
 from dockerlab.lessons.lesson09_security import attack_surface
 
@@ -101,7 +101,7 @@ def _image(submission: Submission) -> str:
 
 def _docker(command: Sequence[str], seconds: float) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(list(command), capture_output=True, text=True, timeout=seconds, env=connection.environment())
+        return subprocess.run(list(command), capture_output=True, text=True, timeout=seconds, env=endpoint.environment())
     except FileNotFoundError as error:
         raise CourseError("The docker command is not there.", fix="Run `dockerlab doctor`.") from error
     except subprocess.TimeoutExpired as error:

@@ -16,7 +16,7 @@ from docker.errors import ImageNotFound
 
 from dockerlab.core import disk_cache, programs
 from dockerlab.core.errors import CourseError
-from dockerlab.engine import connection
+from dockerlab.engine import endpoint
 
 COLUMNS = ["package", "version", "kind", "licences"]
 SECONDS = 300
@@ -33,7 +33,7 @@ def syft() -> str:
 
 def environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The environment for programs that look for the engine themselves: the same engine as the course's, and no question about updates."""
-    return connection.environment(environ) | {"SYFT_CHECK_FOR_APP_UPDATE": "false"}
+    return endpoint.environment(environ) | {"SYFT_CHECK_FOR_APP_UPDATE": "false"}
 
 
 def packages(image: str, client: docker.DockerClient) -> pd.DataFrame:

@@ -26,7 +26,7 @@ from dockerlab.core.settings import ROOT
 from dockerlab.core.text import Text
 from dockerlab.course import cleanup
 from dockerlab.course.workbench import Bench, free_port
-from dockerlab.engine import connection, ownership
+from dockerlab.engine import endpoint, object_labels, ownership
 from dockerlab.images.build import build
 from dockerlab.lessons.lesson10_debugging import docker_run_options
 
@@ -91,7 +91,7 @@ class Ward:
 
     def __init__(self, bench: Bench) -> None:
         self.bench, self.client = bench, bench.client
-        self.labels = connection.labels(kind="clinic", clinic=connection.owner())
+        self.labels = object_labels.labels(kind="clinic", clinic=object_labels.owner())
         self.architecture = {"x86_64": "amd64", "aarch64": "arm64"}.get(self.client.info()["Architecture"], "amd64")
         self._book: dict[str, tuple[str, str, bool]] = {}
         self._borrowed: dict[str, int] = {}
@@ -106,12 +106,12 @@ class Ward:
     @property
     def options(self) -> str:
         """The labels as options of `docker run` and `docker volume create`."""
-        return connection.options(self.labels)
+        return object_labels.options(self.labels)
 
     @property
     def image_options(self) -> str:
         """The labels as options of `docker build`."""
-        return connection.options(connection.image_labels(clinic=connection.owner()))
+        return object_labels.options(object_labels.image_labels(clinic=object_labels.owner()))
 
     def container(self, what: str) -> Container:
         """A container of this ward. Asks the engine."""
@@ -124,13 +124,13 @@ class Ward:
         shutil.copytree(SETUPS / key, folder)
         if key != "architecture":
             # The label finds the image also when a mended one has taken its tag.
-            build(folder, tag=self.bench.tag(key), labels={"dockerlab.clinic": connection.owner()}, client=self.client)
+            build(folder, tag=self.bench.tag(key), labels={"dockerlab.clinic": object_labels.owner()}, client=self.client)
             return self.bench.tag(key)
         built = elf.other(self.architecture)
-        options = ownership.build_options(self.client, self.bench.tag(key), self.labels | {connection.KIND_LABEL: "image"})
+        options = ownership.build_options(self.client, self.bench.tag(key), self.labels | {object_labels.KIND_LABEL: "image"})
         (folder / "hello").write_bytes(elf.program(built, f"hello from {built}\n"))
         done = subprocess.run(["docker", "build", "-q", "--platform", f"linux/{built}", *options, str(folder)],
-                              capture_output=True, text=True, timeout=120, env=connection.environment())
+                              capture_output=True, text=True, timeout=120, env=endpoint.environment())
         if done.returncode:
             raise CourseError("The image of the wrong architecture was not built.", done.stderr.strip()[-300:])
         ownership.note_built(self.client, self.bench.tag(key))
@@ -251,17 +251,17 @@ class Ward:
     def left(self) -> int:
         """How many containers, networks, volumes and images of this ward are on the engine. Asks the engine."""
         kinds = (ownership.containers, ownership.networks, ownership.volumes, ownership.images)
-        return sum(len(kind(self.client, f"dockerlab.clinic={connection.owner()}")) for kind in kinds)
+        return sum(len(kind(self.client, f"dockerlab.clinic={object_labels.owner()}")) for kind in kinds)
 
     def clear(self) -> None:
         """Remove everything of this ward and its bench. Asks the engine."""
-        cleanup.remove_labelled(self.client, f"dockerlab.clinic={connection.owner()}")
+        cleanup.remove_labelled(self.client, f"dockerlab.clinic={object_labels.owner()}")
         self.bench.clear()
 
 
 def docker(*words: str) -> str:
     """What a `docker` command prints, errors too. Asks the engine."""
-    done = subprocess.run(["docker", *words], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, env=connection.environment())
+    done = subprocess.run(["docker", *words], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, env=endpoint.environment())
     return done.stdout + done.stderr
 
 

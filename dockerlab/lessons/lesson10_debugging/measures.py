@@ -27,7 +27,7 @@ from dockerlab.course import cleanup
 from dockerlab.course.grading import folders
 from dockerlab.course.grading.judging import NotStarted, Outcome, Submission, bounds, log_of
 from dockerlab.course.workbench import answers
-from dockerlab.engine import connection, naming
+from dockerlab.engine import connection, naming, object_labels
 from dockerlab.images import base_images
 from dockerlab.images.build import build
 from dockerlab.images.build_report import BuildReport
@@ -104,11 +104,11 @@ class Workbench:
 
     def __init__(self, folder: Path, client: docker.DockerClient | None = None) -> None:
         self.client = client or connection.connect()
-        labels = connection.labels(kind="workbench", workbench=connection.owner())
-        self._prefix = prefix = naming.own(f"{connection.NAME_PREFIX}lab10")
+        labels = object_labels.labels(kind="workbench", workbench=object_labels.owner())
+        self._prefix = prefix = naming.own(f"{object_labels.NAME_PREFIX}lab10")
         # Images are found by label, also those whose tag a mended one has taken.
         self._workshop = Workshop(folder, self.client, labels, lambda what: f"{prefix}-{what}", lambda what: f"{prefix}:{what}",
-                                  marks={"dockerlab.workbench": connection.owner()})
+                                  marks={"dockerlab.workbench": object_labels.owner()})
         self.clear()
 
     def start(self, number: str | int) -> Text:
@@ -128,7 +128,7 @@ class Workbench:
     def clear(self) -> int:
         """Remove what was started here; says how many containers went. Asks the engine."""
         self._open = False
-        return cleanup.remove_labelled(self.client, f"dockerlab.workbench={connection.owner()}").containers
+        return cleanup.remove_labelled(self.client, f"dockerlab.workbench={object_labels.owner()}").containers
 
 
 def _key(number: str | int) -> str:

@@ -22,7 +22,7 @@ from dockerlab.core import polling
 from dockerlab.core.errors import CourseError
 from dockerlab.core.settings import ROOT
 from dockerlab.detection import variants
-from dockerlab.engine import connection, naming, ownership
+from dockerlab.engine import endpoint, naming, ownership
 from dockerlab.images.base_images import DEBIAN, SLIM, ensure
 from dockerlab.images.build import build
 
@@ -96,7 +96,7 @@ def _docker(*arguments: str, image: str) -> str:
         raise StackRefused("There is no `docker` command on this machine.", fix="Run `make engine`, then `dockerlab doctor`.")
     try:
         done = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, check=False,
-                              env={**connection.environment(), "IMAGE": image})
+                              env={**endpoint.environment(), "IMAGE": image})
     except subprocess.TimeoutExpired as error:
         raise StackRefused(f"`docker {' '.join(arguments[:2])}` took longer than a minute.", fix="Look at `docker service ps`.") from error
     if done.returncode:

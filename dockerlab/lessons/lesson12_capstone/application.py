@@ -25,7 +25,7 @@ from dockerlab.core.errors import CourseError
 from dockerlab.core.fetch import fetch
 from dockerlab.core.settings import ROOT
 from dockerlab.course import workspace
-from dockerlab.engine import connection, error_messages
+from dockerlab.engine import error_messages, object_labels
 
 BARE = ROOT / "assets/capstone"
 TOKEN = f"a-token-that-nobody-has-seen-{secrets.token_hex(8)}"  # of the checks of this process
@@ -83,7 +83,7 @@ def samples() -> list[Path]:
 def compose_files(folder: Path, project: str, **labels: str) -> str:
     """COMPOSE_FILE for a folder: its compose.yaml, and a file beside it that puts the course's labels on all of it. Runs compose."""
     config = Stack(folder, project, ("compose.yaml",), dict(os.environ)).config()
-    (folder / "labels.json").write_text(json.dumps(with_labels(config, connection.labels(**labels))), encoding="utf-8")
+    (folder / "labels.json").write_text(json.dumps(with_labels(config, object_labels.labels(**labels))), encoding="utf-8")
     return os.pathsep.join(str(folder / name) for name in ("compose.yaml", "labels.json"))
 
 

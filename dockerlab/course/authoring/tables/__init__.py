@@ -1,23 +1,26 @@
 """The course's tables, made from its lessons: what is covered where, the command reference, and the list of lessons in the README.
 
-Nothing here needs an engine or runs a cell: `derived` reads sources/, `problems` also the built notebooks.
+Nothing here needs an engine or runs a cell: `derived` reads sources/, `problems` also the built notebooks; `load`
+gives the lab of a number, whose criteria a table may name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
-from dockerlab.course import grading
 from dockerlab.course.authoring.tables import coverage, lessons, overview, reference
-from dockerlab.course.grading.judging import Lab
+
+if TYPE_CHECKING:
+    from dockerlab.course.grading.judging import Lab
 
 SYLLABUS = PurePosixPath("notebooks/SYLLABUS.md")
 REFERENCE = PurePosixPath(f"notebooks/{reference.STEM}.ipynb")
 README = PurePosixPath("README.md")
 
 
-def derived(root: Path, load: Callable[[str], Lab] = grading.load) -> dict[PurePosixPath, bytes]:
+def derived(root: Path, load: Callable[[str], Lab]) -> dict[PurePosixPath, bytes]:
     """The tables that the sources under `root` give, by path; only those for which there is a source. Raises BuildError."""
     found, files = lessons.read(root), {}
     if (root / coverage.FOLDER).is_dir():
@@ -29,7 +32,7 @@ def derived(root: Path, load: Callable[[str], Lab] = grading.load) -> dict[PureP
     return files
 
 
-def stale(root: Path, load: Callable[[str], Lab] = grading.load) -> list[str]:
+def stale(root: Path, load: Callable[[str], Lab]) -> list[str]:
     """One line for each table on disk that is not what the sources give."""
     found = []
     for path, content in derived(root, load).items():
@@ -41,7 +44,7 @@ def stale(root: Path, load: Callable[[str], Lab] = grading.load) -> list[str]:
     return found
 
 
-def problems(root: Path, load: Callable[[str], Lab] = grading.load) -> list[str]:
+def problems(root: Path, load: Callable[[str], Lab]) -> list[str]:
     """One line for each promise that no cell keeps, and each command that the reference does not explain or nobody runs."""
     found = lessons.read(root)
     lines = [line for lesson in found for line in coverage.problems(root, lesson, load)]

@@ -10,10 +10,13 @@ import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dockerlab.course.authoring.regions import BuildError
 from dockerlab.course.authoring.tables.lessons import Built, Lesson
-from dockerlab.course.grading.judging import Lab
+
+if TYPE_CHECKING:
+    from dockerlab.course.grading.judging import Lab
 
 FOLDER = "sources/syllabus"
 KEYS = {"text", "cell", "shows", "lab"}
