@@ -13,8 +13,8 @@ import requests
 from matplotlib.figure import Figure
 
 from dockerlab.core.errors import CourseError
-from dockerlab.images import build as module
 from dockerlab.images import build_errors, build_trace
+from dockerlab.images import buildkit_pb2 as pb
 from dockerlab.images.build import build
 from dockerlab.images.build_errors import BuildFailed, EngineStopped
 from dockerlab.images.build_report import BuildReport, Step
@@ -104,7 +104,7 @@ def test_recorded_failure_names_line_and_log(tmp_path: Path) -> None:
 def test_times_count_from_our_own_context_not_from_a_step_that_another_build_began() -> None:
     trace = Trace()
     for name, begun in (("[internal] load remote build context", 100), ("[2/9] WORKDIR /app", 60), ("[3/3] RUN a", 101)):
-        status = module.pb.StatusResponse()
+        status = pb.StatusResponse()
         vertex = status.vertexes.add(name=name, digest=name)
         vertex.started.FromSeconds(1_800_000_000 + begun)
         vertex.completed.FromSeconds(1_800_000_000 + begun + 1)
@@ -117,7 +117,7 @@ def test_a_step_at_which_another_build_was_cancelled_begins_anew() -> None:
     trace = Trace()
 
     def told(begun: float, ended: float | None, error: str, log: str = "") -> Step:
-        status = module.pb.StatusResponse()
+        status = pb.StatusResponse()
         vertex = status.vertexes.add(name="[2/2] RUN a", digest="a", error=error)
         vertex.started.FromNanoseconds(int((1_800_000_000 + begun) * 1e9))
         if ended is not None:

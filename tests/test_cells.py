@@ -29,7 +29,7 @@ def _run(folder: Path, *cells: tuple[str, str]) -> str:
 
 
 def test_a_check_in_a_cell_does_not_say_what_it_waits_for(tmp_path) -> None:
-    said = _run(tmp_path, ("import time\nfrom dockerlab.course.grading import judging\ncore.PATIENCE = 0.1\n"
+    said = _run(tmp_path, ("import time\nfrom dockerlab.course.grading import judging\njudging.PATIENCE = 0.1\n"
                            "with judging.waiting('the build', 60):\n    time.sleep(1)\nprint('built')", "built\n"))
     assert "1 passed" in said, said
 

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from dockerlab.containers import inspection
-from dockerlab.core import settings
 from dockerlab.detection import variants
 from dockerlab.lessons.lesson03_dockerfile import measures
 from dockerlab.lessons.lesson04_cache import lab
@@ -114,7 +113,7 @@ def test_no_file_says_how_long_a_build_from_nothing_took(tmp_path: Path, monkeyp
 
     submission = SimpleNamespace(client=None, build=build)
     monkeypatch.setattr(scoring, "_FRESH", {})
-    monkeypatch.setattr(settings, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(variants, "BUILD", tmp_path / "build")
     variants.note("capstone", scoring._recipe(folder, None), build_seconds=0.1)  # as somebody could write it
     assert scoring._from_nothing(submission, folder) == scoring._from_nothing(submission, folder) == 90.0
     assert [each["no_cache"] for each in built] == [True]

@@ -65,7 +65,7 @@ def test_a_frame_has_one_row_a_finding() -> None:
 
 
 def test_a_linter_that_is_not_there_says_what_to_do() -> None:
-    with pytest.raises(LintFailed, match="make setup"):
+    with pytest.raises(programs.ProgramMissing, match="make setup"):
         programs.tool("no-such-linter")
 
 

@@ -16,7 +16,7 @@ from docker.errors import ImageNotFound
 from dockerlab.core import settings
 from dockerlab.detection import benchmark, variants
 from dockerlab.images import image, image_report
-from dockerlab.images.build_report import Step
+from dockerlab.images.build_report import BuildReport, Step
 
 NAME = "tiny"
 
@@ -30,17 +30,17 @@ def builds(client: docker.DockerClient, tiny_image: str, tmp_path: Path, monkeyp
         (assets / name).parent.mkdir(parents=True, exist_ok=True)
         (assets / name).write_text(text)
     made: list[dict[str, Any]] = []
-    real = benchmark.build
+    real = variants.build
 
     def recorded(*args: Any, **options: Any) -> Any:
         made.append(options)
         return real(*args, **options)
 
-    monkeypatch.setattr(settings, "ASSETS", assets)
-    monkeypatch.setattr(settings, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(variants, "ASSETS", assets)
+    monkeypatch.setattr(variants, "BUILD", tmp_path / "build")
     monkeypatch.setattr(variants, "RUNGS", {NAME: variants.Rung(NAME, "for a test", (tiny_image,))})
-    monkeypatch.setattr(benchmark.index, "torch_index", lambda client: "")
-    monkeypatch.setattr(benchmark, "build", recorded)
+    monkeypatch.setattr(variants.wheel_index, "torch_index", lambda client: "")
+    monkeypatch.setattr(variants, "build", recorded)
     yield made
     for tag in (variants.RUNGS[NAME].tag, "dockerlab-ladder:tiny-edited"):
         with suppress(ImageNotFound):
@@ -109,8 +109,8 @@ def test_fresh_measures_in_any_case_and_leaves_no_old_image(client: docker.Docke
 
 
 def test_only_a_build_without_any_cached_run_is_noted_as_one_without_a_cache() -> None:
-    def report(*steps: tuple[str, bool]) -> benchmark.BuildReport:
-        return benchmark.BuildReport("", None, [Step(name, cached=cached) for name, cached in steps])
+    def report(*steps: tuple[str, bool]) -> BuildReport:
+        return BuildReport("", None, [Step(name, cached=cached) for name, cached in steps])
 
     assert variants._is_cold(report(("[2/4] WORKDIR /app", True), ("[3/4] RUN pip", False)))
     assert not variants._is_cold(report(("[a 2/4] RUN apt", True), ("[3/4] RUN pip", False)))
@@ -118,7 +118,7 @@ def test_only_a_build_without_any_cached_run_is_noted_as_one_without_a_cache() -
 
 
 def test_notes_add_up_and_a_damaged_file_counts_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "BUILD", tmp_path)
+    monkeypatch.setattr(variants, "BUILD", tmp_path)
     variants.note("a", "x", build_seconds=1.234)
     variants.note("a", "x", rebuild_seconds=0.5)
     variants.note("a", "y", build_seconds=9)
@@ -129,7 +129,7 @@ def test_notes_add_up_and_a_damaged_file_counts_as_none(tmp_path: Path, monkeypa
 
 
 def test_notes_taken_at_the_same_time_are_all_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "BUILD", tmp_path)
+    monkeypatch.setattr(variants, "BUILD", tmp_path)
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda number: variants.note(f"rung {number}", "x", build_seconds=number), range(100)))
     assert all(variants.notes(f"rung {number}", "x") == {"build_seconds": number} for number in range(100))

@@ -9,15 +9,16 @@ from pathlib import Path
 import docker
 import pytest
 
-from dockerlab.detection import benchmark, variants
+from dockerlab.detection import variants
 from dockerlab.images import build_cache
 from dockerlab.images.build import build
+from dockerlab.images.build_report import BuildReport
 
 pytestmark = pytest.mark.engine
 
 
 def test_the_cache_of_a_build_made_once_is_freed(client: docker.DockerClient, tiny_image: str, tmp_path: Path) -> None:
-    def fill(marker: str) -> benchmark.BuildReport:
+    def fill(marker: str) -> BuildReport:
         (tmp_path / "Dockerfile").write_text(f"FROM {tiny_image}\nRUN dd if=/dev/urandom of=/{marker} bs=1000000 count=20\n")
         return build(tmp_path, tag=f"dockerlab-test:{marker}", client=client)
 
@@ -38,7 +39,7 @@ def test_the_cache_of_a_build_made_once_is_freed(client: docker.DockerClient, ti
 def test_the_same_command_in_a_build_of_somebody_else_stays(client: docker.DockerClient, tiny_image: str, tmp_path: Path) -> None:
     command = f"echo {uuid.uuid4().hex} > /made"
 
-    def built(who: str) -> benchmark.BuildReport:
+    def built(who: str) -> BuildReport:
         (tmp_path / "Dockerfile").write_text(f"FROM {tiny_image}\nENV WHO={who}\nRUN {command}\n")
         return build(tmp_path, client=client)
 

@@ -17,8 +17,8 @@ import requests
 
 from dockerlab.core.polling import wait_until
 from dockerlab.detection import wheel_index
+from dockerlab.lessons.lesson04_cache import download_meter
 
-PACKAGE = Path(wheel_index.__file__).parent
 PLAIN = requests.Session()
 PLAIN.trust_env = False
 
@@ -64,7 +64,7 @@ def web(status: int = 200) -> Iterator[tuple[str, list[str]]]:
         server.shutdown()
 
 
-METER = (PACKAGE / "_counting_proxy.py").read_text()
+METER = download_meter._PROXY.read_text()
 
 
 def test_the_meter_serves_its_builds_only() -> None:
@@ -99,7 +99,7 @@ def test_the_meter_goes_on_by_the_sites_proxy() -> None:
 ])
 def test_the_wheel_server_puts_nothing_of_a_neighbour_into_a_header(tmp_path: Path, path: str, status: int, location: str | None) -> None:
     port = free()
-    source = (PACKAGE / "_wheel_server.py").read_text().replace("PORT = 8901", f"PORT = {port}").replace('"/wheels"', repr(str(tmp_path)))
+    source = wheel_index._SERVER.read_text().replace("PORT = 8901", f"PORT = {port}").replace('"/wheels"', repr(str(tmp_path)))
     with program(source, port, NEXT_INDEX="http://next.example/simple") as server:
         answer = PLAIN.get(f"http://{server}{path}", allow_redirects=False, timeout=10)
     assert answer.status_code == status and "Set-Cookie" not in answer.headers

@@ -10,6 +10,7 @@ import docker
 import pytest
 
 from dockerlab.containers import workers
+from dockerlab.detection import api_client, variants
 from dockerlab.lessons.lesson11_production import rollout
 
 needs_docker = pytest.mark.skipif(not shutil.which("docker"), reason="`docker stack config` needs the docker command")
@@ -51,8 +52,8 @@ def test_what_a_container_used() -> None:
 
 @pytest.mark.engine
 def test_workers_are_compared_under_the_same_load(client: docker.DockerClient) -> None:
-    rollout.measure.have_rung("multistage", client)
-    frame = workers.compare(rollout.BASE, [(2, 1), (2, 2)], rollout.measure.samples()[0], client, requests=4, clients=2, rounds=1)
+    variants.have_rung("multistage", client)
+    frame = workers.compare(rollout.BASE, [(2, 1), (2, 2)], api_client.samples()[0], client, requests=4, clients=2, rounds=1)
     assert list(frame.columns) == workers.COLUMNS and list(frame["workers"]) == [1, 2]
     assert (frame[["per_second", "p95_ms", "memory_mb", "cpu_ms"]] > 0).all().all()
     assert frame["memory_mb"][1] > 1.5 * frame["memory_mb"][0]

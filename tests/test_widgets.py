@@ -169,7 +169,7 @@ def slow_connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """Connections are made only once the event is set."""
     may = threading.Event()
     monkeypatch.setattr(Client, "made", [])
-    monkeypatch.setattr(live_module.engine, "connect", lambda: may.wait(30) and Client())
+    monkeypatch.setattr(live_module.connection, "connect", lambda: may.wait(30) and Client())
     monkeypatch.setattr(live_module, "JOIN_SECONDS", 0.1)
     yield may
     close_all()

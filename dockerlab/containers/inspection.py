@@ -61,7 +61,7 @@ class Seen:
 
 def look(client: docker.DockerClient, of: Container, probe: str = "", program: bytes = b"", left_out: Sequence[str] = (),
          labels: Mapping[str, str] | None = None) -> Seen:
-    """Look at a running container, for about a second; `probe` is the source of _intruder_probe.py. Asks the engine.
+    """Look at a running container, for about a second; `probe` is the source of a program that tries what it can from inside. Asks the engine.
 
     Raises CourseError where the container does not run, or the engine allows no such helper.
     """
