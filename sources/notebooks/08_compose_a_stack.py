@@ -439,8 +439,8 @@ def environment(*names):
     said = !docker compose config --format json
     return json.loads("".join(said))["services"]["api"]["environment"]
 
-settings = {"compose.yaml": environment("compose.yaml"), "with compose.dev.yaml": environment("compose.yaml", "compose.dev.yaml")}
-pd.DataFrame(settings).fillna("-")
+environments = {"compose.yaml": environment("compose.yaml"), "with compose.dev.yaml": environment("compose.yaml", "compose.dev.yaml")}
+pd.DataFrame(environments).fillna("-")
 
 # %%
 said = !docker compose up -d --wait
@@ -549,8 +549,8 @@ pd.DataFrame({"api": [limits["NanoCpus"] / 1e9, limits["Memory"] // 2**20, limit
 use("compose.yaml")
 said = !timeout --signal INT 15 docker compose up --no-build 2>&1
 print("lines of the board came by:", any(line.startswith("board-1") and "|" in line for line in said))
-project = {"label": "com.docker.compose.project=dockerlab-lesson08"}
-print("still running:", len(client.containers.list(filters=project)), "| still there, stopped:", len(client.containers.list(all=True, filters=project)) >= 4)
+ours = {"label": "com.docker.compose.project=dockerlab-lesson08"}
+print("still running:", len(client.containers.list(filters=ours)), "| still there, stopped:", len(client.containers.list(all=True, filters=ours)) >= 4)
 
 # %% [markdown]
 # **`up` in front shows and stops everything, `up -d` leaves it running.** Stopped is not removed: `docker compose down` does that.
