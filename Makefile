@@ -23,7 +23,7 @@ NBVAL = $(if $(NOTEBOOKS),--nbval --nbval-current-env --nbval-cell-timeout 1800 
 
 # Two processes keep two cores busy, since much of a test is waiting for the engine; more of them make its timings unsteady.
 WORKERS ?= 2
-# AGAIN=1 also judges what of the labs was judged rightly before, by the same code on the same engine (tests/verdicts.py).
+# AGAIN=1 also judges what of the labs was judged rightly before, by the same code on the same engine (tests/plugins/verdicts.py).
 JUDGE = $(if $(AGAIN),--judge-again)
 SIDE_BY_SIDE = $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS) --dist loadscope)
 
@@ -41,7 +41,7 @@ test: bases browser lint fresh  ## set everything up and run every test: package
 
 .PHONY: twice
 twice: bases  ## kill every lesson's kernel while a container runs, and run the lesson again from the top
-	$(BIN)/python -m pytest --require-docker --durations=15 -m "" tests/test_trust_notebooks.py -k runs_again
+	$(BIN)/python -m pytest --require-docker --durations=15 -m "" tests/repository/test_trust_notebooks.py -k runs_again
 
 .PHONY: labs
 labs: bases  ## judge every known submission of every lab, also several mistakes for one criterion (AGAIN=1: anew)
@@ -117,4 +117,4 @@ proto: setup  ## generate dockerlab/images/buildkit_pb2.py anew, by the oldest c
 .PHONY: clean
 clean: setup  ## remove what the course and tests that were killed made on the engine; other people's things stay
 	$(BIN)/dockerlab clean
-	$(BIN)/python tests/foreign.py
+	$(BIN)/python -m tests.plugins.foreign

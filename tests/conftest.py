@@ -10,18 +10,14 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import cache_budget
-import cells
 import docker
-import foreign
-import lanes
 import pytest
-import verdicts
 
 from dockerlab.containers import container
 from dockerlab.core.errors import CourseError
 from dockerlab.engine import connection, naming, object_labels
 from dockerlab.images import base_images
+from tests.plugins import cache_budget, cells, foreign, lanes, verdicts
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

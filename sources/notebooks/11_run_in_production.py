@@ -63,7 +63,7 @@ said = !docker run -d --name dockerlab-lesson11-tutorial {labels} -p 127.0.0.1::
 tutorial = client.containers.get("dockerlab-lesson11-tutorial")
 polling.wait_until(lambda: tutorial.logs().count(b"startup complete") == 4, 60)
 outside = answers(container.published(tutorial, 8000))
-inside = tutorial.exec_run(["python", "-m", "app.healthcheck"]).exit_code == 0
+inside = polling.wait_until(lambda: tutorial.exec_run(["python", "-m", "app.healthcheck"]).exit_code == 0, 30, interval=0.5)
 beside(port_guess, "yes" if outside else "no")
 
 # %%
