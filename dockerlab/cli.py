@@ -33,23 +33,49 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"dockerlab {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
-    commands.add_parser("doctor", help="show every precondition and what mends it (--json, --build)", add_help=False)
+    commands.add_parser(
+        "doctor", help="show every precondition and what mends it (--json, --build)", add_help=False
+    )
 
-    engine = commands.add_parser("engine", help="find the Docker Engine, or install and start one (Debian, Ubuntu)")
-    engine.add_argument("--remove", action="store_true", help="undo what this command installed, and nothing else")
-    engine.add_argument("--browser", action="store_true", help="find Chromium for the browser tests, or install it, instead of the engine")
+    engine = commands.add_parser(
+        "engine", help="find the Docker Engine, or install and start one (Debian, Ubuntu)"
+    )
+    engine.add_argument(
+        "--remove", action="store_true", help="undo what this command installed, and nothing else"
+    )
+    engine.add_argument(
+        "--browser",
+        action="store_true",
+        help="find Chromium for the browser tests, or install it, instead of the engine",
+    )
     engine.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
-    engine.add_argument("-y", "--yes", action="store_true", help="do not ask; needed where there is no terminal and CI is not true")
+    engine.add_argument(
+        "-y",
+        "--yes",
+        action="store_true",
+        help="do not ask; needed where there is no terminal and CI is not true",
+    )
 
     bases = commands.add_parser("bases", help="bring the base images of the course to the engine")
     bases.add_argument("names", nargs="*", metavar="IMAGE", help="default: those that most lessons need")
     bases.add_argument("--all", action="store_true", help="those too that only some later lessons need")
-    bases.add_argument("--source", choices=("auto", "pull", "mirror", "bundle", "debian"), help="default: the first that works")
-    bases.add_argument("--save", type=Path, metavar="FILE", help="then write them to a file that others load (bases_bundle); .zst is compressed")
+    bases.add_argument(
+        "--source",
+        choices=("auto", "pull", "mirror", "bundle", "debian"),
+        help="default: the first that works",
+    )
+    bases.add_argument(
+        "--save",
+        type=Path,
+        metavar="FILE",
+        help="then write them to a file that others load (bases_bundle); .zst is compressed",
+    )
 
     build = commands.add_parser("build", help="build an image and show what each step did and took")
     build.add_argument("context", nargs="?", type=Path, default=Path())
-    build.add_argument("-f", "--file", dest="dockerfile", default="Dockerfile", help="relative to the context")
+    build.add_argument(
+        "-f", "--file", dest="dockerfile", default="Dockerfile", help="relative to the context"
+    )
     build.add_argument("-t", "--tag", default="dockerlab-build:latest")
     build.add_argument("--target", help="stop at this stage")
     build.add_argument("--build-arg", dest="buildargs", action="append", default=[], metavar="NAME=VALUE")
@@ -62,7 +88,9 @@ def parser() -> argparse.ArgumentParser:
 
     check = commands.add_parser("check", help="judge a lab by what it does")
     check.add_argument("lab", help="its number, such as 05")
-    check.add_argument("--first", action="store_true", help="stop at the first promise that does not hold, which is quicker")
+    check.add_argument(
+        "--first", action="store_true", help="stop at the first promise that does not hold, which is quicker"
+    )
     for name, text in (
         ("reset", "put a lab's starter files back"),
         ("solve", "put a lab's solution in place"),
@@ -77,7 +105,11 @@ def parser() -> argparse.ArgumentParser:
     clean.add_argument("--all", action="store_true", help="the base images too")
     for name, command in commands.choices.items():
         if name not in NO_ENGINE:
-            command.add_argument("--remote", action="store_true", help="use the engine that is chosen even where it is on another machine")
+            command.add_argument(
+                "--remote",
+                action="store_true",
+                help="use the engine that is chosen even where it is on another machine",
+            )
     return top
 
 
@@ -136,8 +168,10 @@ def run(args: argparse.Namespace, rest: Sequence[str]) -> int:
 
                 variants.note("bases", base_images.debian.recipe(), build_seconds=time.monotonic() - started)
             if args.save:
-                print(f"{args.save}: {base_images.save(args.save, names=names) / 1e6:.0f} MB; set bases_bundle to its place in course.local.toml, "
-                      f"and bases_bundle_sha256 to {_sha256(args.save)}")
+                print(
+                    f"{args.save}: {base_images.save(args.save, names=names) / 1e6:.0f} MB; set bases_bundle to its place in course.local.toml, "
+                    f"and bases_bundle_sha256 to {_sha256(args.save)}"
+                )
         case "build":
             return _build(args)
         case "inspect":
@@ -151,7 +185,9 @@ def run(args: argparse.Namespace, rest: Sequence[str]) -> int:
 
             client = connection.connect()
             report = cleanup.clean(client, everything=args.all)
-            judging.sweep(client)  # what learners' programs started in checks that were killed carries no mark
+            judging.sweep(
+                client
+            )  # what learners' programs started in checks that were killed carries no mark
             print(report)
         case "check":
             from dockerlab.course.grading import commands as labs
@@ -198,7 +234,9 @@ def _build(args: argparse.Namespace) -> int:
         args.context, dockerfile=args.dockerfile, tag=args.tag, target=args.target,
         buildargs=dict(pair.split("=", 1) for pair in args.buildargs), no_cache=args.no_cache, on_step=_step_printer(),
     )  # fmt: skip
-    print(f"{report.tag}: {len(report.ran)} steps ran, {len(report.cached)} came from the cache, {report.seconds:.1f} s.")
+    print(
+        f"{report.tag}: {len(report.ran)} steps ran, {len(report.cached)} came from the cache, {report.seconds:.1f} s."
+    )
     return 0
 
 

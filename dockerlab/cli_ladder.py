@@ -25,8 +25,11 @@ def write(frame: pd.DataFrame) -> None:
 def _report(frame: pd.DataFrame) -> None:
     """A line of the variant that was measured last; table and picture as far as they go."""
     row = frame.iloc[-1]
-    print(f"{row['rung']}: {mb(row['disk_bytes'])} on disk, {mb(row['download_bytes'])} to download, built in {row['build_seconds']:.0f} s, "
-          f"rebuilt in {row['rebuild_seconds']} s, answers after {row['cold_start_seconds']} s, agreement {row['agreement']}", flush=True)
+    print(
+        f"{row['rung']}: {mb(row['disk_bytes'])} on disk, {mb(row['download_bytes'])} to download, built in {row['build_seconds']:.0f} s, "
+        f"rebuilt in {row['rebuild_seconds']} s, answers after {row['cold_start_seconds']} s, agreement {row['agreement']}",
+        flush=True,
+    )
     write(frame)
 
 

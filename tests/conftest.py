@@ -21,12 +21,22 @@ from tests.plugins import cache_budget, cells, foreign, lanes, verdicts
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--require-docker", action="store_true", help="a missing engine fails the engine tests instead of skipping them")
-    parser.addoption("--judge-again", action="store_true", help="judge all of every lab, also what was judged rightly before")
+    parser.addoption(
+        "--require-docker",
+        action="store_true",
+        help="a missing engine fails the engine tests instead of skipping them",
+    )
+    parser.addoption(
+        "--judge-again",
+        action="store_true",
+        help="judge all of every lab, also what was judged rightly before",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    os.environ[naming.SETTING] = "plain"  # the learners of tests take turns on an engine, and notebooks are compared with names as they are stored
+    os.environ[naming.SETTING] = (
+        "plain"  # the learners of tests take turns on an engine, and notebooks are compared with names as they are stored
+    )
     os.environ.pop("PYTEST_ADDOPTS", None)  # options for this run are not for those that its tests begin
     for plugin in (foreign, lanes, cache_budget, cells, verdicts):
         if not config.pluginmanager.has_plugin(plugin.__name__):
@@ -66,12 +76,29 @@ def tiny_image(client: docker.DockerClient, tmp_path_factory: pytest.TempPathFac
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         tar.add(busybox, "bin/busybox")
-        for name in ("sh", "ls", "cat", "echo", "sleep", "rm", "touch", "mkdir", "dd", "httpd", "id", "test", "true", "false"):
+        for name in (
+            "sh",
+            "ls",
+            "cat",
+            "echo",
+            "sleep",
+            "rm",
+            "touch",
+            "mkdir",
+            "dd",
+            "httpd",
+            "id",
+            "test",
+            "true",
+            "false",
+        ):
             link = tarfile.TarInfo(f"bin/{name}")
             link.type, link.linkname = tarfile.SYMTYPE, "busybox"
             tar.addfile(link)
     repository, version = tag.split(":")
-    changes = [f"LABEL {key}={value}" for key, value in object_labels.image_labels(tag, kind="test").items()] + ['CMD ["/bin/sh"]', "ENV PATH=/bin"]
+    changes = [
+        f"LABEL {key}={value}" for key, value in object_labels.image_labels(tag, kind="test").items()
+    ] + ['CMD ["/bin/sh"]', "ENV PATH=/bin"]
     client.api.import_image_from_data(buffer.getvalue(), repository=repository, tag=version, changes=changes)
     yield tag
     client.images.remove(tag, force=True)

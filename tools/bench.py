@@ -60,9 +60,19 @@ def with_buildx(folder: Path, tag: str, arguments: dict[str, str]) -> None:
         command += ["--build-arg", f"{key}={value}"]
     for key, value in object_labels.labels(kind="image").items():
         command += ["--label", f"{key}={value}"]
-    done = subprocess.run([*command, str(folder)], capture_output=True, text=True, timeout=TIMEOUT_SECONDS, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        [*command, str(folder)],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
+        stdin=subprocess.DEVNULL,
+    )
     if done.returncode:
-        raise CourseError("docker buildx build failed.", (done.stderr.strip().splitlines() or [""])[-1], "Run `dockerlab doctor`.")
+        raise CourseError(
+            "docker buildx build failed.",
+            (done.stderr.strip().splitlines() or [""])[-1],
+            "Run `dockerlab doctor`.",
+        )
 
 
 def seconds(work: Callable[[], None]) -> float:
@@ -99,7 +109,9 @@ def main() -> int:
     """Print the medians and their ratio; 1 when a ratio is above the limit or the benchmark cannot run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7, help="measured builds of each kind (default 7)")
-    parser.add_argument("--base", default=BASE, help=f"an image on the engine that has a shell (default {BASE})")
+    parser.add_argument(
+        "--base", default=BASE, help=f"an image on the engine that has a shell (default {BASE})"
+    )
     options = parser.parse_args()
     if options.rounds < 1:
         parser.error("--rounds must be at least 1")
@@ -110,7 +122,9 @@ def main() -> int:
             client.images.get(options.base)
         except ImageNotFound as error:
             raise CourseError(
-                f"{options.base} is not on the engine.", "The benchmark pulls nothing.", "Run `dockerlab bases`, or name another --base."
+                f"{options.base} is not on the engine.",
+                "The benchmark pulls nothing.",
+                "Run `dockerlab bases`, or name another --base.",
             ) from error
         return _report(client, options.base, options.rounds, tag)
     except CourseError as error:
@@ -125,10 +139,16 @@ def _report(client: docker.DockerClient, base: str, rounds: int, tag: str) -> in
         write_context(folder)
         try:
             for cached in (False, True):
-                ours, theirs = (statistics.median(times) for times in compare(client, folder, base, rounds, cached, tag, made))
+                ours, theirs = (
+                    statistics.median(times)
+                    for times in compare(client, folder, base, rounds, cached, tag, made)
+                )
                 worst = max(worst, ours / theirs)
-                print(f"{'cached' if cached else 'uncached':9} dockerlab {ours:6.3f} s   buildx {theirs:6.3f} s   ratio {ours / theirs:.3f}   "
-                      f"(medians of {rounds})", flush=True)
+                print(
+                    f"{'cached' if cached else 'uncached':9} dockerlab {ours:6.3f} s   buildx {theirs:6.3f} s   ratio {ours / theirs:.3f}   "
+                    f"(medians of {rounds})",
+                    flush=True,
+                )
         finally:
             for image in made:  # a rebuilt tag leaves the image before it without a name
                 with contextlib.suppress(ImageNotFound):

@@ -1,9 +1,9 @@
 """Build notebooks/, labs/, solutions/ and the tables made from them, or prove with --check (no Docker) that they are fresh.
 
-    build_course.py                 everything
-    build_course.py 05 00_start     lessons and labs whose name begins so
-    build_course.py --starters-only labs/ alone; nothing is executed
-    build_course.py --tables        the tables alone; nothing is executed
+build_course.py                 everything
+build_course.py 05 00_start     lessons and labs whose name begins so
+build_course.py --starters-only labs/ alone; nothing is executed
+build_course.py --tables        the tables alone; nothing is executed
 """
 
 from __future__ import annotations
@@ -50,14 +50,22 @@ def execute(notebook: NotebookNode, folder: Path, name: str, root: Path) -> Note
     """
     os.environ |= {UNATTENDED: "1", naming.SETTING: "plain"}
     client = NotebookClient(
-        notebook, kernel_name="python3", timeout=CELL_TIMEOUT, record_timing=False, resources={"metadata": {"path": str(folder)}}
+        notebook,
+        kernel_name="python3",
+        timeout=CELL_TIMEOUT,
+        record_timing=False,
+        resources={"metadata": {"path": str(folder)}},
     )
     try:
         client.execute()
     except CellExecutionError as error:
-        raise BuildError(f"{name}, {_failed_cell(notebook)}: {error.ename}: {_one_line(error.evalue)}") from error
+        raise BuildError(
+            f"{name}, {_failed_cell(notebook)}: {error.ename}: {_one_line(error.evalue)}"
+        ) from error
     except (CellTimeoutError, DeadKernelError) as error:
-        raise BuildError(f"{name}, {_failed_cell(notebook)}: {type(error).__name__}.", "The kernel died or took too long.") from error
+        raise BuildError(
+            f"{name}, {_failed_cell(notebook)}: {type(error).__name__}.", "The kernel died or took too long."
+        ) from error
     return clean(notebook, name, root)
 
 
@@ -74,7 +82,9 @@ def clean(notebook: NotebookNode, name: str, root: Path) -> NotebookNode:
             output.get("data", {}).pop(WIDGET_VIEW, None)
         cell.outputs = [item for item in cell.outputs if "data" not in item or item["data"]]
         forgiving = "nbval-ignore-output" in tags
-        cell.outputs = [_without_root(item, root, f"{name}, cell {number}", forgiving) for item in cell.outputs]
+        cell.outputs = [
+            _without_root(item, root, f"{name}, cell {number}", forgiving) for item in cell.outputs
+        ]
     return notebook
 
 
@@ -85,7 +95,10 @@ def _without_root(output: NotebookNode, root: Path, where: str, forgiving: bool)
         return output
     compared = json.dumps({key: value for key, value in output.items() if key != "traceback"})
     if str(root) in compared and not forgiving:
-        raise BuildError(f"{where} prints the path of this checkout.", fix="Print a path relative to it, or tag it nbval-ignore-output.")
+        raise BuildError(
+            f"{where} prints the path of this checkout.",
+            fix="Print a path relative to it, or tag it nbval-ignore-output.",
+        )
     return nbformat.from_dict(json.loads(written.replace(f"{root}/", "").replace(str(root), ".")))
 
 
@@ -105,8 +118,14 @@ def build_lab(source: Path, root: Path, starters_only: bool) -> None:
             _fill(staged, solved)
             if NOTEBOOK in solved:
                 notebook = nbformat.reads(solved[NOTEBOOK].decode(), as_version=4)
-                write(staged / NOTEBOOK, notebooks.dump(execute(notebook, staged, f"lab {source.name}", root)))
-                _fill(staged, {path: content for path, content in solved.items() if path != NOTEBOOK}, empty_first=True)
+                write(
+                    staged / NOTEBOOK, notebooks.dump(execute(notebook, staged, f"lab {source.name}", root))
+                )
+                _fill(
+                    staged,
+                    {path: content for path, content in solved.items() if path != NOTEBOOK},
+                    empty_first=True,
+                )
             _swap(staged, root / "solutions" / source.name)
     if workspace.files(root / "labs" / source.name) != starter:
         workspace.replace(root / "labs", source.name, starter)
@@ -184,7 +203,11 @@ def stale(root: Path, names: Sequence[str] = ()) -> Iterator[str]:
     for source in labs:
         solved, starter = workspace.derived_files(source, root)
         yield from _compare_files(root / "labs" / source.name, starter, root)
-        yield from _compare_files(root / "solutions" / source.name, {path: data for path, data in solved.items() if path != NOTEBOOK}, root)
+        yield from _compare_files(
+            root / "solutions" / source.name,
+            {path: data for path, data in solved.items() if path != NOTEBOOK},
+            root,
+        )
         if NOTEBOOK in solved:
             expected = nbformat.reads(solved[NOTEBOOK].decode(), as_version=4)
             yield from _compare(root / "solutions" / source.name / NOTEBOOK, expected, root)
@@ -263,15 +286,21 @@ def sources(root: Path, names: Sequence[str] = ()) -> tuple[list[Path], list[Pat
     labs = sorted(path for path in (root / "sources/labs").glob("[!._]*") if path.is_dir())
     unknown = [name for name in names if not any(path.name.startswith(name) for path in (*lessons, *labs))]
     if unknown:
-        raise BuildError(f"No lesson or lab is called {', '.join(unknown)}.", fix="Name it as in sources/, for example 05.")
+        raise BuildError(
+            f"No lesson or lab is called {', '.join(unknown)}.", fix="Name it as in sources/, for example 05."
+        )
     chosen = tuple(names) or ("",)
-    return [path for path in lessons if path.name.startswith(chosen)], [path for path in labs if path.name.startswith(chosen)]
+    return [path for path in lessons if path.name.startswith(chosen)], [
+        path for path in labs if path.name.startswith(chosen)
+    ]
 
 
 def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
     """The command line; returns the exit code: 1 where something is stale or cannot be built."""
     parser = argparse.ArgumentParser(prog="build_course.py", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help="lessons and labs whose name begins so; default: all")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="lessons and labs whose name begins so; default: all"
+    )
     parser.add_argument("--check", action="store_true", help="build nothing; list what is stale")
     parser.add_argument("--starters-only", action="store_true", help="build labs/ only, executing nothing")
     parser.add_argument("--tables", action="store_true", help="make the tables only, executing nothing")
@@ -303,7 +332,9 @@ def _failed_cell(notebook: NotebookNode) -> str:
     begun = -1
     for number, cell in enumerate(notebook.cells):
         if cell.cell_type == "code" and cell.source.strip():
-            if "raises-exception" not in cell.metadata.get("tags", []) and any(item.output_type == "error" for item in cell.outputs):
+            if "raises-exception" not in cell.metadata.get("tags", []) and any(
+                item.output_type == "error" for item in cell.outputs
+            ):
                 return f"cell {number}"
             begun = number if cell.execution_count or cell.outputs or begun < 0 else begun
     return f"cell {max(begun, 0)} or the next"

@@ -13,4 +13,6 @@ class OnlyEditable(BuildHookInterface):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Called before a build; `version` is "editable" for `pip install -e`, else "standard"."""
         if version != "editable":
-            raise RuntimeError("dockerlab works from its checkout only, where its lessons and labs are. Run `pip install -e .` there.")
+            raise RuntimeError(
+                "dockerlab works from its checkout only, where its lessons and labs are. Run `pip install -e .` there."
+            )

@@ -32,8 +32,16 @@ from playwright.sync_api import Page, sync_playwright
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "build" / "screenshots"
 START_SECONDS = 60
-QUIET = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]
+QUIET = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 # The part of JupyterLab that scrolls, in every windowing mode.
 SCROLLER = ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-WindowedPanel-outer"
 RUN_ALL = """async () => {
@@ -80,7 +88,14 @@ def free_port() -> int:
 def lessons(names: Sequence[str], root: Path = ROOT) -> list[Path]:
     """Notebooks whose name begins with one of `names`, or all. Exits with a message for a name that does not exist."""
     every = [*sorted((root / "notebooks").glob("*.ipynb")), *sorted((root / "labs").glob("[!.]*/*.ipynb"))]
-    chosen = [path for path in every if not names or any(path.name.startswith(name) or f"{path.parent.name}/{path.name}".startswith(name) for name in names)]
+    chosen = [
+        path
+        for path in every
+        if not names
+        or any(
+            path.name.startswith(name) or f"{path.parent.name}/{path.name}".startswith(name) for name in names
+        )
+    ]
     if not chosen:
         sys.exit(f"No lesson begins with {', '.join(names)}.")
     return chosen if names else [path for path in chosen if path.parent.name == "notebooks"]
@@ -92,10 +107,23 @@ def jupyterlab(dark: bool = False, root: Path = ROOT) -> Iterator[tuple[str, str
     token, port = secrets.token_hex(16), free_port()
     with tempfile.TemporaryDirectory(prefix="dockerlab-lab-") as folder:
         _settings(Path(folder) / "settings", dark)
-        environment = os.environ | {"JUPYTERLAB_SETTINGS_DIR": f"{folder}/settings", "JUPYTERLAB_WORKSPACES_DIR": f"{folder}/workspaces"}
-        command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0",
-                   f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}",
-                   f"--LabApp.app_settings_dir={root / 'assets/jupyterlab'}", "--LabApp.expose_app_in_browser=True"]
+        environment = os.environ | {
+            "JUPYTERLAB_SETTINGS_DIR": f"{folder}/settings",
+            "JUPYTERLAB_WORKSPACES_DIR": f"{folder}/workspaces",
+        }
+        command = [
+            sys.executable,
+            "-m",
+            "jupyterlab",
+            "--no-browser",
+            "--ip=127.0.0.1",
+            f"--port={port}",
+            "--ServerApp.port_retries=0",
+            f"--IdentityProvider.token={token}",
+            f"--ServerApp.root_dir={root}",
+            f"--LabApp.app_settings_dir={root / 'assets/jupyterlab'}",
+            "--LabApp.expose_app_in_browser=True",
+        ]
         command += ["--allow-root"] if hasattr(os, "getuid") and os.getuid() == 0 else []
         log = Path(folder) / "log"
         with log.open("wb") as file:
@@ -139,7 +167,11 @@ def browser_page(executable: str, width: int, height: int) -> Iterator[Page]:
     """A page in a fresh browser profile."""
     with tempfile.TemporaryDirectory(prefix="dockerlab-browser-") as profile, sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
-            profile, executable_path=executable, args=QUIET, headless=True, viewport={"width": width, "height": height}
+            profile,
+            executable_path=executable,
+            args=QUIET,
+            headless=True,
+            viewport={"width": width, "height": height},
         )
         try:
             yield context.pages[0]
@@ -151,7 +183,10 @@ def open_notebook(page: Page, address: str, token: str, path: Path, root: Path =
     """Open one notebook in JupyterLab and wait until its kernel is ready."""
     page.goto(f"{address}/lab/tree/{path.relative_to(root).as_posix()}?token={token}&reset")
     page.wait_for_selector(f"{SCROLLER} .jp-Cell", timeout=60_000)
-    page.wait_for_function("() => window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'", timeout=120_000)
+    page.wait_for_function(
+        "() => window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'",
+        timeout=120_000,
+    )
     page.wait_for_timeout(1500)
 
 
@@ -176,25 +211,42 @@ def photograph(page: Page, folder: Path) -> list[tuple[str, str]]:
         page.screenshot(path=folder / f"{number:02}.png")
         if page.evaluate(LAST_IS_SEEN, SCROLLER):
             break
-        page.evaluate("s => { const e = document.querySelector(s); e.scrollBy(0, e.clientHeight - 60); }", SCROLLER)
+        page.evaluate(
+            "s => { const e = document.querySelector(s); e.scrollBy(0, e.clientHeight - 60); }", SCROLLER
+        )
     return list(problems)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns 1 where a cell shows an error."""
     parser = argparse.ArgumentParser(prog="screenshots.py", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help="lessons and labs whose name begins so; default: all lessons")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="lessons and labs whose name begins so; default: all lessons"
+    )
     parser.add_argument("--run", action="store_true", help="run all cells first, so that widgets appear")
-    parser.add_argument("--timeout", type=float, default=900, metavar="S", help="seconds a lesson may run (default 900)")
-    parser.add_argument("--width", type=int, default=1280, metavar="PX", help="width of the window (default 1280)")
-    parser.add_argument("--height", type=int, default=1000, metavar="PX", help="height of the window (default 1000)")
+    parser.add_argument(
+        "--timeout", type=float, default=900, metavar="S", help="seconds a lesson may run (default 900)"
+    )
+    parser.add_argument(
+        "--width", type=int, default=1280, metavar="PX", help="width of the window (default 1280)"
+    )
+    parser.add_argument(
+        "--height", type=int, default=1000, metavar="PX", help="height of the window (default 1000)"
+    )
     parser.add_argument("--dark", action="store_true", help="JupyterLab's dark theme")
     parser.add_argument("--out", type=Path, default=OUT, help="folder of the pictures")
-    parser.add_argument("--browser", default=shutil.which("chromium") or shutil.which("google-chrome") or "/usr/bin/chromium", help="path of Chromium")
+    parser.add_argument(
+        "--browser",
+        default=shutil.which("chromium") or shutil.which("google-chrome") or "/usr/bin/chromium",
+        help="path of Chromium",
+    )
     options = parser.parse_args(arguments)
     variant = ("-dark" if options.dark else "") + (f"-{options.width}" if options.width != 1280 else "")
     failed = False
-    with jupyterlab(options.dark) as (address, token), browser_page(options.browser, options.width, options.height) as page:
+    with (
+        jupyterlab(options.dark) as (address, token),
+        browser_page(options.browser, options.width, options.height) as page,
+    ):
         for path in lessons(options.names):
             open_notebook(page, address, token, path)
             if options.run:

@@ -49,19 +49,41 @@ class Stack:
     environment: Mapping[str, str]
     profiles: tuple[str, ...] = ()
 
-    def compose(self, *arguments: str, timeout: float = 300, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def compose(
+        self, *arguments: str, timeout: float = 300, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
         """`docker compose -p PROJECT -f … ARGUMENTS`, captured. Raises StackFailed for an exit code other than 0 unless `check` is false."""
         command = ["docker", "compose", "--ansi", "never", "--progress", "quiet", "-p", self.project]
-        command += [part for file in self.files for part in ("-f", file)] + [part for name in self.profiles for part in ("--profile", name)]
+        command += [part for file in self.files for part in ("-f", file)] + [
+            part for name in self.profiles for part in ("--profile", name)
+        ]
         try:
-            done = subprocess.run([*command, *arguments], cwd=self.folder, capture_output=True, text=True, stdin=subprocess.DEVNULL,
-                                  timeout=timeout, env=dict(self.environment) or None, check=False)
+            done = subprocess.run(
+                [*command, *arguments],
+                cwd=self.folder,
+                capture_output=True,
+                text=True,
+                stdin=subprocess.DEVNULL,
+                timeout=timeout,
+                env=dict(self.environment) or None,
+                check=False,
+            )
         except FileNotFoundError as error:
-            raise StackFailed("There is no `docker` command on this machine.", fix="Run `make engine`, then `dockerlab doctor`.") from error
+            raise StackFailed(
+                "There is no `docker` command on this machine.",
+                fix="Run `make engine`, then `dockerlab doctor`.",
+            ) from error
         except subprocess.TimeoutExpired as error:
-            raise StackFailed(f"`docker compose {arguments[0]}` took longer than {timeout:.0f} s.", fix="Look at `docker compose ps` and its logs.") from error
+            raise StackFailed(
+                f"`docker compose {arguments[0]}` took longer than {timeout:.0f} s.",
+                fix="Look at `docker compose ps` and its logs.",
+            ) from error
         if check and done.returncode:
-            raise StackFailed(f"`docker compose {' '.join(arguments[:2])}` failed.", _reason(done.stderr), "Mend what it names and run it again.")
+            raise StackFailed(
+                f"`docker compose {' '.join(arguments[:2])}` failed.",
+                _reason(done.stderr),
+                "Mend what it names and run it again.",
+            )
         return done
 
     def config(self) -> dict[str, Any]:
@@ -74,19 +96,28 @@ class Stack:
 
     def frame(self) -> pd.DataFrame:
         """One row a container: service, state, health."""
-        return pd.DataFrame([(each.service, each.state, each.health) for each in self.services()], columns=["service", "state", "health"])
+        return pd.DataFrame(
+            [(each.service, each.state, each.health) for each in self.services()],
+            columns=["service", "state", "health"],
+        )
 
     def url(self, service: str, port: int, index: int = 1) -> str:
         """http://HOST:PORT under which a service's port is published on this machine. Raises StackFailed where it is not."""
         done = self.compose("port", "--index", str(index), service, str(port), check=False)
         address = done.stdout.strip().splitlines()
         if done.returncode or not address or address[0].endswith(":0"):
-            raise StackFailed(f"{service} does not publish port {port}.", _reason(done.stderr), f"Give it `ports:` in {self.files[0]}.")
+            raise StackFailed(
+                f"{service} does not publish port {port}.",
+                _reason(done.stderr),
+                f"Give it `ports:` in {self.files[0]}.",
+            )
         return f"http://{address[0].replace('0.0.0.0', '127.0.0.1')}"
 
     def logs(self, service: str, lines: int = 10) -> str:
         """The last lines of one service."""
-        return self.compose("logs", "--no-color", "--no-log-prefix", "--tail", str(lines), service, check=False).stdout.strip()
+        return self.compose(
+            "logs", "--no-color", "--no-log-prefix", "--tail", str(lines), service, check=False
+        ).stdout.strip()
 
     def execute(self, service: str, *command: str) -> str:
         """What a command prints that runs in a service's container."""
@@ -98,13 +129,17 @@ class Stack:
         Raises StackFailed that names the first service that does not get there, with its last lines.
         """
         waiting = ["--wait", "--wait-timeout", f"{timeout:.0f}"] if wait else []
-        done = self.compose("up", "--detach", *waiting, "--quiet-pull", *arguments, timeout=timeout + 600, check=False)
+        done = self.compose(
+            "up", "--detach", *waiting, "--quiet-pull", *arguments, timeout=timeout + 600, check=False
+        )
         if done.returncode:
             raise self._failure(done.stderr)
 
     def down(self, volumes: bool = False) -> None:
         """Stop and remove containers and networks; with `volumes` the named volumes too."""
-        self.compose("down", "--remove-orphans", "--timeout", str(STOP_SECONDS), *(["--volumes"] if volumes else []))
+        self.compose(
+            "down", "--remove-orphans", "--timeout", str(STOP_SECONDS), *(["--volumes"] if volumes else [])
+        )
 
     def reaches(self, service: str, host: str, port: int, timeout: float = 2) -> bool:
         """Whether a container of `service` can open a connection to host:port within `timeout` seconds. Its image needs bash."""
@@ -119,20 +154,34 @@ class Stack:
     def reachability(self, addresses: Mapping[str, int]) -> pd.DataFrame:
         """Who can reach whom, tried from inside every service of `addresses` (service: port): a row each, and a last column `outside`."""
         with ThreadPoolExecutor(4) as pool:
-            rows = {name: [pool.submit(self.reaches, name, other, port) for other, port in addresses.items()] for name in addresses}
+            rows = {
+                name: [pool.submit(self.reaches, name, other, port) for other, port in addresses.items()]
+                for name in addresses
+            }
             outside = {name: pool.submit(self.has_way_out, name) for name in addresses}
-        table = {name: [each.result() for each in row] + [outside[name].result()] for name, row in rows.items()}
+        table = {
+            name: [each.result() for each in row] + [outside[name].result()] for name, row in rows.items()
+        }
         return pd.DataFrame.from_dict(table, orient="index", columns=[*addresses, "outside"])
 
     def _failure(self, stderr: str) -> StackFailed:
-        bad = [each for each in self.services() if each.state in ("exited", "dead", "restarting") and each.exit_code or each.health == "unhealthy"]
+        bad = [
+            each
+            for each in self.services()
+            if each.state in ("exited", "dead", "restarting") and each.exit_code or each.health == "unhealthy"
+        ]
         if not bad:
-            return StackFailed("The stack did not start.", _reason(stderr), "Mend what it names and run it again.")
+            return StackFailed(
+                "The stack did not start.", _reason(stderr), "Mend what it names and run it again."
+            )
         first = bad[0]
         what = "is unhealthy" if first.health == "unhealthy" else f"ended with exit code {first.exit_code}"
         log = self.logs(first.service, 3)
-        return StackFailed(f"The service {first.service} {what}.", f"Its last lines: {log}" if log else "It wrote nothing.",
-                           f"Look at `docker compose logs {first.service}` and its health check.")
+        return StackFailed(
+            f"The service {first.service} {what}.",
+            f"Its last lines: {log}" if log else "It wrote nothing.",
+            f"Look at `docker compose logs {first.service}` and its health check.",
+        )
 
     def __repr__(self) -> str:
         return f"Stack({self.project})"
@@ -141,8 +190,19 @@ class Stack:
 def listed(text: str) -> list[Service]:
     """The containers that `docker compose ps --format json` lists, sorted: one array up to Compose 2.20, a line each from 2.21 on. Pure."""
     rows = [row for line in text.splitlines() if line.strip() for row in _rows(json.loads(line))]
-    return sorted((Service(row.get("Service") or "", row.get("Name") or "", row.get("State") or "", row.get("Health") or "", row.get("ExitCode") or 0)
-                   for row in rows), key=lambda each: (each.service, each.container))
+    return sorted(
+        (
+            Service(
+                row.get("Service") or "",
+                row.get("Name") or "",
+                row.get("State") or "",
+                row.get("Health") or "",
+                row.get("ExitCode") or 0,
+            )
+            for row in rows
+        ),
+        key=lambda each: (each.service, each.container),
+    )
 
 
 def _rows(document: Any) -> list[dict[str, Any]]:
@@ -150,9 +210,17 @@ def _rows(document: Any) -> list[dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def running_stack(folder: Path | str, *, files: Sequence[str] = ("compose.yaml",), project: str | None = None,
-                  environment: Mapping[str, str] | None = None, profiles: Sequence[str] = (), arguments: Sequence[str] = (),
-                  timeout: float = 180, keep_volumes: bool = False) -> Iterator[Stack]:
+def running_stack(
+    folder: Path | str,
+    *,
+    files: Sequence[str] = ("compose.yaml",),
+    project: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    profiles: Sequence[str] = (),
+    arguments: Sequence[str] = (),
+    timeout: float = 180,
+    keep_volumes: bool = False,
+) -> Iterator[Stack]:
     """Bring a compose project up, wait until it is healthy, and take it down at the end, whatever happened.
 
     `environment` is added to this process's own, `arguments` go to `docker compose up` (`"--build"`, a service's name); `timeout` is in
@@ -160,9 +228,17 @@ def running_stack(folder: Path | str, *, files: Sequence[str] = ("compose.yaml",
     """
     project = project or f"{object_labels.NAME_PREFIX}{uuid.uuid4().hex[:8]}"
     with process_marks.folder("stack") as scratch:
-        stack = Stack(Path(folder).resolve(), project, tuple(files), endpoint.environment() | dict(environment or {}), tuple(profiles))
+        stack = Stack(
+            Path(folder).resolve(),
+            project,
+            tuple(files),
+            endpoint.environment() | dict(environment or {}),
+            tuple(profiles),
+        )
         override = Path(scratch) / "labels.json"  # JSON is YAML
-        override.write_text(json.dumps(with_labels(stack.config(), object_labels.labels(kind="stack"))), encoding="utf-8")
+        override.write_text(
+            json.dumps(with_labels(stack.config(), object_labels.labels(kind="stack"))), encoding="utf-8"
+        )
         stack.files = (*stack.files, str(override))
         try:
             stack.up(*arguments, timeout=timeout)
@@ -176,20 +252,35 @@ def with_labels(config: Mapping[str, Any], labels: Mapping[str, str]) -> dict[st
     """An override file that puts `labels` on every service, image, network and volume of a project that is not external."""
     services: dict[str, Any] = {}
     for name, service in (config.get("services") or {}).items():
-        built = (service or {}).get("image") or f"{config.get('name', '')}-{name}"  # as compose names what it builds
-        marks = object_labels.for_image(labels) | {object_labels.KIND_LABEL: "image", object_labels.TAG_LABEL: object_labels.full_tag(built)}
-        if object_labels.WORKER_LABEL in labels:  # nobody notes what compose builds, so that a worker of the tests must know it by this
+        built = (service or {}).get(
+            "image"
+        ) or f"{config.get('name', '')}-{name}"  # as compose names what it builds
+        marks = object_labels.for_image(labels) | {
+            object_labels.KIND_LABEL: "image",
+            object_labels.TAG_LABEL: object_labels.full_tag(built),
+        }
+        if (
+            object_labels.WORKER_LABEL in labels
+        ):  # nobody notes what compose builds, so that a worker of the tests must know it by this
             marks[object_labels.WORKER_LABEL] = labels[object_labels.WORKER_LABEL]
-        services[name] = {"labels": dict(labels)} | ({"build": {"labels": marks}} if "build" in (service or {}) else {})
+        services[name] = {"labels": dict(labels)} | (
+            {"build": {"labels": marks}} if "build" in (service or {}) else {}
+        )
     override: dict[str, Any] = {"services": services}
     for kind in ("networks", "volumes"):
-        own = {name: {"labels": dict(labels)} for name, each in (config.get(kind) or {}).items() if not (each or {}).get("external")}
+        own = {
+            name: {"labels": dict(labels)}
+            for name, each in (config.get(kind) or {}).items()
+            if not (each or {}).get("external")
+        }
         if own:
             override[kind] = own
     return override
 
 
-def bounded(override: dict[str, Any], config: Mapping[str, Any], processes: int = 512, memory: str = "1g") -> dict[str, Any]:
+def bounded(
+    override: dict[str, Any], config: Mapping[str, Any], processes: int = 512, memory: str = "1g"
+) -> dict[str, Any]:
     """An override file that also bounds the log, processes and memory of every service which sets nothing of the kind itself. Pure."""
     for name, service in config.get("services", {}).items():
         own, limits = override["services"][name], limits_of(service)
@@ -199,7 +290,9 @@ def bounded(override: dict[str, Any], config: Mapping[str, Any], processes: int 
             if key in service or limit in limits:
                 continue
             if limits:  # compose takes both only where they are the same
-                own.setdefault("deploy", {}).setdefault("resources", {}).setdefault("limits", {})[limit] = value
+                own.setdefault("deploy", {}).setdefault("resources", {}).setdefault("limits", {})[limit] = (
+                    value
+                )
             else:
                 own[key] = value
     return override
@@ -215,17 +308,7 @@ def limits_of(service: Mapping[str, Any]) -> Mapping[str, Any]:
     return ((service.get("deploy") or {}).get("resources") or {}).get("limits") or {}
 
 
-
-
-
-
-
-
-
-
-
-
 def _reason(stderr: str) -> str:
     """The last line that compose wrote about it, without its level."""
-    lines = [line.strip() for line in stderr.splitlines() if line.strip() and 'level=warning' not in line]
+    lines = [line.strip() for line in stderr.splitlines() if line.strip() and "level=warning" not in line]
     return f"Compose says: {lines[-1].rstrip('.')}." if lines else ""

@@ -37,11 +37,26 @@ def graph(config: Mapping[str, Any]) -> Graph:
     return Graph(
         services={name: _image(service) for name, service in services.items()},
         networks={name: tuple(sorted(members)) for name, members in sorted(networks.items())},
-        volumes={name: tuple(f"{_source(each)} → {each.get('target')}" for each in service["volumes"])
-                 for name, service in services.items() if service.get("volumes")},
-        ports={name: tuple(_port(each) for each in service["ports"]) for name, service in services.items() if service.get("ports")},
-        depends={name: tuple(sorted(service["depends_on"])) for name, service in services.items() if service.get("depends_on")},
-        internal=frozenset(name for name, network in (config.get("networks") or {}).items() if (network or {}).get("internal")),
+        volumes={
+            name: tuple(f"{_source(each)} → {each.get('target')}" for each in service["volumes"])
+            for name, service in services.items()
+            if service.get("volumes")
+        },
+        ports={
+            name: tuple(_port(each) for each in service["ports"])
+            for name, service in services.items()
+            if service.get("ports")
+        },
+        depends={
+            name: tuple(sorted(service["depends_on"]))
+            for name, service in services.items()
+            if service.get("depends_on")
+        },
+        internal=frozenset(
+            name
+            for name, network in (config.get("networks") or {}).items()
+            if (network or {}).get("internal")
+        ),
         on_demand=frozenset(name for name, service in services.items() if service.get("profiles")),
     )
 

@@ -48,9 +48,18 @@ class Running:
 
 
 @contextmanager
-def running(image: str, *, command: list[str] | str | None = None, port: int = 8000, ready: str | None = "/health",
-            environment: Mapping[str, str] | None = None, timeout: float = 60, name: str | None = None,
-            client: docker.DockerClient | None = None, **options: Any) -> Iterator[Running]:
+def running(
+    image: str,
+    *,
+    command: list[str] | str | None = None,
+    port: int = 8000,
+    ready: str | None = "/health",
+    environment: Mapping[str, str] | None = None,
+    timeout: float = 60,
+    name: str | None = None,
+    client: docker.DockerClient | None = None,
+    **options: Any,
+) -> Iterator[Running]:
     """Run `image`, publish `port` on a free port of 127.0.0.1, wait until GET `ready` answers 200, remove it at the end.
 
     `timeout` is in seconds; `ready=None` waits only until the container runs; other keywords go to `containers.run`.
@@ -61,25 +70,38 @@ def running(image: str, *, command: list[str] | str | None = None, port: int = 8
     started = time.monotonic()
     try:
         container = client.containers.create(
-            image, command, name=name, labels=object_labels.labels(kind="container") | dict(options.pop("labels", {})), environment=dict(environment or {}),
+            image,
+            command,
+            name=name,
+            labels=object_labels.labels(kind="container") | dict(options.pop("labels", {})),
+            environment=dict(environment or {}),
             **({"ports": {f"{port}/tcp": ("127.0.0.1", None)}} if port else {}) | options,
         )
     except ImageNotFound as error:
-        raise ContainerFailed(f"There is no image {image} on the engine.", fix="Build it first, or run `dockerlab bases`.") from error
+        raise ContainerFailed(
+            f"There is no image {image} on the engine.", fix="Build it first, or run `dockerlab bases`."
+        ) from error
     except APIError as error:
-        raise ContainerFailed(f"The engine refused to create the container: {error.explanation}.", fix=_advice(str(error.explanation))) from error
+        raise ContainerFailed(
+            f"The engine refused to create the container: {error.explanation}.",
+            fix=_advice(str(error.explanation)),
+        ) from error
     try:
         try:
             container.start()
         except APIError as error:
-            raise ContainerFailed(f"The container did not start: {error.explanation}.", fix=_advice(str(error.explanation))) from error
+            raise ContainerFailed(
+                f"The container did not start: {error.explanation}.", fix=_advice(str(error.explanation))
+            ) from error
         url = _wait(container, port, ready, started + timeout)
         yield Running(container, url, time.monotonic() - started)
     finally:
         remove(container)
 
 
-def execute(container: Container, command: Sequence[str], seconds: float = 20, limit: int = 1_000_000) -> tuple[int, bytes]:
+def execute(
+    container: Container, command: Sequence[str], seconds: float = 20, limit: int = 1_000_000
+) -> tuple[int, bytes]:
     """Run a program in a running container: its exit code and what it wrote, both streams. Asks the engine.
 
     Raises NoEnd after `seconds` or more than `limit` bytes; the engine knows no way to end such a program, so it runs on until its container
@@ -106,7 +128,10 @@ def execute(container: Container, command: Sequence[str], seconds: float = 20, l
         stream._sock.close()
     if late or len(kept) > limit:
         why = f"did not end within {seconds:g} s" if late else f"wrote more than {limit / 1e6:g} MB"
-        raise NoEnd(f"`{' '.join(' '.join(command).split())[:80]}` {why} in the container.", fix="Run it there by `docker exec` and see what it does.")
+        raise NoEnd(
+            f"`{' '.join(' '.join(command).split())[:80]}` {why} in the container.",
+            fix="Run it there by `docker exec` and see what it does.",
+        )
     return api.exec_inspect(number)["ExitCode"], bytes(kept)
 
 
@@ -135,8 +160,6 @@ def address(container: Container) -> str:
     return next((network["IPAddress"] for network in networks if network.get("IPAddress")), "")
 
 
-
-
 def _wait(container: Container, port: int, ready: str | None, deadline: float) -> str:
     url = published(container, port) if port else ""
     session, checked = requests.Session(), time.monotonic()
@@ -148,17 +171,25 @@ def _wait(container: Container, port: int, ready: str | None, deadline: float) -
                 return True
         except requests.RequestException:
             pass
-        if time.monotonic() - checked > 0.25:  # asking the engine every time would slow the start that is measured
+        if (
+            time.monotonic() - checked > 0.25
+        ):  # asking the engine every time would slow the start that is measured
             checked = time.monotonic()
             container.reload()
             if container.status in ("exited", "dead"):
-                raise ContainerFailed(f"The container ended with exit code {container.attrs['State']['ExitCode']}.", _last_lines(container),
-                                      "Mend what its last line names, rebuild, and run it again.")
+                raise ContainerFailed(
+                    f"The container ended with exit code {container.attrs['State']['ExitCode']}.",
+                    _last_lines(container),
+                    "Mend what its last line names, rebuild, and run it again.",
+                )
         return False
 
     if not wait_until(answers, deadline - time.monotonic()):
-        raise ContainerFailed(f"The container runs but {ready} did not answer 200 in time.", _last_lines(container),
-                              "Check the port and that the server listens on 0.0.0.0.")
+        raise ContainerFailed(
+            f"The container runs but {ready} did not answer 200 in time.",
+            _last_lines(container),
+            "Check the port and that the server listens on 0.0.0.0.",
+        )
     return url
 
 

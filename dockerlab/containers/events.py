@@ -66,7 +66,9 @@ class Recorder:
         return [each for each in self.events if each["Actor"]["Attributes"].get("name") == name]
 
     def _read(self) -> None:
-        with suppress(DockerException, requests.RequestException, OSError, ValueError, AttributeError):  # closed while it waits
+        with suppress(
+            DockerException, requests.RequestException, OSError, ValueError, AttributeError
+        ):  # closed while it waits
             for event in self._stream:
                 self.events.append(event)
 
@@ -83,7 +85,11 @@ def spans(events: Sequence[Event], until: float | None = None) -> list[Span]:
     """
     if not events:
         return []
-    zero, found, checked = seconds(events[0]), [], any(event["Action"].startswith("health_status") for event in events)
+    zero, found, checked = (
+        seconds(events[0]),
+        [],
+        any(event["Action"].startswith("health_status") for event in events),
+    )
     state, begin = "", 0.0
     for event in events:
         action = event["Action"]
@@ -102,9 +108,19 @@ def spans(events: Sequence[Event], until: float | None = None) -> list[Span]:
 def probes(events: Sequence[Event], check: str) -> list[Probe]:
     """The health probes of one container, from its events; `check` is a part of the check's command. Pure."""
     zero = seconds(events[0]) if events else 0.0
-    ours = {event["Actor"]["Attributes"].get("execID") for event in events if event["Action"].startswith("exec_create") and check in event["Action"]}
-    ended = (event for event in events if event["Action"] == "exec_die" and event["Actor"]["Attributes"].get("execID") in ours)
-    return [Probe(seconds(event) - zero, event["Actor"]["Attributes"].get("exitCode") == "0") for event in ended]
+    ours = {
+        event["Actor"]["Attributes"].get("execID")
+        for event in events
+        if event["Action"].startswith("exec_create") and check in event["Action"]
+    }
+    ended = (
+        event
+        for event in events
+        if event["Action"] == "exec_die" and event["Actor"]["Attributes"].get("execID") in ours
+    )
+    return [
+        Probe(seconds(event) - zero, event["Actor"]["Attributes"].get("exitCode") == "0") for event in ended
+    ]
 
 
 def health(container: Container) -> str:

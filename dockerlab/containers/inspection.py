@@ -27,7 +27,11 @@ LOOK = Path(__file__).with_name("inspection_script.py")
 SECONDS = 60
 # The helper may do everything in its own namespaces, and no device is opened to it.
 HELPER: Mapping[str, Any] = {
-    "cap_add": ["ALL"], "security_opt": ["apparmor=unconfined", "seccomp=unconfined", "label=disable"], "mem_limit": "256m", "pids_limit": 64, "user": "0",
+    "cap_add": ["ALL"],
+    "security_opt": ["apparmor=unconfined", "seccomp=unconfined", "label=disable"],
+    "mem_limit": "256m",
+    "pids_limit": 64,
+    "user": "0",
 }
 
 
@@ -59,38 +63,66 @@ class Seen:
         return min(self.processes, key=lambda process: process.pid)
 
 
-def look(client: docker.DockerClient, of: Container, probe: str = "", program: bytes = b"", left_out: Sequence[str] = (),
-         labels: Mapping[str, str] | None = None) -> Seen:
+def look(
+    client: docker.DockerClient,
+    of: Container,
+    probe: str = "",
+    program: bytes = b"",
+    left_out: Sequence[str] = (),
+    labels: Mapping[str, str] | None = None,
+) -> Seen:
     """Look at a running container, for about a second; `probe` is the source of a program that tries what it can from inside. Asks the engine.
 
     Raises CourseError where the container does not run, or the engine allows no such helper.
     """
     base_images.ensure(base_images.SLIM, client)
-    wanted = json.dumps({"probe": probe, "program": base64.b64encode(program).decode(), "left_out": list(left_out)})
+    wanted = json.dumps(
+        {"probe": probe, "program": base64.b64encode(program).decode(), "left_out": list(left_out)}
+    )
     marks = object_labels.labels(kind="helper") | dict(labels or {})
     # What it needs to know comes by a variable: no image and no mount is needed for it.
-    command = ["python", "-I", "-c", f"import io, os, sys\nsys.stdin = io.StringIO(os.environ.pop('WANTED'))\n{LOOK.read_text(encoding='utf-8')}"]
+    command = [
+        "python",
+        "-I",
+        "-c",
+        f"import io, os, sys\nsys.stdin = io.StringIO(os.environ.pop('WANTED'))\n{LOOK.read_text(encoding='utf-8')}",
+    ]
     helper = None
     try:
-        helper = client.containers.create(base_images.SLIM, command, environment={"WANTED": wanted}, labels=marks, pid_mode=f"container:{of.id}",
-                                          network_mode=f"container:{of.id}", **HELPER)
+        helper = client.containers.create(
+            base_images.SLIM,
+            command,
+            environment={"WANTED": wanted},
+            labels=marks,
+            pid_mode=f"container:{of.id}",
+            network_mode=f"container:{of.id}",
+            **HELPER,
+        )
         helper.start()
         code = helper.wait(timeout=SECONDS)["StatusCode"]
         said = helper.logs(stdout=True, stderr=bool(code), tail=20).decode(errors="replace").strip()
     except (APIError, DockerException) as error:
         why = getattr(error, "explanation", None) or error
-        raise CourseError(f"{of.name} could not be looked at from outside.", f"{why}.", "Does it still run? `docker ps -a`.") from error
+        raise CourseError(
+            f"{of.name} could not be looked at from outside.", f"{why}.", "Does it still run? `docker ps -a`."
+        ) from error
     finally:
         if helper is not None:
             container.remove(helper)
     if code:
-        raise CourseError(f"{of.name} could not be looked at from outside.", f"{said.splitlines()[-1] if said else f'exit code {code}'}.")
+        raise CourseError(
+            f"{of.name} could not be looked at from outside.",
+            f"{said.splitlines()[-1] if said else f'exit code {code}'}.",
+        )
     return read(json.loads(said.splitlines()[-1]))
 
 
 def read(answer: Mapping[str, Any]) -> Seen:
     """The helper's answer as Seen. Pure."""
-    found = tuple(Process(each["pid"], each["name"], tuple(each["users"]), capabilities(each["capabilities"])) for each in answer["processes"])
+    found = tuple(
+        Process(each["pid"], each["name"], tuple(each["users"]), capabilities(each["capabilities"]))
+        for each in answer["processes"]
+    )
     return Seen(found, {key: (bool(worked), str(seen)) for key, (worked, seen) in answer["attempts"].items()})
 
 
@@ -104,7 +136,9 @@ def mounts(client: docker.DockerClient, attrs: Mapping[str, Any]) -> list[Mount]
                 options = client.volumes.get(each["Name"]).attrs.get("Options") or {}
             except NotFound:
                 options = {}
-            if options.get("device") and "bind" in f"{options.get('o', '')},{options.get('type', '')}".split(","):
+            if options.get("device") and "bind" in f"{options.get('o', '')},{options.get('type', '')}".split(
+                ","
+            ):
                 kind, source = "bind", options["device"]
         found.append(Mount(kind, source, each.get("Destination", ""), bool(each.get("RW"))))
     return found

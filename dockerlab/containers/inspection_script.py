@@ -38,10 +38,20 @@ def processes():
                     seen[entry.name] = status(entry.name)
                 except OSError:
                     continue
-        found.append({(pid, *each["Uid"]): each for pid, each in seen.items() if each["State"][0] not in "ZX"})
+        found.append(
+            {(pid, *each["Uid"]): each for pid, each in seen.items() if each["State"][0] not in "ZX"}
+        )
         time.sleep(wait)
-    return [{"pid": int(key[0]), "name": each["Name"][0] if each["Name"] else "", "users": [int(user) for user in each["Uid"]],
-             "capabilities": int(each["CapEff"][0], 16)} for key, each in found[0].items() if key in found[1] and key in found[2]]
+    return [
+        {
+            "pid": int(key[0]),
+            "name": each["Name"][0] if each["Name"] else "",
+            "users": [int(user) for user in each["Uid"]],
+            "capabilities": int(each["CapEff"][0], 16),
+        }
+        for key, each in found[0].items()
+        if key in found[1] and key in found[2]
+    ]
 
 
 def enter():
@@ -82,7 +92,9 @@ def main():
     answer = {"processes": processes(), "attempts": {}}
     if wanted["probe"]:
         probe = {"__name__": "probe"}
-        exec(compile(wanted["probe"], "probe", "exec"), probe)  # all that it imports is loaded before the file systems change
+        exec(
+            compile(wanted["probe"], "probe", "exec"), probe
+        )  # all that it imports is loaded before the file systems change
         probe["PROGRAM"] = base64.b64decode(wanted["program"])
         enter()
         answer["attempts"] = probe["attempts"](wanted["left_out"])

@@ -86,7 +86,9 @@ class Seen:
     def frame(self) -> pd.DataFrame:
         """One row a request: started, seconds, status, version, error."""
         columns = list(Sample.__dataclass_fields__)
-        return pd.DataFrame([[getattr(sample, name) for name in columns] for sample in self.samples], columns=columns).sort_values("started", ignore_index=True)
+        return pd.DataFrame(
+            [[getattr(sample, name) for name in columns] for sample in self.samples], columns=columns
+        ).sort_values("started", ignore_index=True)
 
     def __repr__(self) -> str:
         return f"{len(self.samples)} requests, {len(self.failed)} failed"
@@ -97,7 +99,9 @@ def picture(path: Path, confidence: float | None = None, upload_seconds: float =
     head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="{path.name}"\r\nContent-Type: image/jpeg\r\n\r\n'
     body = head.encode() + path.read_bytes() + f"\r\n--{BOUNDARY}--\r\n".encode()
     query = "" if confidence is None else f"?confidence={confidence}"
-    return Request("POST", f"/detect{query}", body, f"multipart/form-data; boundary={BOUNDARY}", upload_seconds)
+    return Request(
+        "POST", f"/detect{query}", body, f"multipart/form-data; boundary={BOUNDARY}", upload_seconds
+    )
 
 
 def ready(url: str, path: str = "/health", timeout: float = 60) -> bool:
@@ -118,7 +122,9 @@ def run(url: str, request: Request, requests: int, clients: int = 4, timeout: fl
     """Send exactly `requests` requests, `clients` at a time, each client over one connection. Raises LoadRefused."""
     host, port = _loopback(url)
     if not 1 <= requests <= MOST_REQUESTS:
-        raise LoadRefused(f"{requests} requests are not between 1 and {MOST_REQUESTS}.", fix="Choose a number in between.")
+        raise LoadRefused(
+            f"{requests} requests are not between 1 and {MOST_REQUESTS}.", fix="Choose a number in between."
+        )
     left, lock, seen = iter(range(requests)), threading.Lock(), Seen()
 
     def client() -> None:
@@ -136,7 +142,9 @@ def run(url: str, request: Request, requests: int, clients: int = 4, timeout: fl
 
 
 @contextmanager
-def traffic(url: str, *requests: Request, clients: int = 2, pause: float = 0.05, timeout: float = 15) -> Iterator[Seen]:
+def traffic(
+    url: str, *requests: Request, clients: int = 2, pause: float = 0.05, timeout: float = 15
+) -> Iterator[Seen]:
     """Send requests for as long as the block lasts (at most MOST_SECONDS), each over a new connection; yields what is seen.
 
     Each kind of request gets `clients` clients of its own, which wait `pause` seconds after every answer. When the block ends,
@@ -147,15 +155,24 @@ def traffic(url: str, *requests: Request, clients: int = 2, pause: float = 0.05,
 
     def client(request: Request, delay: float) -> None:
         enough.wait(delay)
-        while not enough.is_set() and time.monotonic() - seen.began < MOST_SECONDS and len(seen.samples) < MOST_REQUESTS:
+        while (
+            not enough.is_set()
+            and time.monotonic() - seen.began < MOST_SECONDS
+            and len(seen.samples) < MOST_REQUESTS
+        ):
             connection = http.client.HTTPConnection(host, port, timeout=timeout + request.upload_seconds)
             seen.samples.append(_once(connection, request, seen.began))
             connection.close()
             enough.wait(pause)
 
     # Clients that upload slowly begin one after the other, so that at any moment one of them is half-way.
-    threads = [threading.Thread(target=client, args=(request, number * (request.upload_seconds or pause) / clients), daemon=True)
-               for request in requests or (Request(),) for number in range(clients)]
+    threads = [
+        threading.Thread(
+            target=client, args=(request, number * (request.upload_seconds or pause) / clients), daemon=True
+        )
+        for request in requests or (Request(),)
+        for number in range(clients)
+    ]
     for thread in threads:
         thread.start()
     try:
@@ -224,5 +241,9 @@ def _together(functions: Sequence[object]) -> None:
 def _loopback(url: str) -> tuple[str, int]:
     parts = urlsplit(url)
     if parts.scheme != "http" or parts.hostname not in LOOPBACK:
-        raise LoadRefused(f"{url} is not on this machine.", "The course puts load on its own containers only.", "Use the address that `docker port` shows.")
+        raise LoadRefused(
+            f"{url} is not on this machine.",
+            "The course puts load on its own containers only.",
+            "Use the address that `docker port` shows.",
+        )
     return parts.hostname, parts.port or 80

@@ -32,14 +32,26 @@ class Rights:
 
 def capabilities(bits: int) -> tuple[str, ...]:
     """The names of a set of capabilities, as /proc writes it: bit 0 is CHOWN."""
-    return tuple(CAPABILITIES[bit] if bit < len(CAPABILITIES) else f"number {bit}" for bit in range(bits.bit_length()) if bits >> bit & 1)
+    return tuple(
+        CAPABILITIES[bit] if bit < len(CAPABILITIES) else f"number {bit}"
+        for bit in range(bits.bit_length())
+        if bits >> bit & 1
+    )
 
 
 def read(status: str) -> Rights:
     """The rights that a /proc/PID/status states."""
-    fields = {name: value.split() for name, _, value in (line.partition(":") for line in status.splitlines()) if value.strip()}
-    return Rights(int(fields["Uid"][1]), capabilities(int(fields["CapEff"][0], 16)),
-                  fields.get("NoNewPrivs", ["0"])[0] == "1", _SECCOMP.get(fields.get("Seccomp", ["0"])[0], "off"))
+    fields = {
+        name: value.split()
+        for name, _, value in (line.partition(":") for line in status.splitlines())
+        if value.strip()
+    }
+    return Rights(
+        int(fields["Uid"][1]),
+        capabilities(int(fields["CapEff"][0], 16)),
+        fields.get("NoNewPrivs", ["0"])[0] == "1",
+        _SECCOMP.get(fields.get("Seccomp", ["0"])[0], "off"),
+    )
 
 
 @dataclass(frozen=True)
@@ -53,7 +65,13 @@ class Mount:
 
 
 # Folders that hold the host itself; of some all that is below them, too.
-HOST_FOLDERS = {"/", *(f"/{name}" for name in "bin boot dev etc home lib lib64 opt proc root run sbin srv sys usr var var/lib".split())}
+HOST_FOLDERS = {
+    "/",
+    *(
+        f"/{name}"
+        for name in "bin boot dev etc home lib lib64 opt proc root run sbin srv sys usr var var/lib".split()
+    ),
+}
 HOST_TREES = ("/boot", "/dev", "/proc", "/root", "/sys", "/var/lib/containerd", "/var/lib/docker")
 SOCKETS = re.compile(r"(docker|containerd|podman|buildkitd|crio)[\w.-]*\.sock$")
 MANY = 300  # processes: who may start so many is not limited
@@ -70,7 +88,9 @@ def commands_engine(mount: Mount, socket: str) -> bool:
 def holds_host(mount: Mount) -> bool:
     """Whether a mount brings a part of the host's own system along."""
     source = _plain(mount.source)
-    return mount.kind == "bind" and (source in HOST_FOLDERS or any(source == tree or source.startswith(f"{tree}/") for tree in HOST_TREES))
+    return mount.kind == "bind" and (
+        source in HOST_FOLDERS or any(source == tree or source.startswith(f"{tree}/") for tree in HOST_TREES)
+    )
 
 
 def _plain(path: str) -> str:
@@ -91,22 +111,40 @@ def opened(attrs: Mapping[str, Any], mounts: Iterable[Mount], socket: str) -> di
             found["engine"] = f"the engine's socket comes with the mount at {mount.target}"
         if holds_host(mount):
             found["host"] = f"{mount.source} of the host is mounted at {mount.target}"
-    spaces = [name for name, key in (("processes", "PidMode"), ("shared memory", "IpcMode"), ("network", "NetworkMode"), ("host name", "UTSMode"),
-                                     ("users", "UsernsMode")) if str(host.get(key) or "") == "host"]
-    others = [key for key in ("PidMode", "IpcMode", "NetworkMode") if str(host.get(key) or "").startswith("container:")]
+    spaces = [
+        name
+        for name, key in (
+            ("processes", "PidMode"),
+            ("shared memory", "IpcMode"),
+            ("network", "NetworkMode"),
+            ("host name", "UTSMode"),
+            ("users", "UsernsMode"),
+        )
+        if str(host.get(key) or "") == "host"
+    ]
+    others = [
+        key
+        for key in ("PidMode", "IpcMode", "NetworkMode")
+        if str(host.get(key) or "").startswith("container:")
+    ]
     if spaces:
         found["host"] = f"it shares the host's {spaces[0]}"
     elif others:
         found["host"] = "it shares the namespaces of another container"
     if host.get("Devices") or host.get("DeviceCgroupRules"):
         found["host"] = "devices of the host are open to it"
-    if "systempaths:unconfined" in options or (host.get("MaskedPaths") == [] and host.get("ReadonlyPaths") == []):
+    if "systempaths:unconfined" in options or (
+        host.get("MaskedPaths") == [] and host.get("ReadonlyPaths") == []
+    ):
         found.setdefault("host", "the paths in /proc and /sys that Docker hides are open to it")
     if host.get("Privileged"):
         found["host"] = "it runs --privileged"
     if host.get("Privileged") or any(_lets_all_pass(each) for each in options if each.startswith("seccomp:")):
         found["kernel"] = "no filter stands before the kernel"
-    limits = [host.get("PidsLimit") or 0, *(each.get("Hard", 0) for each in host.get("Ulimits") or [] if each.get("Name") == "nproc")]
+    limits = [
+        host.get("PidsLimit") or 0,
+        *(each.get("Hard", 0) for each in host.get("Ulimits") or [] if each.get("Name") == "nproc"),
+    ]
     if not any(0 < limit < MANY for limit in limits):
         found["processes"] = "no limit of processes is set"
     return found
@@ -119,6 +157,10 @@ def _lets_all_pass(option: str) -> bool:
         rules = json.loads(profile)
     except ValueError:
         return profile == "unconfined"
-    named = {name: rule.get("action") for rule in rules.get("syscalls") or [] for name in rule.get("names") or [] if not rule.get("args")
-             and not (rule.get("includes") or {}).get("caps")}
+    named = {
+        name: rule.get("action")
+        for rule in rules.get("syscalls") or []
+        for name in rule.get("names") or []
+        if not rule.get("args") and not (rule.get("includes") or {}).get("caps")
+    }
     return "SCMP_ACT_ALLOW" in (named.get(name, rules.get("defaultAction")) for name in ("keyctl", "unshare"))

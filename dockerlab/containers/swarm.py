@@ -57,8 +57,16 @@ def state(info: Mapping[str, Any], lock: Mapping[str, Any] | None = None) -> str
         return "none"
     cluster = swarm.get("Cluster") or {}
     labelled = _marks(info).get(object_labels.COURSE_LABEL) == "1"
-    unclaimed = bool(lock) and swarm.get("NodeAddr") == ADDRESS and _moment(cluster.get("CreatedAt", "")) >= _moment((lock or {})["CreatedAt"])
-    return "ours" if swarm.get("ControlAvailable") and swarm.get("Nodes") == 1 and (labelled or unclaimed) else "foreign"
+    unclaimed = (
+        bool(lock)
+        and swarm.get("NodeAddr") == ADDRESS
+        and _moment(cluster.get("CreatedAt", "")) >= _moment((lock or {})["CreatedAt"])
+    )
+    return (
+        "ours"
+        if swarm.get("ControlAvailable") and swarm.get("Nodes") == 1 and (labelled or unclaimed)
+        else "foreign"
+    )
 
 
 def _moment(stamp: str) -> dt.datetime:
@@ -92,8 +100,11 @@ def refusal(client: docker.DockerClient) -> str:
     if found == "ours" and (theirs := [each.name for each in client.services.list() if not _is_ours(each)]):
         return f"Somebody else's services run in the swarm that the course made: {', '.join(sorted(theirs))}"
     for network in client.networks.list(filters={"type": "custom", "driver": "bridge"}):
-        theirs = [each.name for each in client.containers.list(filters={"network": network.id}, ignore_removed=True)
-                  if not ownership.made_by_the_course(client, each) and TASK not in each.labels]
+        theirs = [
+            each.name
+            for each in client.containers.list(filters={"network": network.id}, ignore_removed=True)
+            if not ownership.made_by_the_course(client, each) and TASK not in each.labels
+        ]
         if len(theirs) > 1:
             return f"Leaving a swarm would take the names of their neighbours from {', '.join(sorted(theirs))} in your network {network.name}"
     return ""
@@ -147,7 +158,9 @@ class OneNode:
         def labelled() -> bool:
             self.client.swarm.reload()
             try:
-                self.client.api.update_swarm(self.client.swarm.version, self.client.swarm.attrs["Spec"] | {"Labels": dict(marks)})
+                self.client.api.update_swarm(
+                    self.client.swarm.version, self.client.swarm.attrs["Spec"] | {"Labels": dict(marks)}
+                )
             except APIError as error:
                 if "out of sequence" not in str(error):  # one that has just begun changes by itself
                     raise
@@ -161,7 +174,9 @@ class OneNode:
         if not self.usable:
             raise SwarmTaken(f"{self.why}.", "It is not touched.", ADVICE)
         try:
-            self.client.swarm.init(advertise_addr=ADDRESS, listen_addr=LISTEN, labels=object_labels.labels(kind="swarm"))
+            self.client.swarm.init(
+                advertise_addr=ADDRESS, listen_addr=LISTEN, labels=object_labels.labels(kind="swarm")
+            )
         except APIError as error:
             raise _not_begun(str(error.explanation)) from error
 
@@ -186,7 +201,9 @@ class OneNode:
                 service.remove()
         polling.wait_until(lambda: not self._tasks(), 15, 0.1)
         if all(map(_is_ours, services)):
-            if not self._had_gateway:  # it comes a moment after the swarm; left before that, the engine would make it for nobody
+            if (
+                not self._had_gateway
+            ):  # it comes a moment after the swarm; left before that, the engine would make it for nobody
                 polling.wait_until(lambda: _has_gateway(self.client), 5, 0.1)
             self.client.swarm.leave(force=True)
             self._tidy()
@@ -194,7 +211,11 @@ class OneNode:
     def _tasks(self) -> list[Container]:
         """The containers of our services. Asks the engine."""
         found = self.client.containers.list(all=True, filters={"label": TASK}, ignore_removed=True)
-        return [each for each in found if each.labels.get("com.docker.swarm.service.name", "").startswith(object_labels.NAME_PREFIX)]
+        return [
+            each
+            for each in found
+            if each.labels.get("com.docker.swarm.service.name", "").startswith(object_labels.NAME_PREFIX)
+        ]
 
     def _tidy(self) -> None:
         """What leaving does not take away: the containers of our tasks, and the gateway where there was none before."""
@@ -216,7 +237,9 @@ class OneNode:
         while True:
             # Whether the gateway was there outlives us in the label, for whoever has to tidy up after us.
             before, info = _lock(self.client), self.client.info()
-            if state(info, before) == "foreign":  # asked before the lock is there, whose time has whole seconds only
+            if (
+                state(info, before) == "foreign"
+            ):  # asked before the lock is there, whose time has whole seconds only
                 return FOREIGN
             if before:
                 had = GATEWAY_LABEL in before["Labels"]
@@ -230,15 +253,22 @@ class OneNode:
             if object_labels.OBJECT_LABEL not in held:
                 return f"A volume {LOCK} that the course did not make is where the course marks its swarm"
             if not process_marks.alive(held.get(object_labels.PROCESS_LABEL, "")):
-                if before and state(info, before) == "ours" and not _marks(info):  # killed before it could claim it
+                if (
+                    before and state(info, before) == "ours" and not _marks(info)
+                ):  # killed before it could claim it
                     self._label(held)
                 self._unlock(held[object_labels.OBJECT_LABEL])
-                time.sleep(random.uniform(0, 0.2))  # two that found it at one time do not take it from each other
+                time.sleep(
+                    random.uniform(0, 0.2)
+                )  # two that found it at one time do not take it from each other
             elif held.get(object_labels.OWNER_LABEL) != object_labels.owner():
                 return _in_use(held)
             elif time.monotonic() > deadline:
-                raise SwarmTaken("Another lesson or check uses the swarm of this machine.", "It has not given it back yet.",
-                                 "Wait for it, or shut down the kernel of lesson 11, and try again.")
+                raise SwarmTaken(
+                    "Another lesson or check uses the swarm of this machine.",
+                    "It has not given it back yet.",
+                    "Wait for it, or shut down the kernel of lesson 11, and try again.",
+                )
             else:
                 time.sleep(0.2)
 
@@ -257,9 +287,16 @@ def _in_use(marks: Mapping[str, str]) -> str:
 
 def _not_begun(said: str) -> SwarmTaken:
     if "address already in use" in said:
-        return SwarmTaken("The swarm did not begin.", f"Another program listens at {LISTEN}, where a swarm has to.",
-                          "Stop that program (`ss -ltnp 'sport = :2377'` names it), and try again.")
-    return SwarmTaken("The swarm did not begin.", f"The engine said: {said.rstrip('.')}." if said else "", "Mend what it names, and try again.")
+        return SwarmTaken(
+            "The swarm did not begin.",
+            f"Another program listens at {LISTEN}, where a swarm has to.",
+            "Stop that program (`ss -ltnp 'sport = :2377'` names it), and try again.",
+        )
+    return SwarmTaken(
+        "The swarm did not begin.",
+        f"The engine said: {said.rstrip('.')}." if said else "",
+        "Mend what it names, and try again.",
+    )
 
 
 @contextlib.contextmanager
@@ -275,7 +312,9 @@ def one_node(client: docker.DockerClient) -> Iterator[OneNode]:
 
 def left_behind(client: docker.DockerClient) -> bool:
     """Whether a swarm of this learner is here whose process has died. Asks the engine."""
-    return _state(client) == "ours" and not process_marks.alive(_own_marks(client).get(object_labels.PROCESS_LABEL, ""))
+    return _state(client) == "ours" and not process_marks.alive(
+        _own_marks(client).get(object_labels.PROCESS_LABEL, "")
+    )
 
 
 def _own_marks(client: docker.DockerClient) -> Mapping[str, str]:
@@ -333,12 +372,20 @@ def replicas(service: str, client: docker.DockerClient) -> Replicas:
     """What runs of a service now. With a health check a replica counts as ready when it is healthy. Asks the engine."""
     status = client.services.get(service).attrs.get("UpdateStatus") or {}
     tasks = client.api.tasks(filters={"service": service})
-    ready = Counter(task["Spec"]["ContainerSpec"]["Image"] for task in tasks
-                    if task["Status"]["State"] == "running" and task["DesiredState"] in ("running", "ready"))
+    ready = Counter(
+        task["Spec"]["ContainerSpec"]["Image"]
+        for task in tasks
+        if task["Status"]["State"] == "running" and task["DesiredState"] in ("running", "ready")
+    )
     return Replicas(ready, status.get("State", ""), status.get("Message", ""))
 
 
-def settled(service: str, client: docker.DockerClient, patience: float = 60, watch: Callable[[Replicas], object] = lambda _: None) -> Replicas:
+def settled(
+    service: str,
+    client: docker.DockerClient,
+    patience: float = 60,
+    watch: Callable[[Replicas], object] = lambda _: None,
+) -> Replicas:
     """Wait until the update of a service, or the rollback of it, is over; `watch` sees every look on the way. Asks the engine.
 
     Returns what runs then, after `patience` seconds at the latest. A rollback is over when all replicas have one image again: for some

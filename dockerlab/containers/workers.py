@@ -15,8 +15,15 @@ from dockerlab.core import polling
 COLUMNS = ["cpus", "workers", "per_second", "p95_ms", "memory_mb", "cpu_ms"]
 
 
-def compare(image: str, ways: Sequence[tuple[float, int]], picture: Path, client: docker.DockerClient, requests: int = 20, clients: int = 8,
-            rounds: int = 2) -> pd.DataFrame:
+def compare(
+    image: str,
+    ways: Sequence[tuple[float, int]],
+    picture: Path,
+    client: docker.DockerClient,
+    requests: int = 20,
+    clients: int = 8,
+    rounds: int = 2,
+) -> pd.DataFrame:
     """One row for each (cpus, workers): answers a second, p95 latency, memory, CPU time for a picture. Asks the engine.
 
     All are started first and measured one after the other, so that no start disturbs a measurement; the better of `rounds` rounds counts,
@@ -24,21 +31,50 @@ def compare(image: str, ways: Sequence[tuple[float, int]], picture: Path, client
     """
     request, rows = load_generator.picture(picture), []
     with ExitStack() as running:
-        servers = [running.enter_context(container.running(image, client=client, command=serve(workers), nano_cpus=int(cpus * 1e9), timeout=120))
-                   for cpus, workers in ways]
+        servers = [
+            running.enter_context(
+                container.running(
+                    image, client=client, command=serve(workers), nano_cpus=int(cpus * 1e9), timeout=120
+                )
+            )
+            for cpus, workers in ways
+        ]
         for (_, workers), server in zip(ways, servers, strict=True):
-            polling.wait_until(lambda server=server, workers=workers: server.container.logs().count(b" is ready ") >= workers, 60, 0.1)
+            polling.wait_until(
+                lambda server=server, workers=workers: (
+                    server.container.logs().count(b" is ready ") >= workers
+                ),
+                60,
+                0.1,
+            )
         for server in servers:
-            load_generator.run(server.url, request, clients, clients)  # the first answers of a process are slower
+            load_generator.run(
+                server.url, request, clients, clients
+            )  # the first answers of a process are slower
         used = [cpu_seconds(server.container) for server in servers]
-        seen = [[load_generator.run(server.url, request, requests, clients) for server in servers] for _ in range(rounds)]
+        seen = [
+            [load_generator.run(server.url, request, requests, clients) for server in servers]
+            for _ in range(rounds)
+        ]
         for number, ((cpus, workers), server) in enumerate(zip(ways, servers, strict=True)):
             tries = [each[number] for each in seen]
             if failed := [sample for each in tries for sample in each.failed]:
-                raise container.ContainerFailed(f"{len(failed)} requests failed with {workers} workers.", failed[0].error or f"Status {failed[0].status}.")
+                raise container.ContainerFailed(
+                    f"{len(failed)} requests failed with {workers} workers.",
+                    failed[0].error or f"Status {failed[0].status}.",
+                )
             best = max(tries, key=lambda each: each.per_second)
             spent = 1000 * (cpu_seconds(server.container) - used[number]) / (rounds * requests)
-            rows.append((cpus, workers, best.per_second, best.percentile(0.95), memory_bytes(server.container) / 1e6, spent))
+            rows.append(
+                (
+                    cpus,
+                    workers,
+                    best.per_second,
+                    best.percentile(0.95),
+                    memory_bytes(server.container) / 1e6,
+                    spent,
+                )
+            )
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

@@ -22,7 +22,11 @@ _VERSION = "3"  # of what an entry means: another way to measure needs another n
 def folder() -> Path:
     """Where entries lie."""
     chosen = os.environ.get("DOCKERLAB_CACHE")
-    base = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dockerlab"
+    base = (
+        Path(chosen)
+        if chosen
+        else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dockerlab"
+    )
     return base / f"images-{_VERSION}"
 
 

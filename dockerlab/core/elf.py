@@ -15,7 +15,9 @@ def program(architecture: str, text: str) -> bytes:
     code = {"amd64": _amd64, "arm64": _arm64}[architecture](message)
     size = _HEADERS + len(code)
     ident = b"\x7fELF" + bytes([2, 1, 1, 0]) + bytes(8)
-    header = struct.pack("<HHIQQQIHHHHHH", 2, _MACHINES[architecture], 1, _BASE + _HEADERS, 64, 0, 0, 64, 56, 1, 0, 0, 0)
+    header = struct.pack(
+        "<HHIQQQIHHHHHH", 2, _MACHINES[architecture], 1, _BASE + _HEADERS, 64, 0, 0, 64, 56, 1, 0, 0, 0
+    )
     segment = struct.pack("<IIQQQQQQ", 1, 5, 0, _BASE, _BASE, size, size, 0x1000)
     return ident + header + segment + code
 
@@ -41,6 +43,7 @@ def _amd64(message: bytes) -> bytes:
 
 def _arm64(message: bytes) -> bytes:
     """The same system calls: number in x8, arguments in x0 to x2."""
+
     def put(register: int, value: int) -> int:
         return 0xD2800000 | value << 5 | register
 

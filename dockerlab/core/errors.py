@@ -11,10 +11,16 @@ from dockerlab.core.markup import printable
 HIDDEN = "****"
 # user:password@ and token@ of a URL, as pip hides them (pip._internal.utils.misc.redact_auth_from_url). A password that nobody
 # escaped may hold a slash or an @: all up to the last @ of the word is hidden, unless what stands behind the colon is a port.
-_LOGIN = re.compile(r"""(?P<scheme>\b[a-z][a-z0-9+.-]*:/{1,2})(?:(?P<user>[^\s/:@'"<>]*):(?!\d+(?:[/\s'"?#]|$))[^\s<>]*@|(?P<token>[^\s/:@'"<>]+)@)""", re.I)
+_LOGIN = re.compile(
+    r"""(?P<scheme>\b[a-z][a-z0-9+.-]*:/{1,2})(?:(?P<user>[^\s/:@'"<>]*):(?!\d+(?:[/\s'"?#]|$))[^\s<>]*@|(?P<token>[^\s/:@'"<>]+)@)""",
+    re.I,
+)
 # The same without a scheme, as proxies are often written; an image's digest (name:tag@sha256:...) is none.
 _BARE_LOGIN = re.compile(r"""(?<![\w/:.@-])(?P<user>[\w.+-]+):(?!/)[^\s/@'"<>]+@(?!sha\d+:)(?=[\w\[])""")
-_QUERY = re.compile(r"""([?&;][\w.-]*(?:token|key|secret|passw(?:or)?d|pwd|auth|credential|signature|sig|session)[\w.-]*=)[^&;#\s'"<>]+""", re.I)
+_QUERY = re.compile(
+    r"""([?&;][\w.-]*(?:token|key|secret|passw(?:or)?d|pwd|auth|credential|signature|sig|session)[\w.-]*=)[^&;#\s'"<>]+""",
+    re.I,
+)
 _HEADER = re.compile(r"(\bauthorization['\"]?\s*[:=]\s*['\"]?(?:basic|bearer|token)\s+)[^\s'\"]+", re.I)
 
 

@@ -29,8 +29,14 @@ class TooLarge(NoAnswer):
     """The answer is larger than anybody wants to keep."""
 
 
-def fetch(url: str, seconds: float = 10, limit: int = MOST_BYTES, method: str = "GET", session: requests.Session | None = None,
-          **options: Any) -> requests.Response:
+def fetch(
+    url: str,
+    seconds: float = 10,
+    limit: int = MOST_BYTES,
+    method: str = "GET",
+    session: requests.Session | None = None,
+    **options: Any,
+) -> requests.Response:
     """Ask and return the whole answer, of at most `limit` bytes, within `seconds` from now to its last byte. Follows no redirect.
 
     `options` go to `requests.request`. Raises TooSlow, TooLarge, or another requests.RequestException.
@@ -50,9 +56,18 @@ def fetch(url: str, seconds: float = 10, limit: int = MOST_BYTES, method: str = 
     return answer.result()
 
 
-def _read(url: str, seconds: float, limit: int, method: str, session: requests.Session | None, options: dict[str, Any]) -> requests.Response:
+def _read(
+    url: str,
+    seconds: float,
+    limit: int,
+    method: str,
+    session: requests.Session | None,
+    options: dict[str, Any],
+) -> requests.Response:
     deadline, kept = time.monotonic() + seconds, bytearray()
-    reply = (session or requests).request(method, url, timeout=seconds, stream=True, allow_redirects=False, **options)
+    reply = (session or requests).request(
+        method, url, timeout=seconds, stream=True, allow_redirects=False, **options
+    )
     try:
         for piece in reply.iter_content(1 << 16):
             kept += piece

@@ -19,4 +19,10 @@ def digest(sources: Mapping[PurePath, bytes]) -> str:
 
 def of_files(paths: Iterable[Path], root: Path) -> str:
     """The digest of those that are files, named by their places below `root`; byte code does not count."""
-    return digest({path.relative_to(root): path.read_bytes() for path in paths if path.is_file() and "__pycache__" not in path.parts})
+    return digest(
+        {
+            path.relative_to(root): path.read_bytes()
+            for path in paths
+            if path.is_file() and "__pycache__" not in path.parts
+        }
+    )

@@ -21,8 +21,16 @@ def words_left(frame: pd.DataFrame) -> str | None:
     if html is None:
         return None
     head, found, body = html.partition("<tbody>")
-    words = [any(isinstance(value, str) or type(value).__name__ in ("bool", "bool_") for value in frame.iloc[:, number]) for number in range(frame.shape[1])]
-    if not words or body.partition("</tr>")[0].count("<td>") != len(words):  # too many columns to show: some stand for others
+    words = [
+        any(
+            isinstance(value, str) or type(value).__name__ in ("bool", "bool_")
+            for value in frame.iloc[:, number]
+        )
+        for number in range(frame.shape[1])
+    ]
+    if not words or body.partition("</tr>")[0].count("<td>") != len(
+        words
+    ):  # too many columns to show: some stand for others
         return _plain(html)
     if frame.columns.nlevels == 1:
         head = _align(head, "th", [*[True] * frame.index.nlevels, *words])
@@ -37,7 +45,9 @@ def with_code(text: str) -> str:
 def printable(text: str) -> str:
     """What a program wrote may hold anything: colours, which go, and codes that would move the reader's cursor. Pure."""
     plain = re.sub(r"\x1b\[[0-9;]*m|\r(?=\n)", "", text)
-    return "".join(each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}" for each in plain)
+    return "".join(
+        each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}" for each in plain
+    )
 
 
 def _plain(html: str) -> str:

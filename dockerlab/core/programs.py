@@ -17,5 +17,7 @@ def tool(name: str) -> str:
     """The path of a program that came with the course's environment, whether or not that is on PATH. Raises ProgramMissing."""
     found = shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
     if found is None:
-        raise ProgramMissing(f"{name} is not installed.", "The environment is older than the course.", "Run `make setup`.")
+        raise ProgramMissing(
+            f"{name} is not installed.", "The environment is older than the course.", "Run `make setup`."
+        )
     return found

@@ -62,12 +62,25 @@ def load_site(root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> Sit
     """The settings of this machine. Raises CourseError when `course.local.toml` cannot be read, is misspelt, or a value cannot be right."""
     values: dict[str, str] = {key: value for key, value in _machine(environ).items() if value}
     local, own = root / LOCAL_FILE, _own_settings(root)
-    values |= {key: str(root / Path(value).expanduser()) if key in FILES and value else value for key, value in own.items()}
-    values |= {item.name: environ[key] for item in fields(Site) if (key := f"DOCKERLAB_{item.name.upper()}") in environ}
+    values |= {
+        key: str(root / Path(value).expanduser()) if key in FILES and value else value
+        for key, value in own.items()
+    }
+    values |= {
+        item.name: environ[key]
+        for item in fields(Site)
+        if (key := f"DOCKERLAB_{item.name.upper()}") in environ
+    }
     site = Site(**{key: value.strip().rstrip("/") for key, value in values.items()})
-    for name in own.keys() | {item.name for item in fields(Site) if f"DOCKERLAB_{item.name.upper()}" in environ}:
+    for name in own.keys() | {
+        item.name for item in fields(Site) if f"DOCKERLAB_{item.name.upper()}" in environ
+    }:
         if problem := _problem(name, getattr(site, name)):
-            where = f"DOCKERLAB_{name.upper()}" if f"DOCKERLAB_{name.upper()}" in environ else f"{name} in {local.name}"
+            where = (
+                f"DOCKERLAB_{name.upper()}"
+                if f"DOCKERLAB_{name.upper()}" in environ
+                else f"{name} in {local.name}"
+            )
             raise CourseError(f"{where} is {getattr(site, name)!r}.", fix=problem)
     return site
 
@@ -80,11 +93,19 @@ def _own_settings(root: Path) -> dict[str, str]:
     try:
         settings = tomllib.loads(local.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise CourseError(f"{LOCAL_FILE} cannot be read.", f"{error}.", "Correct that line or remove the file.") from error
+        raise CourseError(
+            f"{LOCAL_FILE} cannot be read.", f"{error}.", "Correct that line or remove the file."
+        ) from error
     if unknown := sorted(set(settings) - names):
-        raise CourseError(f"{LOCAL_FILE} sets {', '.join(unknown)}, which means nothing.", fix=f"Known: {', '.join(sorted(names))}.")
+        raise CourseError(
+            f"{LOCAL_FILE} sets {', '.join(unknown)}, which means nothing.",
+            fix=f"Known: {', '.join(sorted(names))}.",
+        )
     if wrong := sorted(key for key, value in settings.items() if not isinstance(value, str)):
-        raise CourseError(f"{LOCAL_FILE} sets {', '.join(wrong)} to something other than a text.", fix='Write each value in quotes: name = "value".')
+        raise CourseError(
+            f"{LOCAL_FILE} sets {', '.join(wrong)} to something other than a text.",
+            fix='Write each value in quotes: name = "value".',
+        )
     return settings
 
 
@@ -98,7 +119,9 @@ def _problem(name: str, value: str) -> str:
         return "Write the address of a package index that containers reach too: https://host/simple."
     if name == "apt_mirror" and not (1 <= len(value.split()) <= 2 and all(map(_is_web, value.split()))):
         return "Write the address of a Debian archive and, where there is one, that of its security archive: https://host/debian https://host/debian-security."
-    if name == "registry_mirror" and not re.fullmatch(r"(https?://)?[\w.-]+(:\d+)?(/[\w./-]+)?|(https?://)?\[[0-9a-f:]+\](:\d+)?", value, re.I):
+    if name == "registry_mirror" and not re.fullmatch(
+        r"(https?://)?[\w.-]+(:\d+)?(/[\w./-]+)?|(https?://)?\[[0-9a-f:]+\](:\d+)?", value, re.I
+    ):
         return "Write host:port of a registry; a login belongs to `docker login`."
     if name == "bases_bundle_sha256" and not re.fullmatch(r"[0-9a-fA-F]{64}", value):
         return "Write the 64 hexadecimal digits that `sha256sum` prints for the file of saved bases."
@@ -108,7 +131,12 @@ def _problem(name: str, value: str) -> str:
 def _is_web(address: str) -> bool:
     try:
         parts = urlsplit(address)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and not re.search(r"[\s\"'\\]", address)
+        return (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and parts.port != 0
+            and not re.search(r"[\s\"'\\]", address)
+        )
     except ValueError:
         return False
 
@@ -121,8 +149,14 @@ def _machine(environ: Mapping[str, str]) -> dict[str, str]:
     pip = _pip_config(environ)
     links = environ.get("PIP_FIND_LINKS") or pip.get("find-links", "")
     folder = next((part for part in links.split() if Path(part).is_dir()), "")
-    bundle = next((environ[key] for key in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT") if environ.get(key)), pip.get("cert", ""))
-    named = next((environ[key] for key in ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL") if environ.get(key)), pip.get("index-url", ""))
+    bundle = next(
+        (environ[key] for key in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT") if environ.get(key)),
+        pip.get("cert", ""),
+    )
+    named = next(
+        (environ[key] for key in ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL") if environ.get(key)),
+        pip.get("index-url", ""),
+    )
     return {
         "index_url": named if _is_web(named) else "",
         "find_links": folder,
@@ -140,10 +174,24 @@ def _pip_config(environ: Mapping[str, str]) -> dict[str, str]:
     named = environ.get("PIP_CONFIG_FILE", "")
     if named == os.devnull:
         return {}
-    shared = [Path(folder) / "pip/pip.conf" for folder in reversed((environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(os.pathsep)) if folder]
+    shared = [
+        Path(folder) / "pip/pip.conf"
+        for folder in reversed((environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(os.pathsep))
+        if folder
+    ]
     mac = home / "Library/Application Support/pip"
-    user = mac if sys.platform == "darwin" and mac.is_dir() else Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "pip"
-    files = [*shared, Path("/etc/pip.conf"), home / ".pip/pip.conf", user / "pip.conf", *([Path(named)] if named else [])]
+    user = (
+        mac
+        if sys.platform == "darwin" and mac.is_dir()
+        else Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "pip"
+    )
+    files = [
+        *shared,
+        Path("/etc/pip.conf"),
+        home / ".pip/pip.conf",
+        user / "pip.conf",
+        *([Path(named)] if named else []),
+    ]
     found: dict[str, dict[str, str]] = {"global": {}, "install": {}}
     for file in files:
         parser = configparser.RawConfigParser()
@@ -152,10 +200,17 @@ def _pip_config(environ: Mapping[str, str]) -> dict[str, str]:
                 parser.read_string(file.read_text(encoding="utf-8-sig"), str(file))
         except (configparser.Error, UnicodeDecodeError, OSError) as error:
             reason = " ".join(str(error).split()).rstrip(".")
-            raise CourseError(f"pip's settings in {file} cannot be read.", f"{reason}.", "Correct that file, as pip needs it too, or move it away.") from error
+            raise CourseError(
+                f"pip's settings in {file} cannot be read.",
+                f"{reason}.",
+                "Correct that file, as pip needs it too, or move it away.",
+            ) from error
         for section, kept in found.items():
             if parser.has_section(section):
-                kept |= {name.replace("_", "-").removeprefix("--"): value for name, value in parser[section].items()}
+                kept |= {
+                    name.replace("_", "-").removeprefix("--"): value
+                    for name, value in parser[section].items()
+                }
     return found["global"] | found["install"]
 
 

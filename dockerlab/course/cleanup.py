@@ -33,10 +33,20 @@ class CleanReport:
 
     def __str__(self) -> str:
         """One line, and one for each thing that is still in use."""
-        counts = ((self.containers, "container"), (self.images, "image"), (self.volumes, "volume"), (self.networks, "network"))
-        line = "Removed " + ", ".join(f"{number} {noun}{'' if number == 1 else 's'}" for number, noun in counts)
+        counts = (
+            (self.containers, "container"),
+            (self.images, "image"),
+            (self.volumes, "volume"),
+            (self.networks, "network"),
+        )
+        line = "Removed " + ", ".join(
+            f"{number} {noun}{'' if number == 1 else 's'}" for number, noun in counts
+        )
         return "\n".join(
-            [f"{line}: {self.freed_bytes / 1e6:.0f} MB freed.", *(f"Still in use, kept: {name}" for name in self.kept)]
+            [
+                f"{line}: {self.freed_bytes / 1e6:.0f} MB freed.",
+                *(f"Still in use, kept: {name}" for name in self.kept),
+            ]
         )
 
 
@@ -50,8 +60,12 @@ def remove_labelled(client: docker.DockerClient, label: str) -> CleanReport:
 
 def labelled(client: docker.DockerClient, label: str) -> Own:
     """This learner's containers, networks, volumes and images with `label` (`key=value`), without the bases. Asks the engine."""
-    return Own(ownership.containers(client, label), ownership.networks(client, label), ownership.volumes(client, label),
-               ownership.images(client, label))
+    return Own(
+        ownership.containers(client, label),
+        ownership.networks(client, label),
+        ownership.volumes(client, label),
+        ownership.images(client, label),
+    )
 
 
 def remove_named(client: docker.DockerClient, prefix: str) -> CleanReport:
@@ -62,9 +76,15 @@ def remove_named(client: docker.DockerClient, prefix: str) -> CleanReport:
 def named(client: docker.DockerClient, prefix: str) -> Own:
     """This learner's containers, networks, volumes and images whose names begin with `prefix`; of an image, those tags. Asks the engine."""
     prefix = naming.own(prefix)
-    images = [replace(each, ours=tuple(tag for tag in each.ours if tag.startswith(prefix))) for each in ownership.images(client)]
+    images = [
+        replace(each, ours=tuple(tag for tag in each.ours if tag.startswith(prefix)))
+        for each in ownership.images(client)
+    ]
     things = (ownership.containers(client), ownership.networks(client), ownership.volumes(client))
-    return Own(*([each for each in kind if each.name.startswith(prefix)] for kind in things), [each for each in images if each.ours])
+    return Own(
+        *([each for each in kind if each.name.startswith(prefix)] for kind in things),
+        [each for each in images if each.ours],
+    )
 
 
 def remove_dangling(client: docker.DockerClient) -> CleanReport:
@@ -87,8 +107,15 @@ class Own:
 
     def __str__(self) -> str:
         """What there is in words, such as `2 containers, 1 volume`; "" for nothing."""
-        counts = ((self.containers, "container"), (self.networks, "network"), (self.volumes, "volume"), (self.images, "image"))
-        return ", ".join(f"{len(things)} {noun}{'' if len(things) == 1 else 's'}" for things, noun in counts if things)
+        counts = (
+            (self.containers, "container"),
+            (self.networks, "network"),
+            (self.volumes, "volume"),
+            (self.images, "image"),
+        )
+        return ", ".join(
+            f"{len(things)} {noun}{'' if len(things) == 1 else 's'}" for things, noun in counts if things
+        )
 
 
 def left_by_the_dead(client: docker.DockerClient) -> Own:
@@ -97,10 +124,24 @@ def left_by_the_dead(client: docker.DockerClient) -> Own:
     def dead(labels: dict[str, str] | None) -> bool:
         return not process_marks.alive((labels or {}).get(object_labels.PROCESS_LABEL, ""))
 
-    return Own([each for each in ownership.containers(client, object_labels.PROCESS_LABEL) if dead(each.labels)],
-               [each for each in ownership.networks(client, object_labels.PROCESS_LABEL) if dead(each.attrs["Labels"])],
-               [each for each in ownership.volumes(client, object_labels.PROCESS_LABEL) if dead(each.attrs["Labels"])],
-               [each for each in ownership.images(client) if each.temporary and not process_marks.alive(each.temporary)])
+    return Own(
+        [each for each in ownership.containers(client, object_labels.PROCESS_LABEL) if dead(each.labels)],
+        [
+            each
+            for each in ownership.networks(client, object_labels.PROCESS_LABEL)
+            if dead(each.attrs["Labels"])
+        ],
+        [
+            each
+            for each in ownership.volumes(client, object_labels.PROCESS_LABEL)
+            if dead(each.attrs["Labels"])
+        ],
+        [
+            each
+            for each in ownership.images(client)
+            if each.temporary and not process_marks.alive(each.temporary)
+        ],
+    )
 
 
 def begin(client: docker.DockerClient, label: str = "") -> None:
@@ -141,8 +182,15 @@ def clean(client: docker.DockerClient, everything: bool = False) -> CleanReport:
     before = _layers(client)
     sizes = _volume_sizes(client)
     gone: list[str] = []
-    volumes = [each for each in ownership.volumes(client) if each.name != swarm.LOCK or not swarm.in_use(client)]
-    own = Own([*_but_servers(ownership.containers(client)), *_servers(client)], ownership.networks(client), volumes, ownership.images(client))
+    volumes = [
+        each for each in ownership.volumes(client) if each.name != swarm.LOCK or not swarm.in_use(client)
+    ]
+    own = Own(
+        [*_but_servers(ownership.containers(client)), *_servers(client)],
+        ownership.networks(client),
+        volumes,
+        ownership.images(client),
+    )
     report = _remove_all(client, own, lambda: ownership.images(client), gone)
     count, kept = report.images, list(report.kept)
     if everything:
@@ -161,13 +209,24 @@ def _but_servers(containers: list[Container]) -> list[Container]:
 
 def _servers(client: docker.DockerClient) -> list[Container]:
     """The containers that serve every learner (`index`), whoever started them; none while another learner has things here. Asks the engine."""
-    others = {owner for owner, name in naming.things(client)
-              if name.startswith(object_labels.NAME_PREFIX) and name not in naming.ONE_TO_AN_ENGINE} - {object_labels.owner()}
-    found = [] if others else client.containers.list(all=True, filters={"label": f"{object_labels.KIND_LABEL}=index"}, ignore_removed=True)
+    others = {
+        owner
+        for owner, name in naming.things(client)
+        if name.startswith(object_labels.NAME_PREFIX) and name not in naming.ONE_TO_AN_ENGINE
+    } - {object_labels.owner()}
+    found = (
+        []
+        if others
+        else client.containers.list(
+            all=True, filters={"label": f"{object_labels.KIND_LABEL}=index"}, ignore_removed=True
+        )
+    )
     return [each for each in found if ownership.made_by_the_course(client, each)]
 
 
-def _remove_all(client: docker.DockerClient, own: Own, images: Callable[[], list[OwnImage]], gone: list[str]) -> CleanReport:
+def _remove_all(
+    client: docker.DockerClient, own: Own, images: Callable[[], list[OwnImage]], gone: list[str]
+) -> CleanReport:
     """`_remove`, and then again as long as steps of the classic builder come to light when their image goes."""
     report, seen = _remove(client, own, gone), {each.id for each in own.images}
     while more := [each for each in images() if each.id not in seen] if report.images else []:
@@ -199,7 +258,9 @@ def _remove(client: docker.DockerClient, own: Own, gone: list[str] | None = None
     )
 
 
-def _image_removed(client: docker.DockerClient, image: OwnImage, kept: list[str], gone: list[str] | None = None) -> bool:
+def _image_removed(
+    client: docker.DockerClient, image: OwnImage, kept: list[str], gone: list[str] | None = None
+) -> bool:
     """Whether an image is gone as a whole, once its tags of ours are."""
     refused = ownership.remove_image(client, image)
     kept += [f"{name} ({reason})" for name, reason in refused]

@@ -54,13 +54,17 @@ PACKAGES = {
 _OTHER_ENGINE = "`docker context ls`, and choose one with `docker context use NAME` or DOCKER_HOST"
 _DISK_THERE = "Look there: `docker system df`, and `df -h` in a shell of that machine."
 # Names in SecurityOptions -> what they mean.
-OTHER_RIGHTS = {"rootless": "a user's own (rootless)", "userns": "root's, with user namespaces (userns-remap)", "selinux": "root's, with SELinux"}
+OTHER_RIGHTS = {
+    "rootless": "a user's own (rootless)",
+    "userns": "root's, with user namespaces (userns-remap)",
+    "selinux": "root's, with SELinux",
+}
 MARKS = {"ok": "✓ ok", "warning": "! warning", "failed": "✗ failed"}
 
 
-
-
-def checks(site: Site | CourseError, client: docker.DockerClient | None, problem: CourseError | None = None) -> list[Check]:
+def checks(
+    site: Site | CourseError, client: docker.DockerClient | None, problem: CourseError | None = None
+) -> list[Check]:
     """Look at every precondition. Asks the engine, unless `client` is None; `problem` then says why there is none.
 
     `site` may be the error that its settings could not be read with: the rest is then examined with the defaults.
@@ -71,7 +75,18 @@ def checks(site: Site | CourseError, client: docker.DockerClient | None, problem
 
 
 def _engine_checks(client: docker.DockerClient | None, problem: CourseError | None) -> list[Check]:
-    names = ("API version", "image store", "rights", "builder", "cgroup version", "docker command", "buildx", "compose", "disk free", "memory")
+    names = (
+        "API version",
+        "image store",
+        "rights",
+        "builder",
+        "cgroup version",
+        "docker command",
+        "buildx",
+        "compose",
+        "disk free",
+        "memory",
+    )
     facts = None
     if client is not None:
         try:
@@ -80,8 +95,16 @@ def _engine_checks(client: docker.DockerClient | None, problem: CourseError | No
             problem = CourseError("The engine stopped answering.", f"{error}.", "Run `make engine`.")
     if facts is None:
         fix = problem.fix if problem else "Run `make engine`."
-        unknown = [Check(name, "warning", "not known without an engine", fix) for name in names if name != "disk free"]
-        return [Check("engine", "failed", problem.what if problem else "none answers", fix), *unknown, disk_free(Path.home())]
+        unknown = [
+            Check(name, "warning", "not known without an engine", fix)
+            for name in names
+            if name != "disk free"
+        ]
+        return [
+            Check("engine", "failed", problem.what if problem else "none answers", fix),
+            *unknown,
+            disk_free(Path.home()),
+        ]
     place = endpoint(endpoint.address_of(client))
     return [
         Check("engine", "ok", f"{facts.name} {facts.version} on {facts.operating_system}"),
@@ -94,7 +117,9 @@ def _engine_checks(client: docker.DockerClient | None, problem: CourseError | No
         docker_command(facts.engine_id, *connection.command_reaches()),
         plugin("buildx", facts.buildx, "some cells of the lessons need it"),
         plugin("compose", facts.compose, "the lesson on stacks needs it"),
-        disk_free(Path(facts.root_dir or "/")) if place.status == "ok" else Check("disk free", "warning", "not known: another machine's", _DISK_THERE),
+        disk_free(Path(facts.root_dir or "/"))
+        if place.status == "ok"
+        else Check("disk free", "warning", "not known: another machine's", _DISK_THERE),
         memory(facts.memory_bytes),
     ]
 
@@ -103,7 +128,12 @@ def engine_address(url: str) -> Check:
     """Where the engine listens; a warning where that is another machine, which the course then fills, prunes and stops things on."""
     if endpoint.is_local(url):
         return Check("endpoint", "ok", f"{url}, on this machine")
-    return Check("endpoint", "warning", f"{url}, on another machine", "If you did not mean that one: unset DOCKERLAB_REMOTE, and `docker context use default`.")
+    return Check(
+        "endpoint",
+        "warning",
+        f"{url}, on another machine",
+        "If you did not mean that one: unset DOCKERLAB_REMOTE, and `docker context use default`.",
+    )
 
 
 def api_version(version: str) -> Check:
@@ -124,7 +154,10 @@ def image_store(store: str) -> Check:
     if store in ("overlay2", "containerd"):
         return Check("image store", "ok", store)
     return Check(
-        "image store", "warning", store or "unknown", "Use overlay2 or the containerd store: other drivers are slow or untried."
+        "image store",
+        "warning",
+        store or "unknown",
+        "Use overlay2 or the containerd store: other drivers are slow or untried.",
     )
 
 
@@ -142,10 +175,22 @@ def _mounts(client: docker.DockerClient | None) -> list[Check]:
     if client is None:
         return [Check("mounts", "warning", "not known without an engine", "Run `make engine`.")]
     if not endpoint.is_local(endpoint.address_of(client)):
-        return [Check("mounts", "warning", "not tried: another machine's", "Cells that mount a folder of this machine need an engine on it.")]
+        return [
+            Check(
+                "mounts",
+                "warning",
+                "not tried: another machine's",
+                "Cells that mount a folder of this machine need an engine on it.",
+            )
+        ]
     if not base_images.present(client, base_images.SLIM):
-        return [Check("mounts", "warning", f"not known before {base_images.SLIM} is here", "Run `make bases`.")]
-    return [mounted(client, "mounts", BUILD), mounted(client, "temporary mounts", Path(tempfile.gettempdir()))]
+        return [
+            Check("mounts", "warning", f"not known before {base_images.SLIM} is here", "Run `make bases`.")
+        ]
+    return [
+        mounted(client, "mounts", BUILD),
+        mounted(client, "temporary mounts", Path(tempfile.gettempdir())),
+    ]
 
 
 def mounted(client: docker.DockerClient, name: str, parent: Path) -> Check:
@@ -156,17 +201,36 @@ def mounted(client: docker.DockerClient, name: str, parent: Path) -> Check:
         with tempfile.TemporaryDirectory(prefix="dockerlab-doctor-", dir=parent) as folder:
             Path(folder).chmod(0o755)
             (Path(folder) / "word").write_text(word, encoding="utf-8")
-            found = client.containers.run(base_images.SLIM, ["cat", "/probe/word"], remove=True, network_mode="none", labels=object_labels.labels(kind="doctor"),
-                                          volumes={folder: {"bind": "/probe", "mode": "ro"}}).decode()
+            found = client.containers.run(
+                base_images.SLIM,
+                ["cat", "/probe/word"],
+                remove=True,
+                network_mode="none",
+                labels=object_labels.labels(kind="doctor"),
+                volumes={folder: {"bind": "/probe", "mode": "ro"}},
+            ).decode()
     except OSError as error:
-        return Check(name, "failed", f"{parent} cannot be written: {error.strerror}", "Give yourself the right to write there.")
+        return Check(
+            name,
+            "failed",
+            f"{parent} cannot be written: {error.strerror}",
+            "Give yourself the right to write there.",
+        )
     except (DockerException, requests.RequestException) as error:
         found = str(error)
     if found == word:
         return Check(name, "ok", f"containers read what lies in {parent}")
-    move = "set TMPDIR to a folder below your home" if name.startswith("temporary") else "move the course below your home"
-    return Check(name, "failed", f"containers do not read what lies in {parent}",
-                 f"A VM (Colima, Docker Desktop), Docker from snap or SELinux keeps it from them: share that folder there, or {move}.")
+    move = (
+        "set TMPDIR to a folder below your home"
+        if name.startswith("temporary")
+        else "move the course below your home"
+    )
+    return Check(
+        name,
+        "failed",
+        f"containers do not read what lies in {parent}",
+        f"A VM (Colima, Docker Desktop), Docker from snap or SELinux keeps it from them: share that folder there, or {move}.",
+    )
 
 
 def reaches_buildkit(client: docker.DockerClient) -> str:
@@ -177,7 +241,12 @@ def reaches_buildkit(client: docker.DockerClient) -> str:
     def tried() -> BuildReport:
         with process_marks.folder("doctor") as folder:
             (Path(folder) / "Dockerfile").write_text("FROM scratch\n", encoding="utf-8")
-            return build(folder, tag=f"{object_labels.NAME_PREFIX}doctor:{uuid.uuid4().hex[:10]}", labels={object_labels.KIND_LABEL: "doctor"}, client=client)
+            return build(
+                folder,
+                tag=f"{object_labels.NAME_PREFIX}doctor:{uuid.uuid4().hex[:10]}",
+                labels={object_labels.KIND_LABEL: "doctor"},
+                client=client,
+            )
 
     try:
         report = tried()
@@ -195,14 +264,30 @@ def builder(problem: str, chosen: connection.Builder | None) -> Check:
     `problem` is what keeps the engine's BuildKit from building; `chosen` is the builder of the `docker` command, None without buildx.
     """
     if problem:
-        return Check("builder", "failed", problem[:160].rstrip("."), "Upgrade the engine to Docker 26 or later; its log says more.")
+        return Check(
+            "builder",
+            "failed",
+            problem[:160].rstrip("."),
+            "Upgrade the engine to Docker 26 or later; its log says more.",
+        )
     if chosen is None:
-        return Check("builder", "ok", "the engine's own BuildKit (from Python; the `docker` command has no buildx)")
+        return Check(
+            "builder", "ok", "the engine's own BuildKit (from Python; the `docker` command has no buildx)"
+        )
     if chosen.problem or chosen.driver != "docker":
-        found = f"{chosen.name or 'the chosen one'}: {chosen.problem.rstrip('.')}" if chosen.problem else f"{chosen.name} ({chosen.driver} driver)"
+        found = (
+            f"{chosen.name or 'the chosen one'}: {chosen.problem.rstrip('.')}"
+            if chosen.problem
+            else f"{chosen.name} ({chosen.driver} driver)"
+        )
         name = os.environ.get("BUILDX_BUILDER")
         fix = "Unset BUILDX_BUILDER" if name else "Run `docker buildx use $(docker context show)`"
-        return Check("builder", "warning", found[:160], f"{fix}: another builder has a cache of its own, and its images do not come to the engine.")
+        return Check(
+            "builder",
+            "warning",
+            found[:160],
+            f"{fix}: another builder has a cache of its own, and its images do not come to the engine.",
+        )
     return Check("builder", "ok", f"the engine's own BuildKit ({chosen.name})")
 
 
@@ -224,7 +309,12 @@ def docker_command(engine_id: str, reached: str, problem: str) -> Check:
     if reached:
         return Check(name, "failed", "reaches another engine than docker-py does", f"Run {_OTHER_ENGINE}.")
     _, fix = error_messages.advice(problem)
-    return Check(name, "failed", problem[:160].rstrip(".") or "does not answer", fix or f"Run `docker info`, which says more; then {_OTHER_ENGINE}.")
+    return Check(
+        name,
+        "failed",
+        problem[:160].rstrip(".") or "does not answer",
+        fix or f"Run `docker info`, which says more; then {_OTHER_ENGINE}.",
+    )
 
 
 def plugin(name: str, version: str | None, why: str) -> Check:
@@ -239,9 +329,22 @@ def _install(name: str, why: str) -> str:
     names, oldest = PACKAGES[name]
     candidates = {}
     if shutil.which("apt-cache"):
-        done = subprocess.run(["apt-cache", "policy", *names], capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"}, check=False)
+        done = subprocess.run(
+            ["apt-cache", "policy", *names],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "LC_ALL": "C"},
+            check=False,
+        )
         candidates = installation.parse_policy(done.stdout)
-    package = next((each for each in names if installation.major(candidates.get(each, "")) >= oldest and each in candidates), "")
+    package = next(
+        (
+            each
+            for each in names
+            if installation.major(candidates.get(each, "")) >= oldest and each in candidates
+        ),
+        "",
+    )
     if package:
         return f"Run `{'' if os.geteuid() == 0 else 'sudo '}apt-get install {package}`: {why}."
     return f"Install {names[0]} as docs.docker.com/engine/install says: {why}."
@@ -252,20 +355,34 @@ def disk_free(folder: Path) -> Check:
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free / GB
-    return _enough("disk free", free, DISK_GB, "Run `dockerlab clean`, then look at what else lies there with `docker system df`.", f" in {folder}")
+    return _enough(
+        "disk free",
+        free,
+        DISK_GB,
+        "Run `dockerlab clean`, then look at what else lies there with `docker system df`.",
+        f" in {folder}",
+    )
 
 
 def memory(size: int) -> Check:
     """Memory that the engine can give to containers, in bytes."""
     return _enough(
-        "memory", size / GB, MEMORY_GB, "Give the engine's machine more memory (Docker Desktop: Settings, Resources)."
+        "memory",
+        size / GB,
+        MEMORY_GB,
+        "Give the engine's machine more memory (Docker Desktop: Settings, Resources).",
     )
 
 
 def _enough(name: str, gigabytes: float, limits: tuple[int, int], fix: str, where: str = "") -> Check:
     warn, fail = limits
     status: Status = "failed" if gigabytes < fail else "warning" if gigabytes < warn else "ok"
-    return Check(name, status, f"{gigabytes:.0f} GB{where}", "" if status == "ok" else f"At least {warn} GB is wanted. {fix}")
+    return Check(
+        name,
+        status,
+        f"{gigabytes:.0f} GB{where}",
+        "" if status == "ok" else f"At least {warn} GB is wanted. {fix}",
+    )
 
 
 def _leftovers(client: docker.DockerClient | None) -> list[Check]:
@@ -277,18 +394,40 @@ def _leftovers(client: docker.DockerClient | None) -> list[Check]:
     except (DockerException, requests.RequestException) as error:
         return [Check("leftovers", "warning", str(error), "Run `make engine`.")]
     folders = len(process_marks.dead_folders())
-    found = [things, "a swarm and its services" * left_swarm, f"{folders} temporary folder{'' if folders == 1 else 's'}" * bool(folders)]
+    found = [
+        things,
+        "a swarm and its services" * left_swarm,
+        f"{folders} temporary folder{'' if folders == 1 else 's'}" * bool(folders),
+    ]
     if any(found):
-        return [Check("leftovers", "warning", f"of processes that were killed: {', '.join(filter(None, found))}", "Run `dockerlab clean`.")]
+        return [
+            Check(
+                "leftovers",
+                "warning",
+                f"of processes that were killed: {', '.join(filter(None, found))}",
+                "Run `dockerlab clean`.",
+            )
+        ]
     return [Check("leftovers", "ok", "none")]
 
 
 def _bases(client: docker.DockerClient | None, site: Site) -> list[Check]:
     if client is None:
-        return [Check("bases", "warning", "not known without an engine", "Run `make engine`, then `dockerlab bases`.")]
+        return [
+            Check(
+                "bases",
+                "warning",
+                "not known without an engine",
+                "Run `make engine`, then `dockerlab bases`.",
+            )
+        ]
     try:
         missing = [name for name in base_images.COURSE_BASES if not base_images.present(client, name)]
-        stale = [name for name in base_images.COURSE_BASES if name not in missing and not base_images.suits(client, name, site)]
+        stale = [
+            name
+            for name in base_images.COURSE_BASES
+            if name not in missing and not base_images.suits(client, name, site)
+        ]
     except CourseError as error:
         return [Check("bases", "warning", error.what, error.fix)]
     except (DockerException, requests.RequestException) as error:
@@ -296,7 +435,14 @@ def _bases(client: docker.DockerClient | None, site: Site) -> list[Check]:
     if missing:
         return [Check("bases", "warning", f"missing: {', '.join(missing)}", "Run `dockerlab bases`.")]
     if stale:
-        return [Check("bases", "warning", f"without the settings that this site has now: {', '.join(stale)}", "Run `dockerlab bases`.")]
+        return [
+            Check(
+                "bases",
+                "warning",
+                f"without the settings that this site has now: {', '.join(stale)}",
+                "Run `dockerlab bases`.",
+            )
+        ]
     return [Check("bases", "ok", f"{len(base_images.COURSE_BASES)} present")]
 
 
@@ -327,16 +473,42 @@ def _default_index(timeout: float) -> Check:
     own = ROOT / ".venv-uv" / "bin" / "uv"  # where `make setup` puts it
     uv = shutil.which("uv") or (str(own) if own.is_file() else "")
     if not uv:
-        return Check("package index", "warning", "the public one; not tried, because uv is not on the PATH", "Run `make setup`.")
-    command = [uv, "pip", "install", "--dry-run", "--no-deps", "--refresh-package", "six", "--reinstall", "--python", sys.executable, "six"]
+        return Check(
+            "package index",
+            "warning",
+            "the public one; not tried, because uv is not on the PATH",
+            "Run `make setup`.",
+        )
+    command = [
+        uv,
+        "pip",
+        "install",
+        "--dry-run",
+        "--no-deps",
+        "--refresh-package",
+        "six",
+        "--reinstall",
+        "--python",
+        sys.executable,
+        "six",
+    ]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout + 20)
     except subprocess.TimeoutExpired:
-        return Check("package index", "failed", "no answer", "Connect to a network, or set DOCKERLAB_INDEX_URL to an index that answers here.")
+        return Check(
+            "package index",
+            "failed",
+            "no answer",
+            "Connect to a network, or set DOCKERLAB_INDEX_URL to an index that answers here.",
+        )
     if done.returncode == 0:
         return Check("package index", "ok", "the public one")
-    return Check("package index", "failed", done.stderr.strip().splitlines()[-1][:120] if done.stderr.strip() else "no answer",
-                 "Connect to a network, or set DOCKERLAB_INDEX_URL to an index that answers here.")
+    return Check(
+        "package index",
+        "failed",
+        done.stderr.strip().splitlines()[-1][:120] if done.stderr.strip() else "no answer",
+        "Connect to a network, or set DOCKERLAB_INDEX_URL to an index that answers here.",
+    )
 
 
 def certificate(site: Site) -> Check:
@@ -346,8 +518,17 @@ def certificate(site: Site) -> Check:
     try:
         count = len(ssl.create_default_context(cafile=site.ca_bundle).get_ca_certs())
     except (OSError, ssl.SSLError) as error:
-        reason = (error.strerror or "it holds no certificate") if not isinstance(error, ssl.SSLError) else "it holds no certificate"
-        return Check("certificate", "failed", f"{site.ca_bundle}: {reason}", "Set DOCKERLAB_CA_BUNDLE to a file of PEM certificates that you may read.")
+        reason = (
+            (error.strerror or "it holds no certificate")
+            if not isinstance(error, ssl.SSLError)
+            else "it holds no certificate"
+        )
+        return Check(
+            "certificate",
+            "failed",
+            f"{site.ca_bundle}: {reason}",
+            "Set DOCKERLAB_CA_BUNDLE to a file of PEM certificates that you may read.",
+        )
     return Check("certificate", "ok", f"{site.ca_bundle} ({count} authorities)")
 
 
@@ -397,7 +578,15 @@ def frame(results: Sequence[Check]) -> pd.DataFrame:
     """The checks as a table for a notebook, which others will read: addresses and paths of your site stay out of it."""
     import pandas as pd  # half a second that the command line does not need
 
-    rows = [(each.name, MARKS[each.status].replace(" ", "\u00a0"), "" if each.name in PRIVATE else each.found, each.fix) for each in results]
+    rows = [
+        (
+            each.name,
+            MARKS[each.status].replace(" ", "\u00a0"),
+            "" if each.name in PRIVATE else each.found,
+            each.fix,
+        )
+        for each in results
+    ]
     return pd.DataFrame(rows, columns=["", "state", "found", "what mends it"]).set_index("").rename_axis(None)
 
 
@@ -405,8 +594,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """`dockerlab doctor [--json] [--build] [--remote]`; 1 where a check failed."""
     parser = argparse.ArgumentParser(prog="dockerlab doctor", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print the checks as JSON")
-    parser.add_argument("--build", action="store_true", help="also prove the settings of this site by small real builds (takes minutes)")
-    parser.add_argument("--remote", action="store_true", help="use the engine that is chosen even where it is on another machine")
+    parser.add_argument(
+        "--build",
+        action="store_true",
+        help="also prove the settings of this site by small real builds (takes minutes)",
+    )
+    parser.add_argument(
+        "--remote",
+        action="store_true",
+        help="use the engine that is chosen even where it is on another machine",
+    )
     args = parser.parse_args(argv)
     if args.remote:  # for the commands that this one starts, too
         os.environ[reach.REMOTE] = "1"

@@ -43,28 +43,58 @@ def checks(site: Site, client: docker.DockerClient) -> list[Check]:
     ways: dict[str, Callable[[str], str]] = {"API": partial(_by_api, client), "docker build": _by_command}
     with ThreadPoolExecutor(2) as pool:  # the two ways side by side, the steps of each one after the other
         found = pool.map(lambda way: [(name, way, ways[way](line)) for name, line in STEPS.items()], ways)
-        results = [judged(name, way, log, site, endpoint.proxies(endpoint.address_of(client))) for each in found for name, way, log in each]
+        results = [
+            judged(name, way, log, site, endpoint.proxies(endpoint.address_of(client)))
+            for each in found
+            for name, way, log in each
+        ]
     return [Check("build: base", "ok", f"{base_images.SLIM}: {state.source}"), *results]
 
 
 def judged(step: str, way: str, log: str, site: Site, proxies: dict[str, str]) -> Check:
     """The verdict on one step, from what it wrote where it failed, "" where it did not; names the setting to look at. Pure."""
     name = f"build: {step}, {way}"
-    source = (site.apt_mirror if step == "apt" else site.index_url) or f"the public {'Debian mirror' if step == 'apt' else 'index'}"
+    source = (
+        site.apt_mirror if step == "apt" else site.index_url
+    ) or f"the public {'Debian mirror' if step == 'apt' else 'index'}"
     if not log:
         return Check(name, "ok", f"works with {source}")
-    setting, example = ("apt_mirror", "of a Debian mirror") if step == "apt" else ("index_url", "of a package index")
+    setting, example = (
+        ("apt_mirror", "of a Debian mirror") if step == "apt" else ("index_url", "of a package index")
+    )
     last = _telling(log)
-    proxy = next((proxies[each] for each in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY") if each in proxies), "")
+    proxy = next(
+        (proxies[each] for each in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY") if each in proxies), ""
+    )
     if proxy and (re.search(_PROXY, log) or (urlsplit(proxy).hostname or "\n") in last):
-        return Check(name, "failed", last, f"The proxy {proxy} does not serve builds: correct HTTP_PROXY and HTTPS_PROXY, or proxies in ~/.docker/config.json; "
-                     "an address of this machine's loopback is another place inside a build.")
+        return Check(
+            name,
+            "failed",
+            last,
+            f"The proxy {proxy} does not serve builds: correct HTTP_PROXY and HTTPS_PROXY, or proxies in ~/.docker/config.json; "
+            "an address of this machine's loopback is another place inside a build.",
+        )
     if re.search(_CERTIFICATE, log):
-        return Check(name, "failed", last, f"The certificate of {source} is not trusted: set ca_bundle to a file with your site's certificate authority"
-                     f"{f' ({site.ca_bundle} has not got it)' if site.ca_bundle else ''}.")
+        return Check(
+            name,
+            "failed",
+            last,
+            f"The certificate of {source} is not trusted: set ca_bundle to a file with your site's certificate authority"
+            f"{f' ({site.ca_bundle} has not got it)' if site.ca_bundle else ''}.",
+        )
     if not getattr(site, setting):
-        return Check(name, "failed", last, f"Builds do not reach {source}: set {setting} to the address {example} that this network has, or a proxy.")
-    return Check(name, "failed", last, f"Builds do not reach {setting}, {source}: correct it, or start what listens there.")
+        return Check(
+            name,
+            "failed",
+            last,
+            f"Builds do not reach {source}: set {setting} to the address {example} that this network has, or a proxy.",
+        )
+    return Check(
+        name,
+        "failed",
+        last,
+        f"Builds do not reach {setting}, {source}: correct it, or start what listens there.",
+    )
 
 
 def _telling(log: str) -> str:
@@ -77,7 +107,11 @@ def _telling(log: str) -> str:
 def _base_fix(site: Site) -> str:
     named = {"registry_mirror": site.registry_mirror, "bases_bundle": site.bases_bundle}
     set_here = " and ".join(f"{name} ({value})" for name, value in named.items() if value)
-    return f"Correct {set_here}." if set_here else "Set registry_mirror to a registry of this network that has the bases, or bases_bundle to a file of them."
+    return (
+        f"Correct {set_here}."
+        if set_here
+        else "Set registry_mirror to a registry of this network that has the bases, or bases_bundle to a file of them."
+    )
 
 
 def _dockerfile(folder: str, line: str) -> None:
@@ -92,7 +126,13 @@ def _by_api(client: docker.DockerClient, line: str) -> str:
     with process_marks.folder("doctor") as folder:
         _dockerfile(folder, line)
         try:
-            report = build(folder, no_cache=True, labels=object_labels.labels(kind="doctor"), client=client, on_step=lambda step: log.append(step.log))
+            report = build(
+                folder,
+                no_cache=True,
+                labels=object_labels.labels(kind="doctor"),
+                client=client,
+                on_step=lambda step: log.append(step.log),
+            )
             client.images.remove(report.image_id)
         except CourseError as error:
             return "\n".join([*log, str(error)])
@@ -105,9 +145,26 @@ def _by_command(line: str) -> str:
     """The same by `docker build`, whose image goes nowhere (`--output type=cacheonly`). Asks the engine."""
     with process_marks.folder("doctor") as folder:
         _dockerfile(folder, line)
-        command = ["docker", "build", "--no-cache", "--progress", "plain", "--output", "type=cacheonly", folder]
+        command = [
+            "docker",
+            "build",
+            "--no-cache",
+            "--progress",
+            "plain",
+            "--output",
+            "type=cacheonly",
+            folder,
+        ]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, stdin=subprocess.DEVNULL, env=endpoint.environment(), check=False)
+            done = subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                timeout=SECONDS,
+                stdin=subprocess.DEVNULL,
+                env=endpoint.environment(),
+                check=False,
+            )
         except (OSError, subprocess.SubprocessError) as error:
             return str(error)
     return done.stdout + done.stderr if done.returncode else ""

@@ -82,7 +82,9 @@ class Bench:
     def build(self, name: str, dockerfile: str, **options: Any) -> BuildReport:
         """Write Dockerfile.NAME, build it and tag it NAME; keywords go to `dockerlab.images.build.build`. Asks the engine."""
         self.write({f"Dockerfile.{name}": dockerfile})
-        report = build(self.folder, dockerfile=f"Dockerfile.{name}", tag=self.tag(name), client=self.client, **options)
+        report = build(
+            self.folder, dockerfile=f"Dockerfile.{name}", tag=self.tag(name), client=self.client, **options
+        )
         self._made.add(report.image_id)
         return report
 
@@ -108,15 +110,22 @@ class Bench:
         pairs = [(name, way) for name in names for way in ways]
         with ThreadPoolExecutor(AT_ONCE) as pool:
             wrote = list(pool.map(lambda pair: self.run(pair[0], **ways[pair[1]]), pairs))
-        rows = {name: wrote[number * len(ways) : (number + 1) * len(ways)] for number, name in enumerate(names)}
+        rows = {
+            name: wrote[number * len(ways) : (number + 1) * len(ways)] for number, name in enumerate(names)
+        }
         return pd.DataFrame.from_dict(rows, orient="index", columns=list(ways))
 
     @contextmanager
-    def started(self, name: str, command: Sequence[str] | str | None = None, **options: Any) -> Iterator[Container]:
+    def started(
+        self, name: str, command: Sequence[str] | str | None = None, **options: Any
+    ) -> Iterator[Container]:
         """A container for as long as the block lasts; it and its anonymous volumes are always removed. Asks the engine."""
         container = self.client.containers.create(
-            self.tag(name), list(command) if isinstance(command, tuple) else command, name=f"{self.repository}-{uuid.uuid4().hex[:8]}",
-            labels=object_labels.labels(kind="container"), **options,
+            self.tag(name),
+            list(command) if isinstance(command, tuple) else command,
+            name=f"{self.repository}-{uuid.uuid4().hex[:8]}",
+            labels=object_labels.labels(kind="container"),
+            **options,
         )
         try:
             container.start()
@@ -143,8 +152,19 @@ class Bench:
 
     def left(self) -> tuple[list[Container], list[str]]:
         """The containers and the tags of this bench that are on the engine. Asks the engine."""
-        return ([each for each in ownership.containers(self.client) if (each.name or "").startswith(f"{self.repository}-")],
-                [tag for each in ownership.images(self.client) for tag in each.ours if tag.startswith(f"{self.repository}:")])
+        return (
+            [
+                each
+                for each in ownership.containers(self.client)
+                if (each.name or "").startswith(f"{self.repository}-")
+            ],
+            [
+                tag
+                for each in ownership.images(self.client)
+                for tag in each.ours
+                if tag.startswith(f"{self.repository}:")
+            ],
+        )
 
     def clear(self) -> str:
         """Remove this bench's containers and images; says how many. Asks the engine."""
@@ -160,11 +180,14 @@ class Bench:
         return f"Bench({self.repository})"
 
 
-def stop_all(containers: Mapping[str, Container], goodbye: str = "", timeout: int | None = None) -> pd.DataFrame:
+def stop_all(
+    containers: Mapping[str, Container], goodbye: str = "", timeout: int | None = None
+) -> pd.DataFrame:
     """Stop several containers at the same moment; one row each: PID 1, seconds, exit code, and whether `goodbye` stands in its log.
 
     `timeout` is the engine's patience in seconds, its own default (10) where None. Asks the engine.
     """
+
     def one(name: str) -> tuple[str, str, float, int, bool]:
         container = containers[name]
         container.reload()
@@ -179,7 +202,9 @@ def stop_all(containers: Mapping[str, Container], goodbye: str = "", timeout: in
 
     with ThreadPoolExecutor(max(1, len(containers))) as pool:
         rows = list(pool.map(one, containers))
-    return pd.DataFrame(rows, columns=["form", "PID 1", "seconds", "exit code", "said goodbye"]).set_index("form")
+    return pd.DataFrame(rows, columns=["form", "PID 1", "seconds", "exit code", "said goodbye"]).set_index(
+        "form"
+    )
 
 
 def archive(files: Mapping[str, str]) -> bytes:
@@ -191,8 +216,6 @@ def archive(files: Mapping[str, str]) -> bytes:
             entry.size = len(text.encode())
             tar.addfile(entry, io.BytesIO(text.encode()))
     return packed.getvalue()
-
-
 
 
 def free_port() -> int:
@@ -214,7 +237,11 @@ def answers(url: str, timeout: float = 2) -> bool:
 def _program(arguments: str) -> str:
     """The bare name of the program in a command line: `/bin/sh -c …` -> `sh`; a script's interpreter gives way to the script."""
     words = [Path(word).name for word in arguments.split()[:2]]
-    return words[1] if len(words) == 2 and words[0].startswith("python") and not words[1].startswith("-") else words[0]
+    return (
+        words[1]
+        if len(words) == 2 and words[0].startswith("python") and not words[1].startswith("-")
+        else words[0]
+    )
 
 
 def _short(explanation: str) -> str:

@@ -109,14 +109,26 @@ def replace(labs: Path, name: str, contents: Mapping[PurePath, bytes]) -> Path |
         finally:
             shutil.rmtree(staged, ignore_errors=True)
     except OSError as error:
-        raise CourseError(f"{target} cannot be written.", f"{error}.", "Make the course folder writable, or copy it to one that is.") from error
+        raise CourseError(
+            f"{target} cannot be written.",
+            f"{error}.",
+            "Make the course folder writable, or copy it to one that is.",
+        ) from error
     return kept
 
 
 def _inside(folder: Path) -> dict[PurePath, Path]:
     """Whatever is no folder in it: also a link that leads nowhere, a pipe, a file that nobody may read. Without caches."""
-    found = {PurePath(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()}
-    return {name: path for name, path in found.items() if not SKIPPED_PARTS & set(name.parts) and name.suffix != ".pyc"}
+    found = {
+        PurePath(path.relative_to(folder)): path
+        for path in folder.rglob("*")
+        if path.is_symlink() or not path.is_dir()
+    }
+    return {
+        name: path
+        for name, path in found.items()
+        if not SKIPPED_PARTS & set(name.parts) and name.suffix != ".pyc"
+    }
 
 
 def _holds(folder: Path, contents: Mapping[PurePath, bytes]) -> bool:
@@ -124,7 +136,10 @@ def _holds(folder: Path, contents: Mapping[PurePath, bytes]) -> bool:
     try:
         found = _inside(folder) if folder.is_dir() else {}
         return found.keys() == contents.keys() and all(
-            path.is_file() and path.stat().st_size == len(contents[name]) and path.read_bytes() == contents[name] for name, path in found.items()
+            path.is_file()
+            and path.stat().st_size == len(contents[name])
+            and path.read_bytes() == contents[name]
+            for name, path in found.items()
         )
     except OSError:
         return False
@@ -140,7 +155,11 @@ def _keep(labs: Path, target: Path) -> Path | None:
     saved = labs / SAVED
     saved.mkdir(exist_ok=True)
     number = target.name.split("_")[0]
-    taken = [int(path.name.rpartition("-")[2]) for path in saved.glob(f"{number}-*") if path.name.rpartition("-")[2].isdigit()]
+    taken = [
+        int(path.name.rpartition("-")[2])
+        for path in saved.glob(f"{number}-*")
+        if path.name.rpartition("-")[2].isdigit()
+    ]
     kept = saved / f"{number}-{max(taken, default=0) + 1}"
     target.rename(kept)
     for path in kept.rglob("*"):

@@ -57,7 +57,11 @@ class Answer:
     def frame(self) -> pd.DataFrame:
         """One row an object, best first: label, score with 2 digits, corners in whole pixels."""
         rows = [
-            (each.label, round(each.score, 2), *(round(side) for side in (each.x1, each.y1, each.x2, each.y2)))
+            (
+                each.label,
+                round(each.score, 2),
+                *(round(side) for side in (each.x1, each.y1, each.x2, each.y2)),
+            )
             for each in self.detections
         ]
         return pd.DataFrame(rows, columns=COLUMNS)
@@ -68,7 +72,10 @@ class Answer:
         for each in self.detections:
             counts[each.label] = counts.get(each.label, 0) + 1
         ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-        return ", ".join(f"{count} {label}{'s' if count > 1 else ''}" for label, count in ordered) or "nothing found"
+        return (
+            ", ".join(f"{count} {label}{'s' if count > 1 else ''}" for label, count in ordered)
+            or "nothing found"
+        )
 
 
 def detect(url: str, image_path: str | Path, confidence: float = 0.25, timeout: float = 30) -> Answer:
@@ -83,7 +90,9 @@ def detect(url: str, image_path: str | Path, confidence: float = 0.25, timeout: 
         why = f"{error.strerror or error}."
         raise DetectionFailed(f"{path} cannot be read.", why, "Check the path of the picture.") from error
     address = url.rstrip("/").removesuffix("/detect") + "/detect"
-    kind = {".png": "image/png", ".webp": "image/webp", ".bmp": "image/bmp"}.get(path.suffix.lower(), "image/jpeg")
+    kind = {".png": "image/png", ".webp": "image/webp", ".bmp": "image/bmp"}.get(
+        path.suffix.lower(), "image/jpeg"
+    )
     try:
         # The name travels in a header; a plain one avoids trouble with letters outside ASCII.
         files = {"image": (f"picture{path.suffix.lower() if path.suffix.isascii() else ''}", data, kind)}
@@ -101,9 +110,13 @@ def detect(url: str, image_path: str | Path, confidence: float = 0.25, timeout: 
             "Start it, and check the port with `docker ps`.",
         ) from error
     except TooLarge as error:
-        raise DetectionFailed(error.what, "Another program listens on this port.", "Check the address.") from error
+        raise DetectionFailed(
+            error.what, "Another program listens on this port.", "Check the address."
+        ) from error
     except requests.RequestException as error:
-        raise DetectionFailed(f"{url!r} is not an address.", f"{error}.", "Write it like http://localhost:8000.") from error
+        raise DetectionFailed(
+            f"{url!r} is not an address.", f"{error}.", "Write it like http://localhost:8000."
+        ) from error
     if reply.status_code != 200:
         raise _refusal(reply, address)
     try:
@@ -119,18 +132,27 @@ def detect(url: str, image_path: str | Path, confidence: float = 0.25, timeout: 
 def parse(body: dict[str, Any]) -> Answer:
     """The JSON of `POST /detect` as an Answer. Raises KeyError, TypeError or ValueError when it has another shape."""
     detections = tuple(
-        Detection(str(each["label"]), float(each["score"]), *(float(each["box"][side]) for side in ("x1", "y1", "x2", "y2")))
+        Detection(
+            str(each["label"]),
+            float(each["score"]),
+            *(float(each["box"][side]) for side in ("x1", "y1", "x2", "y2")),
+        )
         for each in body["detections"]
     )
     width, height = (int(body["image"][side]) for side in ("width", "height"))
-    return Answer(str(body["model"]), str(body["backend"]), width, height, detections, dict(body.get("milliseconds", {})))
+    return Answer(
+        str(body["model"]),
+        str(body["backend"]),
+        width,
+        height,
+        detections,
+        dict(body.get("milliseconds", {})),
+    )
 
 
 def recorded(path: Path = REFERENCE) -> dict[str, Answer]:
     """Answers kept in a file, by the picture's file name; by default what PyTorch finds on the sample pictures of the course."""
     return {name: parse(body) for name, body in json.loads(path.read_text(encoding="utf-8")).items()}
-
-
 
 
 def agreement(a: Answer, b: Answer, iou: float = 0.9, score: float = 0.02) -> float:
@@ -147,7 +169,9 @@ def agreement(a: Answer, b: Answer, iou: float = 0.9, score: float = 0.02) -> fl
             (-overlap, i, j)
             for i, one in enumerate(a.detections)
             for j, other in enumerate(b.detections)
-            if one.label == other.label and abs(one.score - other.score) <= score + 1e-9 and (overlap := one.iou(other)) >= iou
+            if one.label == other.label
+            and abs(one.score - other.score) <= score + 1e-9
+            and (overlap := one.iou(other)) >= iou
         ),
     )
     left: set[int] = set()
@@ -157,8 +181,6 @@ def agreement(a: Answer, b: Answer, iou: float = 0.9, score: float = 0.02) -> fl
             left.add(i)
             right.add(j)
     return 2 * len(left) / total
-
-
 
 
 def _refusal(reply: requests.Response, address: str) -> DetectionFailed:
@@ -174,7 +196,9 @@ def _refusal(reply: requests.Response, address: str) -> DetectionFailed:
         422: "Check the arguments: confidence lies between 0 and 1.",
         503: "Wait until /health answers 200.",
     }.get(reply.status_code, "Look at the container's log.")
-    return DetectionFailed(f"{address} refused the picture ({reply.status_code}).", f"It says: {detail.rstrip('.')}.", fix)
+    return DetectionFailed(
+        f"{address} refused the picture ({reply.status_code}).", f"It says: {detail.rstrip('.')}.", fix
+    )
 
 
 def samples() -> list[Path]:

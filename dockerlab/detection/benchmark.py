@@ -23,52 +23,21 @@ from dockerlab.detection.api_client import samples
 from dockerlab.detection.variants import RUNGS, ensure_rung
 from dockerlab.images import image, image_report
 
-COLUMNS = ["rung", "title", "tag", "disk_bytes", "download_bytes", "build_seconds", "rebuild_seconds", "cold_start_seconds",
-           "latency_p50_ms", "latency_p95_ms", "agreement"]
+COLUMNS = [
+    "rung",
+    "title",
+    "tag",
+    "disk_bytes",
+    "download_bytes",
+    "build_seconds",
+    "rebuild_seconds",
+    "cold_start_seconds",
+    "latency_p50_ms",
+    "latency_p95_ms",
+    "agreement",
+]
 STARTS, REQUESTS = 3, 40
 GPU_ONLY = ("nvidia", "triton", "cuda", "cupy")  # packages that do nothing without a GPU
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
 
 
 def cold_start(tag: str, client: docker.DockerClient, **options: Any) -> float:
@@ -83,12 +52,18 @@ def _until_it_detects(service: container.Running, started: float) -> float:
 
     def detects() -> bool:
         try:
-            return session.post(f"{service.url}/detect", files={"image": ("scene.jpg", picture, "image/jpeg")}, timeout=60).ok
+            return session.post(
+                f"{service.url}/detect", files={"image": ("scene.jpg", picture, "image/jpeg")}, timeout=60
+            ).ok
         except requests.RequestException:
             return False
 
     if not polling.wait_until(detects, 180, interval=0.01):
-        raise container.ContainerFailed(f"{service.container.name} never answered a detection.", service.logs(3), "Read its last lines above.")
+        raise container.ContainerFailed(
+            f"{service.container.name} never answered a detection.",
+            service.logs(3),
+            "Read its last lines above.",
+        )
     return time.monotonic() - started
 
 
@@ -97,7 +72,9 @@ def latencies(url: str, count: int = REQUESTS) -> list[float]:
     picture, session, times = samples()[0].read_bytes(), requests.Session(), []
     for number in range(count + 3):
         started = time.perf_counter()
-        session.post(f"{url}/detect", files={"image": ("scene.jpg", picture, "image/jpeg")}, timeout=60).raise_for_status()
+        session.post(
+            f"{url}/detect", files={"image": ("scene.jpg", picture, "image/jpeg")}, timeout=60
+        ).raise_for_status()
         if number >= 3:
             times.append((time.perf_counter() - started) * 1000)
     return times
@@ -106,8 +83,14 @@ def latencies(url: str, count: int = REQUESTS) -> list[float]:
 Answers = dict[str, api_client.Answer]
 
 
-def measure_rung(name: str, client: docker.DockerClient, reference: Answers | None = None, *, fresh: bool = True,
-                 starts: int = STARTS) -> tuple[dict[str, Any], Answers]:
+def measure_rung(
+    name: str,
+    client: docker.DockerClient,
+    reference: Answers | None = None,
+    *,
+    fresh: bool = True,
+    starts: int = STARTS,
+) -> tuple[dict[str, Any], Answers]:
     """Bring one rung's image, start it `starts` times, ask it; returns its row and its answers. Asks the engine.
 
     With `fresh` it is built without a cache and rebuilt after an edit; else see `ensure_rung`.
@@ -121,19 +104,33 @@ def measure_rung(name: str, client: docker.DockerClient, reference: Answers | No
         answers = {picture.name: api_client.detect(service.url, picture) for picture in samples()}
         times = latencies(service.url)
     reference = reference or answers
-    agreement = statistics.fmean(api_client.agreement(reference[picture], answers[picture]) for picture in answers)
+    agreement = statistics.fmean(
+        api_client.agreement(reference[picture], answers[picture]) for picture in answers
+    )
     row = {
-        "rung": name, "title": rung.title, "tag": rung.tag, "disk_bytes": report.disk_bytes, "download_bytes": report.download_bytes,
-        "build_seconds": round(seconds["build_seconds"], 1), "rebuild_seconds": round(seconds["rebuild_seconds"], 2),
+        "rung": name,
+        "title": rung.title,
+        "tag": rung.tag,
+        "disk_bytes": report.disk_bytes,
+        "download_bytes": report.download_bytes,
+        "build_seconds": round(seconds["build_seconds"], 1),
+        "rebuild_seconds": round(seconds["rebuild_seconds"], 2),
         "cold_start_seconds": round(statistics.median(cold), 2),
-        "latency_p50_ms": round(float(np.percentile(times, 50)), 1), "latency_p95_ms": round(float(np.percentile(times, 95)), 1),
+        "latency_p50_ms": round(float(np.percentile(times, 50)), 1),
+        "latency_p95_ms": round(float(np.percentile(times, 95)), 1),
         "agreement": round(agreement, 3),
     }
     return row, answers
 
 
-def ladder(names: Sequence[str], client: docker.DockerClient, *, fresh: bool = True, starts: int = STARTS,
-           on_row: Callable[[pd.DataFrame], None] | None = None) -> pd.DataFrame:
+def ladder(
+    names: Sequence[str],
+    client: docker.DockerClient,
+    *,
+    fresh: bool = True,
+    starts: int = STARTS,
+    on_row: Callable[[pd.DataFrame], None] | None = None,
+) -> pd.DataFrame:
     """Measure the rungs in turn, COLUMNS of each; agreement is against the first of them. Asks the engine.
 
     `on_row` gets the rows so far after each, since a whole ladder takes minutes.
@@ -150,7 +147,10 @@ def ladder(names: Sequence[str], client: docker.DockerClient, *, fresh: bool = T
 
 def sizes(tags: Mapping[str, str], client: docker.DockerClient) -> pd.DataFrame:
     """Both sizes of several images, name -> tag, in the order given: columns rung, disk_bytes, download_bytes. Asks the engine."""
-    rows = [(name, report.disk_bytes, report.download_bytes) for name, report in ((name, image.inspect(tag, client)) for name, tag in tags.items())]
+    rows = [
+        (name, report.disk_bytes, report.download_bytes)
+        for name, report in ((name, image.inspect(tag, client)) for name, tag in tags.items())
+    ]
     return pd.DataFrame(rows, columns=["rung", "disk_bytes", "download_bytes"])
 
 
@@ -160,15 +160,17 @@ def packages(report: image_report.ImageReport) -> pd.DataFrame:
     A package is a folder or file there; what `*.libs` folders hold counts to the package that they are named after.
     """
     found = report.files(top=10**9)
-    parts = found[found["kind"] != "deleted"]["path"].str.extract(r"(?:site|dist)-packages/(?P<first>[^/]+)(?:/(?P<second>[^/]+))?")
+    parts = found[found["kind"] != "deleted"]["path"].str.extract(
+        r"(?:site|dist)-packages/(?P<first>[^/]+)(?:/(?P<second>[^/]+))?"
+    )
     weights = found.assign(first=parts["first"], second=parts["second"]).dropna(subset=["first"])
     names = weights["first"].str.replace(r"(\.libs|\.py|-[^-]+\.(dist|egg)-info)$", "", regex=True)
     names = names.where(names != "nvidia", "nvidia " + weights["second"].fillna(""))
-    table = weights.groupby(names.rename("package"))["MB"].sum().sort_values(ascending=False).round(1).reset_index()
+    table = (
+        weights.groupby(names.rename("package"))["MB"]
+        .sum()
+        .sort_values(ascending=False)
+        .round(1)
+        .reset_index()
+    )
     return table.assign(group=["gpu" if name.startswith(GPU_ONLY) else "other" for name in table["package"]])
-
-
-
-
-
-

@@ -33,6 +33,14 @@ class UnderLimits:
 
 def frame(tries: list[UnderLimits]) -> pd.DataFrame:
     """One row a try: memory, CPUs, median and slowest answer, and what became of the container. Pure."""
-    rows = [(each.memory_mb, each.cpus, each.median_ms, each.slowest_ms, "answers" if each.survived else ("OOM killed" if each.oom_killed else "ended"))
-            for each in tries]
+    rows = [
+        (
+            each.memory_mb,
+            each.cpus,
+            each.median_ms,
+            each.slowest_ms,
+            "answers" if each.survived else ("OOM killed" if each.oom_killed else "ended"),
+        )
+        for each in tries
+    ]
     return pd.DataFrame(rows, columns=["memory, MB", "CPUs", "median, ms", "slowest, ms", "outcome"]).round(1)

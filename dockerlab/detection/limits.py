@@ -15,9 +15,9 @@ from dockerlab.detection.limit_report import UnderLimits
 REQUESTS = 12
 
 
-
-
-def try_limits(image: str, memory_mb: int, cpus: float, client: docker.DockerClient, requests_sent: int = REQUESTS) -> UnderLimits:
+def try_limits(
+    image: str, memory_mb: int, cpus: float, client: docker.DockerClient, requests_sent: int = REQUESTS
+) -> UnderLimits:
     """Start `image` under both limits (no swap), send it pictures one after another, and say what became of it. Asks the engine."""
     size = memory_mb * 1_000_000
     options = {"mem_limit": size, "memswap_limit": size, "nano_cpus": int(cpus * 1e9)}
@@ -42,5 +42,3 @@ def try_limits(image: str, memory_mb: int, cpus: float, client: docker.DockerCli
 def _over(service: container.Running) -> bool:
     service.container.reload()
     return service.container.status in ("exited", "dead")
-
-

@@ -69,7 +69,11 @@ def stage_context(folder: Path = BUILD / "detection-api") -> Path:
     with error_messages.plainly():
         if folder.exists():
             shutil.rmtree(folder)
-        shutil.copytree(ASSETS / "detection-api", folder, ignore=shutil.ignore_patterns("__pycache__", "tests", ".pytest_cache"))
+        shutil.copytree(
+            ASSETS / "detection-api",
+            folder,
+            ignore=shutil.ignore_patterns("__pycache__", "tests", ".pytest_cache"),
+        )
         (folder / "model").mkdir(exist_ok=True)
         shutil.copy(ASSETS / "model" / "harbour-n.pt", folder / "model")
     return folder
@@ -82,7 +86,14 @@ def build_rung(name: str, context: Path, client: docker.DockerClient, **options:
         base_images.ensure(base, client)
     torch = {} if name in ("naive", "slim") else {"TORCH_INDEX": wheel_index.torch_index(client)}
     mark = fingerprint(name, context, client)
-    report = build(context, dockerfile=rung.dockerfile, buildargs=torch, labels={"dockerlab.rung": mark}, client=client, **{"tag": rung.tag} | options)
+    report = build(
+        context,
+        dockerfile=rung.dockerfile,
+        buildargs=torch,
+        labels={"dockerlab.rung": mark},
+        client=client,
+        **{"tag": rung.tag} | options,
+    )
     if report.tag == rung.tag and _is_cold(report):
         note(name, fingerprint(name, context, client, code=False), build_seconds=report.seconds)
     return report
@@ -100,9 +111,13 @@ def fingerprint(name: str, context: Path, client: docker.DockerClient, code: boo
     Without `code` the files of the server are left out: what remains decides how long a build takes.
     """
     rung, total = RUNGS[name], hashlib.sha256()
-    for path in sorted(path for path in context.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
+    for path in sorted(
+        path for path in context.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    ):
         place = path.relative_to(context)
-        if (code or place.parts[0] != "app") and (not path.name.startswith("Dockerfile.") or path.name == rung.dockerfile):
+        if (code or place.parts[0] != "app") and (
+            not path.name.startswith("Dockerfile.") or path.name == rung.dockerfile
+        ):
             content = path.read_bytes()
             total.update(f"{place.as_posix()}\0{len(content)}\0".encode() + content)
     for base in rung.bases:
@@ -131,7 +146,9 @@ def note(name: str, recipe: str, **seconds: float) -> None:
     BUILD.mkdir(parents=True, exist_ok=True)
     with FileLock(BUILD / ".rungs.lock"):
         data = _all_notes()
-        data[f"{name} {recipe}"] = data.get(f"{name} {recipe}", {}) | {key: round(value, 2) for key, value in seconds.items()}
+        data[f"{name} {recipe}"] = data.get(f"{name} {recipe}", {}) | {
+            key: round(value, 2) for key, value in seconds.items()
+        }
         temporary = BUILD / ".rungs.new"
         temporary.write_text(json.dumps(data, indent=1, sort_keys=True), encoding="utf-8")
         temporary.replace(BUILD / "rungs.json")

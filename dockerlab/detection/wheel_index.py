@@ -45,16 +45,24 @@ def torch_index(client: docker.DockerClient | None = None, site: Site | None = N
     base_images.ensure(base_images.SLIM, client, site)
     try:
         client.containers.run(
-            base_images.SLIM, ["python", "-u", "-c", _SERVER.read_text(encoding="utf-8")], name=NAME, detach=True, labels=object_labels.labels(kind="index"),
-            environment={"NEXT_INDEX": site.index_url}, ports={f"{PORT}/tcp": (gateway, PORT)},
-            volumes={site.find_links: {"bind": "/wheels", "mode": "ro"}}, restart_policy={"Name": "unless-stopped"},
+            base_images.SLIM,
+            ["python", "-u", "-c", _SERVER.read_text(encoding="utf-8")],
+            name=NAME,
+            detach=True,
+            labels=object_labels.labels(kind="index"),
+            environment={"NEXT_INDEX": site.index_url},
+            ports={f"{PORT}/tcp": (gateway, PORT)},
+            volumes={site.find_links: {"bind": "/wheels", "mode": "ro"}},
+            restart_policy={"Name": "unless-stopped"},
         )
     except APIError as error:
         if error.status_code != 409:  # another learner starts it at this moment
             raise
     if polling.wait_until(lambda: _answers(f"{url}/torch/"), 20, interval=0.2):
         return url
-    raise CourseError("The container that serves the site's torch wheels does not answer.", fix=f"Run `docker logs {NAME}`.")
+    raise CourseError(
+        "The container that serves the site's torch wheels does not answer.", fix=f"Run `docker logs {NAME}`."
+    )
 
 
 def _answers(url: str) -> bool:

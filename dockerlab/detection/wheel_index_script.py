@@ -30,12 +30,20 @@ class Index(http.server.BaseHTTPRequestHandler):
             self.send_file(WHEELS / parts[1])
             return
         project = re.sub(r"[-_.]+", "-", parts[-1]).lower()
-        if not re.fullmatch(r"[a-z0-9-]+", project):  # what a project may be called (PEP 508); anything else would get into a header
+        if not re.fullmatch(
+            r"[a-z0-9-]+", project
+        ):  # what a project may be called (PEP 508); anything else would get into a header
             self.send_error(404)
             return
-        names = [file.name for file in WHEELS.glob("*.whl") if re.sub(r"[-_.]+", "-", file.name.split("-")[0]).lower() == project]
+        names = [
+            file.name
+            for file in WHEELS.glob("*.whl")
+            if re.sub(r"[-_.]+", "-", file.name.split("-")[0]).lower() == project
+        ]
         if names:
-            body = "".join(f'<a href="/files/{urllib.parse.quote(name)}">{name}</a>' for name in names).encode()
+            body = "".join(
+                f'<a href="/files/{urllib.parse.quote(name)}">{name}</a>' for name in names
+            ).encode()
             self.send_response(200)
             self.send_header("Content-Type", "text/html")
             self.end_headers()

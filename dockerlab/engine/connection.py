@@ -34,10 +34,6 @@ def connect(timeout: float = 120) -> docker.DockerClient:
     return mine
 
 
-
-
-
-
 @dataclass(frozen=True)
 class EngineFacts:
     """What an engine says about itself; `buildx` and `compose` are the plugins of this machine's `docker` command, or None."""
@@ -101,7 +97,11 @@ def plugin_version(plugin: str) -> str | None:
         return None
     try:
         done = subprocess.run(
-            ["docker", plugin, "version"], capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL  # speaks to no engine
+            ["docker", plugin, "version"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            stdin=subprocess.DEVNULL,  # speaks to no engine
         )
     except (OSError, subprocess.SubprocessError):
         return None
@@ -123,7 +123,14 @@ def builder_in_use() -> Builder | None:
     if not plugin_version("buildx"):
         return None
     try:
-        done = subprocess.run(["docker", "buildx", "inspect"], capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL, check=False)
+        done = subprocess.run(
+            ["docker", "buildx", "inspect"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
     except (OSError, subprocess.SubprocessError) as error:
         return Builder("", "", redact(str(error)))
     return parse_builder(done.stdout, done.stderr)
@@ -135,7 +142,9 @@ def parse_builder(output: str, errors: str = "") -> Builder:
     for line in output.splitlines():
         name, _, value = line.partition(":")
         said.setdefault(name.strip(), value.strip())
-    problem = said.get("Error", "") or ("" if said.get("Driver") else " ".join(errors.split()).removeprefix("ERROR: ") or "it says nothing")
+    problem = said.get("Error", "") or (
+        "" if said.get("Driver") else " ".join(errors.split()).removeprefix("ERROR: ") or "it says nothing"
+    )
     return Builder(said.get("Name", ""), said.get("Driver", ""), problem)
 
 
@@ -143,7 +152,9 @@ def command_reaches() -> tuple[str, str]:
     """The id of the engine that the `docker` command reaches and, where that is none, what it says instead."""
     try:
         command = ["docker", "info", "--format", "{{.ID}}"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL, check=False
+        )
     except (OSError, subprocess.SubprocessError) as error:
         return "", str(error)
     return done.stdout.strip(), " ".join(done.stderr.split())

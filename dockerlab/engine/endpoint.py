@@ -35,7 +35,13 @@ PROBE_SECONDS = 30
 PORT = 2375  # where a TCP address names none, as the docker command has it, with TLS too
 OLDEST_API = "1.24"  # to ask an engine which one it has
 # The variables and what config.json calls them: docker/cli, cli/config/configfile, ParseProxyConfig.
-PROXIES = {"HTTP_PROXY": "httpProxy", "HTTPS_PROXY": "httpsProxy", "NO_PROXY": "noProxy", "FTP_PROXY": "ftpProxy", "ALL_PROXY": "allProxy"}
+PROXIES = {
+    "HTTP_PROXY": "httpProxy",
+    "HTTPS_PROXY": "httpsProxy",
+    "NO_PROXY": "noProxy",
+    "FTP_PROXY": "ftpProxy",
+    "ALL_PROXY": "allProxy",
+}
 _CHOICE = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_TLS", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 _MARK = ".dockerlab"  # in a folder of settings that this package made
 
@@ -84,8 +90,11 @@ def endpoints(environ: Mapping[str, str] = os.environ, home: Path | None = None)
     home = home or Path(environ.get("HOME") or Path.home())
     config = _config(environ, home)
     tls = bool(environ.get("DOCKER_TLS") or environ.get("DOCKER_TLS_VERIFY"))
-    secured = {"tls": tls, "verify": bool(environ.get("DOCKER_TLS_VERIFY")) or not tls,
-               "tls_folder": Path(environ.get("DOCKER_CERT_PATH") or config) if tls else None}
+    secured = {
+        "tls": tls,
+        "verify": bool(environ.get("DOCKER_TLS_VERIFY")) or not tls,
+        "tls_folder": Path(environ.get("DOCKER_CERT_PATH") or config) if tls else None,
+    }
     if environ.get("DOCKER_HOST"):
         url = normal(environ["DOCKER_HOST"], "DOCKER_HOST", tls)
         return [_checked(Endpoint("DOCKER_HOST", url, True, **(secured if url.startswith("tcp:") else {})))]
@@ -107,7 +116,10 @@ def _sockets(environ: Mapping[str, str], home: Path) -> list[Endpoint]:
     sockets = [
         ("Docker", Path("/var/run/docker.sock")),
         ("rootless Docker", Path(runtime) / "docker.sock"),
-        *(("Colima", folder / "default/docker.sock") for folder in (Path(environ.get("COLIMA_HOME") or home / ".colima"), xdg / "colima")),
+        *(
+            ("Colima", folder / "default/docker.sock")
+            for folder in (Path(environ.get("COLIMA_HOME") or home / ".colima"), xdg / "colima")
+        ),
         ("OrbStack", home / ".orbstack/run/docker.sock"),
         ("Rancher Desktop", home / ".rd/docker.sock"),
         ("Docker Desktop", home / ".docker/run/docker.sock"),
@@ -116,10 +128,15 @@ def _sockets(environ: Mapping[str, str], home: Path) -> list[Endpoint]:
         ("Podman", Path(runtime) / "podman/podman.sock"),
         ("Podman", Path("/run/podman/podman.sock")),
         ("Podman machine", Path(environ.get("TMPDIR") or "/tmp") / "podman/podman-machine-default-api.sock"),
-        *(("Podman machine", machines / each) for each in ("podman.sock", "qemu/podman.sock", "applehv/podman.sock")),
+        *(
+            ("Podman machine", machines / each)
+            for each in ("podman.sock", "qemu/podman.sock", "applehv/podman.sock")
+        ),
     ]
     found = [Endpoint(name, f"unix://{path}") for name, path in sockets if _is_socket(path)]
-    return [*found, Endpoint("Docker Desktop", "npipe:////./pipe/docker_engine")] if os.name == "nt" else found
+    return (
+        [*found, Endpoint("Docker Desktop", "npipe:////./pipe/docker_engine")] if os.name == "nt" else found
+    )
 
 
 def _is_socket(path: Path) -> bool:
@@ -142,7 +159,11 @@ def normal(address: str, name: str = "DOCKER_HOST", tls: bool = False) -> str:
     if scheme in ("http", "https"):
         scheme, rest = "tcp", rest.rstrip("/")
     if scheme == "unix":
-        return f"unix://{'/' + rest.lstrip('/') if rest else '/var/run/docker.sock'}" if not rest.startswith("~") else address
+        return (
+            f"unix://{'/' + rest.lstrip('/') if rest else '/var/run/docker.sock'}"
+            if not rest.startswith("~")
+            else address
+        )
     if scheme not in ("tcp", "ssh"):
         return address
     try:
@@ -150,13 +171,18 @@ def normal(address: str, name: str = "DOCKER_HOST", tls: bool = False) -> str:
         host, port = parts.hostname or ("localhost" if scheme == "tcp" else ""), parts.port
         if scheme == "ssh":
             if not host or parts.password is not None:
-                raise ValueError("it has no host" if not host else "the ssh command takes no password from an address")
+                raise ValueError(
+                    "it has no host" if not host else "the ssh command takes no password from an address"
+                )
             return f"ssh://{parts.netloc}{parts.path.rstrip('/')}"
         if address.startswith("/"):
             raise ValueError("a socket is written unix:///path")
     except ValueError as error:
-        raise EngineUnavailable(f"{name} is {address}, which is no address of an engine.", f"{str(error)[0].upper()}{str(error)[1:]}.",
-                                f"Correct or unset {name}: unix:///path, tcp://host:port or ssh://user@host.") from error
+        raise EngineUnavailable(
+            f"{name} is {address}, which is no address of an engine.",
+            f"{str(error)[0].upper()}{str(error)[1:]}.",
+            f"Correct or unset {name}: unix:///path, tcp://host:port or ssh://user@host.",
+        ) from error
     login = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
     return f"tcp://{login}{f'[{host}]' if ':' in host else host}:{port or PORT}{parts.path.rstrip('/')}"
 
@@ -174,7 +200,10 @@ def is_local(url: str) -> bool:
         return False
     if address.is_loopback:
         return True
-    with contextlib.suppress(OSError), socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET, socket.SOCK_DGRAM) as own:
+    with (
+        contextlib.suppress(OSError),
+        socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET, socket.SOCK_DGRAM) as own,
+    ):
         own.bind((host, 0))  # only an address of this machine can be bound, and nothing is sent
         return True
     return False
@@ -184,7 +213,9 @@ def field(document: Any, name: str, kind: type, default: Any = None) -> Any:
     """A field of a JSON object as Go reads it: whatever the case of its name; `default` where it is missing, null or of another type."""
     if not isinstance(document, dict):
         return default
-    found = document.get(name, next((value for key, value in document.items() if key.casefold() == name.casefold()), None))
+    found = document.get(
+        name, next((value for key, value in document.items() if key.casefold() == name.casefold()), None)
+    )
     return found if isinstance(found, kind) else default
 
 
@@ -198,7 +229,9 @@ def configuration(config: Path) -> Any:
 
 def _config(environ: Mapping[str, str], home: Path | None = None) -> Path:
     """The folder of the docker command's own settings."""
-    return Path(environ.get("DOCKER_CONFIG") or (home or Path(environ.get("HOME") or Path.home())) / ".docker")
+    return Path(
+        environ.get("DOCKER_CONFIG") or (home or Path(environ.get("HOME") or Path.home())) / ".docker"
+    )
 
 
 def current_context(config: Path) -> str:
@@ -214,24 +247,40 @@ def _context_endpoint(config: Path, name: str) -> Endpoint:
         found = field(field(meta, "Endpoints", dict, {}), "docker", dict)
         if found is None:
             raise ValueError("its metadata hold no endpoint of the name docker")
-        host, skip = (next((value for key, value in found.items() if key.casefold() == wanted), None) for wanted in ("host", "skiptlsverify"))
+        host, skip = (
+            next((value for key, value in found.items() if key.casefold() == wanted), None)
+            for wanted in ("host", "skiptlsverify")
+        )
         if not isinstance(host, str | None) or not isinstance(skip, bool | None):
             raise ValueError("Host must be a text and SkipTLSVerify true or false")
     except (OSError, ValueError, RecursionError) as error:
-        raise EngineUnavailable(f"The docker context {name} is chosen but cannot be read.", f"{type(error).__name__}: {error}.",
-                                "Run `docker context use default`.") from error
+        raise EngineUnavailable(
+            f"The docker context {name} is chosen but cannot be read.",
+            f"{type(error).__name__}: {error}.",
+            "Run `docker context use default`.",
+        ) from error
     url = normal(host, f"The docker context {name}") if host else ""
     certificates = config / "contexts/tls" / digest / "docker"
     secured = url.startswith("tcp:") and (certificates.is_dir() or bool(skip))
-    return Endpoint(f"docker context {name}", url, True, certificates if secured and certificates.is_dir() else None, secured, not skip, name)
+    return Endpoint(
+        f"docker context {name}",
+        url,
+        True,
+        certificates if secured and certificates.is_dir() else None,
+        secured,
+        not skip,
+        name,
+    )
 
 
 def _checked(endpoint: Endpoint) -> Endpoint:
     """The endpoint, unless the certificate authority that its variables ask for is missing: the command refuses that too."""
     if endpoint.tls and endpoint.tls_folder and not endpoint.file("ca"):
-        raise EngineUnavailable(f"The engine at {endpoint.url} is to be reached by TLS, but there is no {endpoint.tls_folder / 'ca.pem'}.",
-                                "DOCKER_TLS_VERIFY or DOCKER_TLS is set, and DOCKER_CERT_PATH says where the certificates are (default: ~/.docker).",
-                                "Set DOCKER_CERT_PATH to the folder with ca.pem, cert.pem and key.pem, or unset DOCKER_TLS_VERIFY and DOCKER_TLS.")
+        raise EngineUnavailable(
+            f"The engine at {endpoint.url} is to be reached by TLS, but there is no {endpoint.tls_folder / 'ca.pem'}.",
+            "DOCKER_TLS_VERIFY or DOCKER_TLS is set, and DOCKER_CERT_PATH says where the certificates are (default: ~/.docker).",
+            "Set DOCKER_CERT_PATH to the folder with ca.pem, cert.pem and key.pem, or unset DOCKER_TLS_VERIFY and DOCKER_TLS.",
+        )
     return endpoint
 
 
@@ -249,7 +298,9 @@ def environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
         return clean | {"DOCKER_CONTEXT": found.context}
     told = clean | {"DOCKER_HOST": found.url}
     if found.tls and found.tls_folder:
-        told |= {"DOCKER_CERT_PATH": str(found.tls_folder)} | ({"DOCKER_TLS_VERIFY": "1"} if found.verify else {"DOCKER_TLS": "1"})
+        told |= {"DOCKER_CERT_PATH": str(found.tls_folder)} | (
+            {"DOCKER_TLS_VERIFY": "1"} if found.verify else {"DOCKER_TLS": "1"}
+        )
     return told
 
 
@@ -281,20 +332,28 @@ def hand_on_proxies(url: str, environ: MutableMapping[str, str] = os.environ) ->
     starts) gets a folder of its own as DOCKER_CONFIG: config.json with these proxies added, everything else a link to the reader's own.
     """
     own = _config(environ)
-    if (own / _MARK).exists() or configured_proxies(own, url).keys() - {"NO_PROXY"} or not (found := proxies(url, environ)):
+    if (
+        (own / _MARK).exists()
+        or configured_proxies(own, url).keys() - {"NO_PROXY"}
+        or not (found := proxies(url, environ))
+    ):
         return
     settings = configuration(own)
     settings = dict(settings) if isinstance(settings, dict) else {}
     kept = field(settings, "proxies", dict, {})
     wanted = {PROXIES[name]: value for name, value in found.items() if name in PROXIES}
-    folder = Path(tempfile.mkdtemp(prefix="dockerlab-docker-config-"))  # mode 0700: proxies may hold passwords
+    folder = Path(
+        tempfile.mkdtemp(prefix="dockerlab-docker-config-")
+    )  # mode 0700: proxies may hold passwords
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     (folder / _MARK).touch()
     for entry in own.iterdir() if own.is_dir() else ():
         if entry.name != "config.json":
             (folder / entry.name).symlink_to(entry.resolve())
     others = {key: value for key, value in settings.items() if key.casefold() != "proxies"}
-    (folder / "config.json").write_text(json.dumps(others | {"proxies": kept | {url if url in kept else "default": wanted}}), encoding="utf-8")
+    (folder / "config.json").write_text(
+        json.dumps(others | {"proxies": kept | {url if url in kept else "default": wanted}}), encoding="utf-8"
+    )
     environ["DOCKER_CONFIG"] = str(folder)
 
 
@@ -309,7 +368,9 @@ class _SshConnection(UnixHTTPConnection):
         ours, theirs = socket.socketpair()
         ours.settimeout(self.timeout if isinstance(self.timeout, int | float) else None)
         with theirs:  # in a session of its own, so that Ctrl-C in a notebook does not end the connection too
-            self.process = subprocess.Popen(self.command, stdin=theirs, stdout=theirs, stderr=self.log, start_new_session=True)
+            self.process = subprocess.Popen(
+                self.command, stdin=theirs, stdout=theirs, stderr=self.log, start_new_session=True
+            )
         self.sock = ours
 
     def close(self) -> None:
@@ -338,7 +399,11 @@ class SshAdapter(UnixHTTPAdapter):
 
     def __init__(self, url: str, timeout: float) -> None:
         super().__init__("http+unix://ssh", timeout)
-        self.url, self.command, self.said = url, ssh_command(url), ""  # `said`: the last line that ssh wrote, once this is closed
+        self.url, self.command, self.said = (
+            url,
+            ssh_command(url),
+            "",
+        )  # `said`: the last line that ssh wrote, once this is closed
         self.log = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the adapter)
 
     def get_connection(self, url: str, proxies: Any = None) -> _SshPool:
@@ -366,7 +431,20 @@ def ssh_command(url: str) -> list[str]:
     socket_there = ["--host", f"unix://{parts.path}"] if parts.path.strip("/") else []
     who = ["-l", parts.username] if parts.username else []
     port = ["-p", str(parts.port)] if parts.port else []
-    return ["ssh", "-o", "ConnectTimeout=30", "-T", *who, *port, "--", parts.hostname or "", "docker", *socket_there, "system", "dial-stdio"]
+    return [
+        "ssh",
+        "-o",
+        "ConnectTimeout=30",
+        "-T",
+        *who,
+        *port,
+        "--",
+        parts.hostname or "",
+        "docker",
+        *socket_there,
+        "system",
+        "dial-stdio",
+    ]
 
 
 def client_of(endpoint: Endpoint, timeout: float) -> docker.DockerClient:
@@ -412,9 +490,15 @@ def _over_tcp(endpoint: Endpoint, timeout: float) -> docker.DockerClient:
     if endpoint.tls:
         certificate, key = endpoint.file("cert"), endpoint.file("key")
         ca = endpoint.file("ca") if endpoint.verify else None
-        tls = docker.tls.TLSConfig(client_cert=(certificate, key) if certificate and key else None, ca_cert=ca, verify=endpoint.verify)
+        tls = docker.tls.TLSConfig(
+            client_cert=(certificate, key) if certificate and key else None,
+            ca_cert=ca,
+            verify=endpoint.verify,
+        )
     if not endpoint.verify:
-        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # once for each request; the reader chose it
+        urllib3.disable_warnings(
+            urllib3.exceptions.InsecureRequestWarning
+        )  # once for each request; the reader chose it
 
     def prepare(client: docker.DockerClient) -> None:
         client.api.trust_env = False
@@ -426,8 +510,10 @@ def _over_tcp(endpoint: Endpoint, timeout: float) -> docker.DockerClient:
 
 def _over_ssh(url: str, timeout: float) -> docker.DockerClient:
     if not shutil.which("ssh"):
-        raise EngineUnavailable(f"The engine at {url} is reached by ssh, and there is no ssh command on this machine.",
-                                fix="Install it (Debian: apt-get install openssh-client), or choose an engine of this machine.")
+        raise EngineUnavailable(
+            f"The engine at {url} is reached by ssh, and there is no ssh command on this machine.",
+            fix="Install it (Debian: apt-get install openssh-client), or choose an engine of this machine.",
+        )
     adapters: list[SshAdapter] = []
 
     def prepare(client: docker.DockerClient) -> None:
@@ -438,8 +524,11 @@ def _over_ssh(url: str, timeout: float) -> docker.DockerClient:
     try:
         return _negotiated(partial(docker.DockerClient, base_url="unix:///ssh", timeout=timeout), prepare)
     except requests.RequestException as error:
-        raise EngineUnavailable(f"No Docker Engine answers at {url}.", f"{(adapters[-1].said or str(error)).rstrip('.')}.",
-                                f"Try `{' '.join(ssh_command(url)[:-2])} version`: it must work without a question.") from error
+        raise EngineUnavailable(
+            f"No Docker Engine answers at {url}.",
+            f"{(adapters[-1].said or str(error)).rstrip('.')}.",
+            f"Try `{' '.join(ssh_command(url)[:-2])} version`: it must work without a question.",
+        ) from error
 
 
 def address_of(client: docker.DockerClient) -> str:
@@ -450,4 +539,8 @@ def address_of(client: docker.DockerClient) -> str:
         return adapter.url
     if isinstance(adapter, UnixHTTPAdapter):
         return f"unix://{adapter.socket_path}"
-    return f"tcp://{urlsplit(api.base_url).netloc}" if api.base_url.startswith(("http:", "https:")) else api.base_url
+    return (
+        f"tcp://{urlsplit(api.base_url).netloc}"
+        if api.base_url.startswith(("http:", "https:"))
+        else api.base_url
+    )

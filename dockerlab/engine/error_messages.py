@@ -94,14 +94,23 @@ def _refused(message: str) -> CourseError:
     what, fix = advice(line)
     if what:
         return CourseError(what, f"The engine says: {_short(line)}.", fix)
-    return CourseError(f"The engine refused: {_short(line)}.", fix="Read the reason; `dockerlab doctor` examines the engine.")
+    return CourseError(
+        f"The engine refused: {_short(line)}.", fix="Read the reason; `dockerlab doctor` examines the engine."
+    )
 
 
 def _ended(error: ContainerError) -> CourseError:
-    text = error.stderr.decode(errors="replace") if isinstance(error.stderr, bytes) else str(error.stderr or "")
-    last = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "It wrote nothing to stderr")
-    return CourseError(f"The container ended with exit code {error.exit_status}.", f"Its last line: {_short(last).rstrip('.')}.",
-                       "Mend what that line names, and run it again.")
+    text = (
+        error.stderr.decode(errors="replace") if isinstance(error.stderr, bytes) else str(error.stderr or "")
+    )
+    last = next(
+        (line.strip() for line in reversed(text.splitlines()) if line.strip()), "It wrote nothing to stderr"
+    )
+    return CourseError(
+        f"The container ended with exit code {error.exit_status}.",
+        f"Its last line: {_short(last).rstrip('.')}.",
+        "Mend what that line names, and run it again.",
+    )
 
 
 def _silent(error: Exception) -> CourseError | None:
@@ -110,11 +119,16 @@ def _silent(error: Exception) -> CourseError | None:
     if isinstance(error, requests.RequestException) and not url.startswith("http+docker:"):
         return None
     if "Timeout" in type(error).__name__:
-        return CourseError("The engine did not answer in time.", fix="Repeat when the machine is less busy; `dockerlab doctor` examines the engine.")
+        return CourseError(
+            "The engine did not answer in time.",
+            fix="Repeat when the machine is less busy; `dockerlab doctor` examines the engine.",
+        )
     reason = f"{_short(' '.join(str(error).split())).rstrip('.')}."
     if isinstance(error, requests.RequestException) or "fetching server API version" in reason:
         return CourseError("The engine stopped answering.", reason, "Run `make engine`, then repeat.")
-    return CourseError(f"docker-py refused: {reason}", fix="Mend what it names; `dockerlab doctor` examines the engine.")
+    return CourseError(
+        f"docker-py refused: {reason}", fix="Mend what it names; `dockerlab doctor` examines the engine."
+    )
 
 
 def _short(text: str, limit: int = 300) -> str:
@@ -128,14 +142,20 @@ class _PlainTraceback:
         plain = explain(error) if error is not None else None
         if plain is None:
             raise AttributeError("_render_traceback_")
-        return lambda: [f"{type(error).__name__}: {plain.what}", *plain._render_traceback_()[1:], *_place(error)]
+        return lambda: [
+            f"{type(error).__name__}: {plain.what}",
+            *plain._render_traceback_()[1:],
+            *_place(error),
+        ]
 
 
 def _place(error: BaseException) -> list[str]:
     """The line of the reader's own cell that failed: the innermost frame whose source no file holds."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if "ipykernel_" in frame.filename or frame.filename.startswith("<ipython-input"):
-            return [f"  at:  line {frame.lineno} of the cell: {linecache.getline(frame.filename, frame.lineno or 0).strip()}"]
+            return [
+                f"  at:  line {frame.lineno} of the cell: {linecache.getline(frame.filename, frame.lineno or 0).strip()}"
+            ]
     return []
 
 

@@ -31,7 +31,13 @@ from dockerlab.engine import connection, endpoint
 
 OLDEST_ENGINE, OLDEST_COMPOSE = 26, 2
 DOCKER_REPOSITORY = "https://download.docker.com/linux"
-DOCKER_PACKAGES = ("docker-ce", "docker-ce-cli", "containerd.io", "docker-buildx-plugin", "docker-compose-plugin")
+DOCKER_PACKAGES = (
+    "docker-ce",
+    "docker-ce-cli",
+    "containerd.io",
+    "docker-buildx-plugin",
+    "docker-compose-plugin",
+)
 DEBIAN_PACKAGES = ("docker.io", "docker-cli", "docker-buildx", "docker-compose")
 # What those packages need in the same version; nothing else of the newer suite may come in.
 PINNED = (*DEBIAN_PACKAGES, "containerd", "tini-static")
@@ -49,7 +55,15 @@ START_SECONDS = 60
 # Asked for by name only because the engine's packages may leave them out; once there, they are like any other dependency.
 SUPPORT = ("iptables", "ca-certificates")
 # All that apt counts as a need: what a package depends on and what it recommends.
-NEEDS = ("--recurse", "--installed", "--no-suggests", "--no-conflicts", "--no-breaks", "--no-replaces", "--no-enhances")
+NEEDS = (
+    "--recurse",
+    "--installed",
+    "--no-suggests",
+    "--no-conflicts",
+    "--no-breaks",
+    "--no-replaces",
+    "--no-enhances",
+)
 ELSEWHERE = (
     "The course needs a Docker Engine, version 26 or later, with buildx and compose, and installs one by itself only on "
     "Debian and Ubuntu as root or with sudo. On macOS install Docker Desktop, OrbStack or Colima; on Windows install Docker "
@@ -96,9 +110,18 @@ def parse_policy(text: str) -> dict[str, str]:
 def debian_packages(candidates: Mapping[str, str]) -> tuple[str, ...] | None:
     """What to install from the distribution, or None where its engine or compose is too old or buildx is missing."""
     compose = next(
-        (name for name in ("docker-compose-v2", "docker-compose") if major(candidates.get(name, "")) >= OLDEST_COMPOSE), None
+        (
+            name
+            for name in ("docker-compose-v2", "docker-compose")
+            if major(candidates.get(name, "")) >= OLDEST_COMPOSE
+        ),
+        None,
     )
-    if major(candidates.get("docker.io", "")) < OLDEST_ENGINE or "docker-buildx" not in candidates or not compose:
+    if (
+        major(candidates.get("docker.io", "")) < OLDEST_ENGINE
+        or "docker-buildx" not in candidates
+        or not compose
+    ):
         return None
     client = ("docker-cli",) if "docker-cli" in candidates else ()
     return ("docker.io", *client, "docker-buildx", compose)
@@ -123,7 +146,8 @@ def choose(
         return Plan("Docker's own repository", (*DOCKER_PACKAGES, *extra), {SOURCES: text})
     if packages := debian_packages(candidates):
         return Plan(
-            f"the packages of {release.get('PRETTY_NAME', distribution)}", (*packages, "iptables", "ca-certificates", *extra)
+            f"the packages of {release.get('PRETTY_NAME', distribution)}",
+            (*packages, "iptables", "ca-certificates", *extra),
         )
     mirror = next((uri for uri in source_uris(sources) if uri.rstrip("/").endswith("/debian")), "")
     if distribution == "debian" and mirror:
@@ -152,7 +176,13 @@ def source_uris(text: str) -> list[str]:
 
 
 def _deb822(uri: str, suite: str, component: str, key: str, architecture: str = "") -> str:
-    lines = ["Types: deb", f"URIs: {uri}", f"Suites: {suite}", f"Components: {component}", f"Signed-By: {key}"]
+    lines = [
+        "Types: deb",
+        f"URIs: {uri}",
+        f"Suites: {suite}",
+        f"Components: {component}",
+        f"Signed-By: {key}",
+    ]
     return "\n".join(lines + ([f"Architectures: {architecture}"] if architecture else [])) + "\n"
 
 
@@ -165,7 +195,9 @@ class Machine:
     def prefix(self) -> list[str]:
         """[] as root, ["sudo", …] where sudo works. Raises InstallFailed elsewhere, and off Debian and Ubuntu."""
         if sys.platform != "linux" or not shutil.which("apt-get"):
-            raise InstallFailed("No Docker Engine answers, and this machine has no apt-get to install one.", ELSEWHERE)
+            raise InstallFailed(
+                "No Docker Engine answers, and this machine has no apt-get to install one.", ELSEWHERE
+            )
         if os.geteuid() == 0:
             return []
         if shutil.which("sudo"):
@@ -177,26 +209,51 @@ class Machine:
 
     def root(self, *command: str, text: str | None = None, env: Mapping[str, str] | None = None) -> str:
         """Run a command with root's rights and return its output. Raises InstallFailed with the last lines that it wrote."""
-        full = [*self.prefix(), *(["env", *(f"{key}={value}" for key, value in env.items())] if env else []), *command]
+        full = [
+            *self.prefix(),
+            *(["env", *(f"{key}={value}" for key, value in env.items())] if env else []),
+            *command,
+        ]
         done = subprocess.run(
-            full, input=text, stdin=subprocess.DEVNULL if text is None else None, capture_output=True, text=True, check=False
+            full,
+            input=text,
+            stdin=subprocess.DEVNULL if text is None else None,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode:
             last = " | ".join((done.stderr or done.stdout).strip().splitlines()[-3:])
-            raise InstallFailed(f"`{shlex.join(command)}` failed.", last, "Mend that and run `dockerlab engine` again.")
+            raise InstallFailed(
+                f"`{shlex.join(command)}` failed.", last, "Mend that and run `dockerlab engine` again."
+            )
         return done.stdout
 
     def apt(self, *arguments: str) -> str:
         """apt-get, without questions."""
         return self.root(
-            "apt-get", "-y", "-o", "DPkg::Lock::Timeout=300", *arguments, env={"DEBIAN_FRONTEND": "noninteractive"}
+            "apt-get",
+            "-y",
+            "-o",
+            "DPkg::Lock::Timeout=300",
+            *arguments,
+            env={"DEBIAN_FRONTEND": "noninteractive"},
         )
 
     def look(self, *command: str) -> str:
         """The output of a command that changes nothing, in English. Raises InstallFailed."""
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"}, check=False)
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "LC_ALL": "C"},
+            check=False,
+        )
         if done.returncode:
-            raise InstallFailed(f"`{shlex.join(command)}` failed.", " | ".join(done.stderr.strip().splitlines()[-3:]))
+            raise InstallFailed(
+                f"`{shlex.join(command)}` failed.", " | ".join(done.stderr.strip().splitlines()[-3:])
+            )
         return done.stdout
 
     def write(self, path: str, text: str) -> None:
@@ -236,7 +293,11 @@ class Machine:
 
     def release(self) -> dict[str, str]:
         """/etc/os-release."""
-        pairs = (line.split("=", 1) for line in Path("/etc/os-release").read_text(encoding="utf-8").splitlines() if "=" in line)
+        pairs = (
+            line.split("=", 1)
+            for line in Path("/etc/os-release").read_text(encoding="utf-8").splitlines()
+            if "=" in line
+        )
         return {key: value.strip("\"'") for key, value in pairs}
 
     def sources(self) -> str:
@@ -257,7 +318,9 @@ class Machine:
 
     def packages(self) -> dict[str, str]:
         """Package -> state and version, of all that are installed, half installed, or have left their settings behind."""
-        lines = self.look("dpkg-query", "-W", "-f", "${db:Status-Abbrev}\t${Package}\t${Version}\n").splitlines()
+        lines = self.look(
+            "dpkg-query", "-W", "-f", "${db:Status-Abbrev}\t${Package}\t${Version}\n"
+        ).splitlines()
         states = (line.split("\t") for line in lines if not line.startswith("un"))
         return {name: f"{state.strip()} {version}" for state, name, version in states}
 
@@ -280,7 +343,9 @@ class Machine:
 
     def docker_repository(self, release: Mapping[str, str]) -> bool:
         """Whether Docker's own repository answers for this release; waits at most ten seconds."""
-        url = f"{DOCKER_REPOSITORY}/{release.get('ID', '')}/dists/{release.get('VERSION_CODENAME', '')}/Release"
+        url = (
+            f"{DOCKER_REPOSITORY}/{release.get('ID', '')}/dists/{release.get('VERSION_CODENAME', '')}/Release"
+        )
         try:
             with urllib.request.urlopen(url, timeout=10) as answer:
                 return answer.status == 200 and b"Suite:" in answer.read(2000)
@@ -295,7 +360,8 @@ class Machine:
     def dockerd(self) -> bool:
         """Whether the daemon is installed; a `docker` command alone, perhaps an old one in /usr/local/bin, proves nothing."""
         return any(
-            Path(folder, "dockerd").exists() for folder in ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin")
+            Path(folder, "dockerd").exists()
+            for folder in ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin")
         )
 
     def finds(self, *programs: str) -> bool:
@@ -307,7 +373,11 @@ class Machine:
         try:
             client = connection.connect(timeout=30)
         except endpoint.EngineUnavailable as error:
-            if "may not use it" in error.what or "DOCKER_HOST" in error.what or "docker context" in error.what:
+            if (
+                "may not use it" in error.what
+                or "DOCKER_HOST" in error.what
+                or "docker context" in error.what
+            ):
                 raise
             return None
         with contextlib.closing(client):
@@ -334,14 +404,16 @@ class Machine:
             return
         with contextlib.suppress(OSError, ValueError):
             pid = int(Path("/var/run/docker.pid").read_text(encoding="utf-8"))
-            if Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip() == "dockerd":  # the number may be another's by now
+            if (
+                Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip() == "dockerd"
+            ):  # the number may be another's by now
                 self.root("kill", str(pid))
                 _until(lambda: not Path(f"/proc/{pid}").exists())
 
 
 # A log of more than LOG_BYTES is put aside before the start, in place of the one that was put aside before; while dockerd runs, only warnings are added.
 START_SCRIPT = (
-    f"if [ \"$(wc -c <{LOG} 2>/dev/null || echo 0)\" -gt {LOG_BYTES} ]; then mv {LOG} {LOG}.1; fi; "
+    f'if [ "$(wc -c <{LOG} 2>/dev/null || echo 0)" -gt {LOG_BYTES} ]; then mv {LOG} {LOG}.1; fi; '
     f"setsid dockerd --log-level=warn >>{LOG} 2>&1 </dev/null &"
 )
 
@@ -381,7 +453,8 @@ def parse_simulation(text: str) -> Steps:
 
 # Headers, an empty line, base64, and perhaps a checksum: RFC 4880, section 6.2.
 ARMOR = re.compile(
-    r"^-----BEGIN PGP PUBLIC KEY BLOCK-----\r?\n(?:[^\n]*: [^\n]*\n)*\s*\n([A-Za-z0-9+/=\s]+?)(?:\n=[A-Za-z0-9+/]{4})?\s*^-----END", re.MULTILINE
+    r"^-----BEGIN PGP PUBLIC KEY BLOCK-----\r?\n(?:[^\n]*: [^\n]*\n)*\s*\n([A-Za-z0-9+/=\s]+?)(?:\n=[A-Za-z0-9+/]{4})?\s*^-----END",
+    re.MULTILINE,
 )
 
 
@@ -419,7 +492,13 @@ def _fingerprints(data: bytes) -> list[str]:
             tag, first = head & 0x3F, data[place] if place < len(data) else 0
             width = 1 if first < 192 else 2 if first < 224 else 5
             octets = data[place : place + width]
-            size = first if width == 1 else ((first - 192) << 8) + octets[-1] + 192 if width == 2 else int.from_bytes(octets[1:], "big")
+            size = (
+                first
+                if width == 1
+                else ((first - 192) << 8) + octets[-1] + 192
+                if width == 2
+                else int.from_bytes(octets[1:], "big")
+            )
             if width == 5 and first != 255:
                 raise ValueError("a packet in parts")
         else:
@@ -429,7 +508,11 @@ def _fingerprints(data: bytes) -> list[str]:
         if place > len(data):
             raise ValueError("cut off")
         if tag == 6:
-            found.append(hashlib.sha1(b"\x99" + len(body).to_bytes(2, "big") + body).hexdigest().upper() if body[0] == 4 else f"version {body[0]}")
+            found.append(
+                hashlib.sha1(b"\x99" + len(body).to_bytes(2, "big") + body).hexdigest().upper()
+                if body[0] == 4
+                else f"version {body[0]}"
+            )
     return found
 
 
@@ -441,7 +524,9 @@ class Record:
     packages: list[str] = field(default_factory=list)  # new ones, as apt's simulation named them
     requested: list[str] = field(default_factory=list)  # those of them that we asked for by name
     before: dict[str, str] = field(default_factory=dict)  # every package of the machine: state and version
-    automatic: list[str] = field(default_factory=list)  # requested ones that were there already, as what another package needs
+    automatic: list[str] = field(
+        default_factory=list
+    )  # requested ones that were there already, as what another package needs
     replaced: list[str] = field(default_factory=list)  # those that had to go, with a yes
     files: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)  # that were not there
@@ -454,12 +539,18 @@ class Record:
         """The state before `plan`; what an earlier installation brought counts as ours still."""
         new = cls(plan.source, requested=list(plan.packages), before=machine.packages(), finished=False)
         new.files = sorted([*files, *(path for path in (LOG, f"{LOG}.1") if not machine.exists(path))])
-        new.folders = sorted({parent for path in (*files, str(RECORD)) if not machine.exists(parent := str(Path(path).parent))})
-        new.automatic = sorted({name for name in plan.packages if new.before.get(name, "").startswith("ii")} - machine.manual())
+        new.folders = sorted(
+            {parent for path in (*files, str(RECORD)) if not machine.exists(parent := str(Path(path).parent))}
+        )
+        new.automatic = sorted(
+            {name for name in plan.packages if new.before.get(name, "").startswith("ii")} - machine.manual()
+        )
         new.user = machine.user() if any(name.startswith("docker") for name in plan.packages) else ""
         new.group = machine.group() is not None
         if earlier:
-            new.before = earlier.before or {name: state for name, state in new.before.items() if name not in earlier.packages}
+            new.before = earlier.before or {
+                name: state for name, state in new.before.items() if name not in earlier.packages
+            }
             for key in ("packages", "requested", "automatic", "replaced", "files", "folders"):
                 setattr(new, key, sorted({*getattr(earlier, key), *getattr(new, key)}))
             new.user, new.group = new.user or earlier.user, new.group and earlier.group
@@ -489,17 +580,34 @@ def install(assume_yes: bool = False, machine: Machine | None = None, dry_run: b
     machine.prefix()
     earlier = _whole_record(machine, assume_yes, dry_run)
     if machine.dockerd():
-        if not _agreed("dockerd is installed but does not run. Start it, until this machine stops.", machine, assume_yes, dry_run):
+        if not _agreed(
+            "dockerd is installed but does not run. Start it, until this machine stops.",
+            machine,
+            assume_yes,
+            dry_run,
+        ):
             return ""
         machine.start()
         return _wait(machine)
     release = machine.release()
     if not machine.candidates():
         machine.apt("update")
-    plan = choose(release, machine.candidates(), machine.sources(), machine.docker_repository(release), machine.architecture())
+    plan = choose(
+        release,
+        machine.candidates(),
+        machine.sources(),
+        machine.docker_repository(release),
+        machine.architecture(),
+    )
     if plan is None:
-        raise InstallFailed("No engine of version 26 or later can be installed from this machine's apt sources.", ELSEWHERE)
-    rights = f" Add {user} to the group docker, whose members have root's rights on this machine." if (user := machine.user()) else ""
+        raise InstallFailed(
+            "No engine of version 26 or later can be installed from this machine's apt sources.", ELSEWHERE
+        )
+    rights = (
+        f" Add {user} to the group docker, whose members have root's rights on this machine."
+        if (user := machine.user())
+        else ""
+    )
     question = f"No Docker Engine answers. {plan} Then start dockerd.{rights} `dockerlab engine --remove` undoes all of it."
     if not _agreed(question, machine, assume_yes, dry_run):
         return ""
@@ -518,8 +626,16 @@ def install_browser(assume_yes: bool = False, machine: Machine | None = None, dr
     if machine.finds(*BROWSERS):
         return
     machine.prefix()
-    earlier, plan = _whole_record(machine, assume_yes, dry_run), Plan("the distribution", ("chromium", "fonts-dejavu-core"))
-    if _agreed(f"The browser tests need Chromium. {plan} `dockerlab engine --remove` undoes that too.", machine, assume_yes, dry_run):
+    earlier, plan = (
+        _whole_record(machine, assume_yes, dry_run),
+        Plan("the distribution", ("chromium", "fonts-dejavu-core")),
+    )
+    if _agreed(
+        f"The browser tests need Chromium. {plan} `dockerlab engine --remove` undoes that too.",
+        machine,
+        assume_yes,
+        dry_run,
+    ):
         carry_out(plan, machine.release(), machine, earlier)
 
 
@@ -539,13 +655,23 @@ def _agreed(what: str, machine: Machine, assume_yes: bool, dry_run: bool = False
     if dry_run:
         return False
     if not assume_yes and not sys.stdin.isatty() and os.environ.get("CI", "").lower() not in ("true", "1"):
-        raise InstallFailed("Nothing was changed.", "There is no terminal to ask at.", "Run the `dockerlab` command again with --yes, or set CI=true.")
-    if not assume_yes and sys.stdin.isatty() and input("Go ahead? [Y/n] ").strip().lower() not in ("", "y", "yes"):
+        raise InstallFailed(
+            "Nothing was changed.",
+            "There is no terminal to ask at.",
+            "Run the `dockerlab` command again with --yes, or set CI=true.",
+        )
+    if (
+        not assume_yes
+        and sys.stdin.isatty()
+        and input("Go ahead? [Y/n] ").strip().lower() not in ("", "y", "yes")
+    ):
         raise InstallFailed("Nothing was changed.", fix="Run the same command again when you are ready.")
     return True
 
 
-def carry_out(plan: Plan, release: Mapping[str, str], machine: Machine, earlier: Record | None = None) -> None:
+def carry_out(
+    plan: Plan, release: Mapping[str, str], machine: Machine, earlier: Record | None = None
+) -> None:
     """Write the plan's files and install its packages, each recorded before it is done; a failure is undone.
 
     No package goes for it without a yes at a terminal.
@@ -565,7 +691,9 @@ def carry_out(plan: Plan, release: Mapping[str, str], machine: Machine, earlier:
         steps = machine.simulate("install", *arguments)
         _agreed_to_lose(steps.removed, machine)
         if steps.upgraded:
-            machine.say(f"apt also brings newer versions of {', '.join(steps.upgraded)}; they stay when the engine is removed.")
+            machine.say(
+                f"apt also brings newer versions of {', '.join(steps.upgraded)}; they stay when the engine is removed."
+            )
         record.packages = sorted({*record.packages, *steps.new})
         record.replaced = sorted({*record.replaced, *steps.removed})
         record.save(machine)
@@ -586,10 +714,15 @@ def _agreed_to_lose(packages: Collection[str], machine: Machine) -> None:
     if not packages:
         return
     names = ", ".join(packages)
-    machine.say(f"The engine's packages conflict with {names}: apt would remove that, and `dockerlab engine --remove` would install it again.")
+    machine.say(
+        f"The engine's packages conflict with {names}: apt would remove that, and `dockerlab engine --remove` would install it again."
+    )
     if not sys.stdin.isatty() or input(f"Remove {names}? [y/N] ").strip().lower() not in ("y", "yes"):
-        raise InstallFailed(f"The engine was not installed, because {names} would have to go.", "Something on this machine may need it.",
-                            f"If nothing does, run `apt-get remove {' '.join(packages)}`, then this command again.")
+        raise InstallFailed(
+            f"The engine was not installed, because {names} would have to go.",
+            "Something on this machine may need it.",
+            f"If nothing does, run `apt-get remove {' '.join(packages)}`, then this command again.",
+        )
 
 
 def _wait(machine: Machine, seconds: float = START_SECONDS) -> str:
@@ -614,7 +747,9 @@ def remove(assume_yes: bool = False, machine: Machine | None = None) -> None:
     """
     machine = machine or Machine()
     record = Record.load(machine)
-    if record is None and machine.exists(str(RECORD.parent)):  # killed before the record was there, so before anything else
+    if record is None and machine.exists(
+        str(RECORD.parent)
+    ):  # killed before the record was there, so before anything else
         machine.root("rm", "-rf", str(RECORD.parent))
         return machine.say("Removed: an installation was interrupted before it had changed anything.")
     if record is None:
@@ -625,14 +760,22 @@ def remove(assume_yes: bool = False, machine: Machine | None = None) -> None:
         )
     machine.prefix()
     going = set(record.packages)
-    with contextlib.suppress(InstallFailed):  # apt counts nothing while packages are half installed; they are counted again below
+    with contextlib.suppress(
+        InstallFailed
+    ):  # apt counts nothing while packages are half installed; they are counted again below
         going = _removable(record, machine)[0]
     what = [*sorted(going), *record.files, *([f"{record.user} from the group docker"] if record.user else [])]
     again = f" Install {', '.join(record.replaced)} again." if record.replaced else ""
-    _agreed(f"Remove {', '.join(what) or 'the record of the installation'}.{again} Images stay in /var/lib/docker.", machine, assume_yes)
+    _agreed(
+        f"Remove {', '.join(what) or 'the record of the installation'}.{again} Images stay in /var/lib/docker.",
+        machine,
+        assume_yes,
+    )
     kept = _undo(record, machine)
     if kept:
-        machine.say(f"{', '.join(sorted(kept))} stayed: other packages need that, or somebody has asked for it by name since.")
+        machine.say(
+            f"{', '.join(sorted(kept))} stayed: other packages need that, or somebody has asked for it by name since."
+        )
     machine.say("Removed.")
     return None
 
@@ -645,13 +788,18 @@ def _removable(record: Record, machine: Machine) -> tuple[set[str], set[str]]:
     now = machine.packages()
     ours = {name for name in record.packages if name in now and now[name] != record.before.get(name)}
     # apt writes down what is automatic only at its end, so after a kill all that is new looks as if it had been asked for.
-    asked = machine.manual() - (set(record.requested) - set(SUPPORT) if record.finished else set(record.packages))
+    asked = machine.manual() - (
+        set(record.requested) - set(SUPPORT) if record.finished else set(record.packages)
+    )
     later = set(now) - set(record.before) - set(record.packages) if record.before else set()
     going = ours - machine.needed({name for name in later | (ours & asked) if now[name].startswith("ii")})
     while going and (others := set(machine.simulate("purge", *sorted(going)).removed) - going):
         needed = machine.needed(others) & going
         if not needed:
-            raise InstallFailed(f"apt would also remove {', '.join(sorted(others))}.", fix="Remove the packages of the engine by hand with `apt-get remove`.")
+            raise InstallFailed(
+                f"apt would also remove {', '.join(sorted(others))}.",
+                fix="Remove the packages of the engine by hand with `apt-get remove`.",
+            )
         going -= needed
     return going, ours - going
 
@@ -663,13 +811,20 @@ def _undo(record: Record, machine: Machine) -> set[str]:
         if archives := [path for name in _torn(record, machine) for path in machine.archives(name)]:
             with contextlib.suppress(InstallFailed):
                 machine.root("dpkg", "--unpack", *archives)
-        if torn := _torn(record, machine):  # what dpkg had unpacked of them before it was killed it no longer knows
+        if torn := _torn(
+            record, machine
+        ):  # what dpkg had unpacked of them before it was killed it no longer knows
             machine.root("dpkg", "--remove", "--force-remove-reinstreq", "--force-depends", *torn)
     going, kept = _removable(record, machine)
     if going & {"docker.io", "docker-ce"}:
         machine.stop()
-    settings = {name for name in going if record.before.get(name, "").startswith("rc")}  # left by an earlier installation: they stay
-    for what, names in (("remove", going), ("purge", going - settings)):  # all at once first, since what is half installed may need the other
+    settings = {
+        name for name in going if record.before.get(name, "").startswith("rc")
+    }  # left by an earlier installation: they stay
+    for what, names in (
+        ("remove", going),
+        ("purge", going - settings),
+    ):  # all at once first, since what is half installed may need the other
         if names:
             machine.apt("-o", "APT::Get::AutomaticRemove=false", what, *sorted(names))
     machine.root("rm", "-f", *(each for path in record.files for each in (path, f"{path}.new")))
@@ -678,7 +833,9 @@ def _undo(record: Record, machine: Machine) -> set[str]:
             machine.apt("update")
     if not record.finished and record.automatic:
         machine.root("apt-mark", "auto", *record.automatic)
-    if missing := sorted(name for name in record.replaced if not machine.packages().get(name, "").startswith("ii")):
+    if missing := sorted(
+        name for name in record.replaced if not machine.packages().get(name, "").startswith("ii")
+    ):
         machine.apt("install", "--no-remove", *missing)
     if record.user and record.user in (machine.group() or ()):
         machine.root("gpasswd", "--delete", record.user, "docker")
@@ -693,7 +850,11 @@ def _undo(record: Record, machine: Machine) -> set[str]:
 
 def _torn(record: Record, machine: Machine) -> list[str]:
     """Packages that were killed while they were unpacked: "reinstall required", which apt does not touch."""
-    return sorted(name for name, state in machine.packages().items() if name in record.packages and state.split()[0].endswith("R"))
+    return sorted(
+        name
+        for name, state in machine.packages().items()
+        if name in record.packages and state.split()[0].endswith("R")
+    )
 
 
 def _finish_dpkg(machine: Machine) -> None:

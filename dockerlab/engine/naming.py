@@ -29,9 +29,13 @@ CLAIM = f"{object_labels.NAME_PREFIX}names"
 ONE_TO_AN_ENGINE = (CLAIM, f"{object_labels.NAME_PREFIX}swarm", f"{object_labels.NAME_PREFIX}wheels")
 KIND = "names"
 SETTING = "DOCKERLAB_NAMES"  # "plain": nobody is asked, for tests and CI, whose learners take turns
-HELD_DAYS = 7  # of a claim by a process that cannot be seen from here, and whose learner has nothing on the engine
+HELD_DAYS = (
+    7  # of a claim by a process that cannot be seen from here, and whose learner has nothing on the engine
+)
 # What the names of lessons and labs begin with. Others are unique by themselves, such as those of checks, or are no names on the engine.
-_BEGINNINGS = r"(?:lesson|lab[\d{]|build:|(?:api|gate|handover|ladder|models|neighbour|practice|production|trial)\b)"
+_BEGINNINGS = (
+    r"(?:lesson|lab[\d{]|build:|(?:api|gate|handover|ladder|models|neighbour|practice|production|trial)\b)"
+)
 _NAME = re.compile(rf"(?<![\w.-]){object_labels.NAME_PREFIX}(?={_BEGINNINGS})")
 _words: dict[str, str] = {}  # owner -> the word in the names, "" where these are plain
 _clients: list[docker.DockerClient] = []  # the connection of this notebook
@@ -91,8 +95,10 @@ def _tell() -> None:
     before = _words.get(object_labels.owner())
     _find(_clients[0])
     if (word := _words.get(object_labels.owner())) and not before:
-        print(f"Another learner has the plain names on this engine: where the course says `{object_labels.NAME_PREFIX}…`, yours are called "
-              f"`{object_labels.NAME_PREFIX}{word}-…`; cells see to that by themselves, and in a terminal you type it.")
+        print(
+            f"Another learner has the plain names on this engine: where the course says `{object_labels.NAME_PREFIX}…`, yours are called "
+            f"`{object_labels.NAME_PREFIX}{word}-…`; cells see to that by themselves, and in a terminal you type it."
+        )
 
 
 def _cells(lines: list[str]) -> list[str]:
@@ -112,13 +118,20 @@ def _is_first(client: docker.DockerClient) -> bool:
     They are somebody's for as long as anything has one, with or without a claim; and who has begun with another word goes on with it.
     """
     me, mine = object_labels.owner(), f"{object_labels.NAME_PREFIX}{word_of(object_labels.owner())}-"
-    marks = {object_labels.COURSE_LABEL: "1", object_labels.OWNER_LABEL: me, object_labels.KIND_LABEL: KIND, object_labels.PROCESS_LABEL: process_marks.mark()}
+    marks = {
+        object_labels.COURSE_LABEL: "1",
+        object_labels.OWNER_LABEL: me,
+        object_labels.KIND_LABEL: KIND,
+        object_labels.PROCESS_LABEL: process_marks.mark(),
+    }
     while True:
         held = _claim(client)
         ours = held is not None and held["Labels"].get(object_labels.OWNER_LABEL) == me
         if held and _lasts(held):
             return ours
-        if not ours and any(_NAME.match(name) if owner != me else name.startswith(mine) for owner, name in things(client)):
+        if not ours and any(
+            _NAME.match(name) if owner != me else name.startswith(mine) for owner, name in things(client)
+        ):
             return False
         if held:  # of a process that has died: ours go on in the name of this one
             _remove(client, held)
@@ -132,14 +145,22 @@ def _lasts(claim: Mapping[str, Any]) -> bool:
     """Whether a claim holds though nothing has a plain name: its learner's process lives, or nobody of the course made it."""
     labels, made = claim["Labels"], dt.datetime.fromisoformat(claim["CreatedAt"].replace("Z", "+00:00"))
     recent = dt.datetime.now(dt.UTC) - made < dt.timedelta(days=HELD_DAYS)
-    return labels.get(object_labels.KIND_LABEL) != KIND or recent and process_marks.alive(labels.get(object_labels.PROCESS_LABEL, ""))
+    return (
+        labels.get(object_labels.KIND_LABEL) != KIND
+        or recent
+        and process_marks.alive(labels.get(object_labels.PROCESS_LABEL, ""))
+    )
 
 
 def give_back(client: docker.DockerClient) -> None:
     """Give the plain names back, where they are this learner's and nothing has one, nor a process may still use them. Asks the engine."""
     held, me = _claim(client), object_labels.owner()
-    if held and held["Labels"].get(object_labels.OWNER_LABEL) == me and not _lasts(held) and not any(
-            owner == me and _NAME.match(name) for owner, name in things(client)):
+    if (
+        held
+        and held["Labels"].get(object_labels.OWNER_LABEL) == me
+        and not _lasts(held)
+        and not any(owner == me and _NAME.match(name) for owner, name in things(client))
+    ):
         _remove(client, held)
 
 
@@ -147,10 +168,15 @@ def things(client: docker.DockerClient) -> Iterator[tuple[str, str]]:
     """Owner and name of all on the engine that carries the course's label, whoever made it; labels that were inherited count. Asks the engine."""
     api, ours = client.api, {"label": f"{object_labels.COURSE_LABEL}=1"}
     found = [(each, each["Names"]) for each in api.containers(all=True, filters=ours)]
-    found += [(each, [each["Name"]]) for each in (*api.networks(filters=ours), *(api.volumes(filters=ours)["Volumes"] or []))]
+    found += [
+        (each, [each["Name"]])
+        for each in (*api.networks(filters=ours), *(api.volumes(filters=ours)["Volumes"] or []))
+    ]
     found += [(each, each["RepoTags"] or []) for each in api.images(filters=ours)]
     for thing, names in found:
-        yield from (((thing["Labels"] or {}).get(object_labels.OWNER_LABEL, ""), name.lstrip("/")) for name in names)
+        yield from (
+            ((thing["Labels"] or {}).get(object_labels.OWNER_LABEL, ""), name.lstrip("/")) for name in names
+        )
 
 
 def _claim(client: docker.DockerClient) -> dict[str, Any] | None:

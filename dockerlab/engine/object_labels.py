@@ -77,12 +77,21 @@ def labels(**extra: str) -> dict[str, str]:
         return image_labels(**extra)
     own = {OBJECT_LABEL: uuid.uuid4().hex} | ({WORKER_LABEL: worker()} if worker() else {})
     process = {} if extra.get("kind") in LASTING_KINDS else {PROCESS_LABEL: process_marks.mark()}
-    return image_labels(**{"kind": "lesson"} | extra) | own | process | {key: value for key, value in _named(extra).items() if key in OBJECT_LABELS}
+    return (
+        image_labels(**{"kind": "lesson"} | extra)
+        | own
+        | process
+        | {key: value for key, value in _named(extra).items() if key in OBJECT_LABELS}
+    )
 
 
 def image_labels(tag: str = "", **extra: str) -> dict[str, str]:
     """The labels of an image that the course builds as `tag`. They are inherited by whatever is made from it, so they name no process."""
-    marks = {COURSE_LABEL: "1", OWNER_LABEL: owner(), KIND_LABEL: "image"} | _named(extra) | ({TAG_LABEL: full_tag(tag)} if tag else {})
+    marks = (
+        {COURSE_LABEL: "1", OWNER_LABEL: owner(), KIND_LABEL: "image"}
+        | _named(extra)
+        | ({TAG_LABEL: full_tag(tag)} if tag else {})
+    )
     return for_image(marks)
 
 

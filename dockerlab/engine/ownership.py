@@ -38,7 +38,9 @@ class Record:
 
     ids: set[str] = field(default_factory=set)
     tags: dict[str, str] = field(default_factory=dict)  # tag -> mark of the process that built it last
-    latest: dict[str, str] = field(default_factory=dict)  # tag -> id of what was built as that last, where its build came to an end
+    latest: dict[str, str] = field(
+        default_factory=dict
+    )  # tag -> id of what was built as that last, where its build came to an end
     kinds: dict[str, str] = field(default_factory=dict)  # tag or id -> kind
     processes: dict[str, str] = field(default_factory=dict)  # id -> mark of the process that built it last
     registries: set[str] = field(default_factory=set)
@@ -76,7 +78,16 @@ def _take(record: Record, entry: Mapping[str, str]) -> None:
 def note(client: docker.DockerClient, **entry: str) -> None:
     """Add a line: `id` and `tag` of an image with its `kind`, or a `registry`. Where the folder cannot be written, labels must do. Asks the engine."""
     worker = {"worker": object_labels.worker()} if object_labels.worker() else {}
-    line = json.dumps({**{key: value for key, value in entry.items() if value}, "process": process_marks.mark(), **worker}) + "\n"
+    line = (
+        json.dumps(
+            {
+                **{key: value for key, value in entry.items() if value},
+                "process": process_marks.mark(),
+                **worker,
+            }
+        )
+        + "\n"
+    )
     with suppress(OSError):
         file = record_file(client)
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +111,10 @@ def _engine_id(client: docker.DockerClient) -> str:
 def marked(labels: Mapping[str, str] | None, inherited: Mapping[str, str] | None = None) -> bool:
     """Whether a thing with these labels was made by the course for this learner; `inherited` are the labels of its image. Pure."""
     labels, mark = labels or {}, (labels or {}).get(object_labels.OBJECT_LABEL, "")
-    own = labels.get(object_labels.COURSE_LABEL) == "1" and labels.get(object_labels.OWNER_LABEL) == object_labels.owner()
+    own = (
+        labels.get(object_labels.COURSE_LABEL) == "1"
+        and labels.get(object_labels.OWNER_LABEL) == object_labels.owner()
+    )
     worker = object_labels.worker() in ("", labels.get(object_labels.WORKER_LABEL, ""))
     return own and worker and bool(mark) and (inherited or {}).get(object_labels.OBJECT_LABEL) != mark
 
@@ -118,12 +132,16 @@ def only_inherited(client: docker.DockerClient, container: Container, key: str) 
 
 def containers(client: docker.DockerClient, *more: str) -> list[Container]:
     """This learner's containers that carry `more` (`key=value`, or a key), running or not. Asks the engine."""
-    found = client.containers.list(all=True, filters=object_labels.mine(object_labels.OBJECT_LABEL, *more), ignore_removed=True)
+    found = client.containers.list(
+        all=True, filters=object_labels.mine(object_labels.OBJECT_LABEL, *more), ignore_removed=True
+    )
     record = read(client) if found else Record()
     return [each for each in found if marked(each.labels, _inherited(client, each, record))]
 
 
-def _inherited(client: docker.DockerClient, container: Container, record: Record | None = None) -> Mapping[str, str] | None:
+def _inherited(
+    client: docker.DockerClient, container: Container, record: Record | None = None
+) -> Mapping[str, str] | None:
     """The labels of a container's image. Where that is gone, only one that we built is known to carry no mark. Asks the engine."""
     image = container.attrs.get("Image", "")
     try:
@@ -134,12 +152,20 @@ def _inherited(client: docker.DockerClient, container: Container, record: Record
 
 def networks(client: docker.DockerClient, *more: str) -> list[Network]:
     """This learner's networks that carry `more`. Asks the engine."""
-    return [each for each in client.networks.list(filters=object_labels.mine(*more)) if marked(each.attrs.get("Labels"))]
+    return [
+        each
+        for each in client.networks.list(filters=object_labels.mine(*more))
+        if marked(each.attrs.get("Labels"))
+    ]
 
 
 def volumes(client: docker.DockerClient, *more: str) -> list[Volume]:
     """This learner's volumes that carry `more`. Asks the engine."""
-    return [each for each in client.volumes.list(filters=object_labels.mine(*more)) if marked(each.attrs.get("Labels"))]
+    return [
+        each
+        for each in client.volumes.list(filters=object_labels.mine(*more))
+        if marked(each.attrs.get("Labels"))
+    ]
 
 
 def note_registry(client: docker.DockerClient, container: Container) -> None:
@@ -168,14 +194,27 @@ class OwnImage:
         return not self.tags
 
 
-def is_own_image(image: str, tags: Iterable[str], labels: Mapping[str, str] | None, record: Record, here: Collection[str] = ()) -> bool:
+def is_own_image(
+    image: str,
+    tags: Iterable[str],
+    labels: Mapping[str, str] | None,
+    record: Record,
+    here: Collection[str] = (),
+) -> bool:
     """Whether the course built this very image for this learner; `here` are the ids of all images of the engine. Pure."""
     if image in record.ids:
         return True
     labels = labels or {}
-    own = labels.get(object_labels.COURSE_LABEL) == "1" and labels.get(object_labels.OWNER_LABEL) == object_labels.owner()
+    own = (
+        labels.get(object_labels.COURSE_LABEL) == "1"
+        and labels.get(object_labels.OWNER_LABEL) == object_labels.owner()
+    )
     tag = labels.get(object_labels.TAG_LABEL, "")
-    others = object_labels.worker() and tag not in record.tags and labels.get(object_labels.WORKER_LABEL) != object_labels.worker()
+    others = (
+        object_labels.worker()
+        and tag not in record.tags
+        and labels.get(object_labels.WORKER_LABEL) != object_labels.worker()
+    )
     if not own or tag not in tags or others:
         return False
     # Where somebody built FROM our image under its very name, the one that we noted is still there, without its name.
@@ -184,24 +223,40 @@ def is_own_image(image: str, tags: Iterable[str], labels: Mapping[str, str] | No
 
 def images(client: docker.DockerClient, *more: str) -> list[OwnImage]:
     """The images that the course built for this learner and that carry `more` (`key=value`); bases are not among them. Asks the engine."""
-    return [each for each in own_images(client, *more) if each.kind != "base" and (each.dangling or each.ours)]
+    return [
+        each for each in own_images(client, *more) if each.kind != "base" and (each.dangling or each.ours)
+    ]
 
 
 def bases(client: docker.DockerClient) -> list[OwnImage]:
     """The bases that this learner made or brought, and that nothing but bases uses any more. Asks the engine."""
     own = [each for each in own_images(client) if each.kind == "base"]
     ids = {each.id for each in own}
-    layers = {entry["Id"]: client.api.inspect_image(entry["Id"])["RootFS"].get("Layers") or [] for entry in client.api.images()} if own else {}
+    layers = (
+        {
+            entry["Id"]: client.api.inspect_image(entry["Id"])["RootFS"].get("Layers") or []
+            for entry in client.api.images()
+        }
+        if own
+        else {}
+    )
     used = {each["ImageID"] for each in client.api.containers(all=True)}
-    used |= {base for base in ids for image, above in layers.items()
-             if image not in ids and above[: len(layers.get(base, ()))] == layers.get(base)}
+    used |= {
+        base
+        for base in ids
+        for image, above in layers.items()
+        if image not in ids and above[: len(layers.get(base, ()))] == layers.get(base)
+    }
     return [each for each in own if each.id not in used]
 
 
 def own_images(client: docker.DockerClient, *more: str) -> Iterator[OwnImage]:
     """All images that the course built for this learner, bases too, that carry `more`. Asks the engine."""
     record, entries = read(client), client.api.images()
-    prefixes, here = (object_labels.NAME_PREFIX, *_own_registries(client, record)), {entry["Id"] for entry in entries}
+    prefixes, here = (
+        (object_labels.NAME_PREFIX, *_own_registries(client, record)),
+        {entry["Id"] for entry in entries},
+    )
     for entry in entries:
         tags = tuple(tag for tag in entry.get("RepoTags") or [] if tag != "<none>:<none>")
         labels = entry.get("Labels") or {}
@@ -216,8 +271,12 @@ def own_images(client: docker.DockerClient, *more: str) -> Iterator[OwnImage]:
 
 def _own_registries(client: docker.DockerClient, record: Record) -> tuple[str, ...]:
     """How tags begin that name a registry of ours, one that runs or one that is gone. Asks the engine."""
-    running = {str(port["PublicPort"]) for each in client.api.containers(filters=object_labels.mine(object_labels.OBJECT_LABEL))
-               for port in each.get("Ports") or [] if port.get("PublicPort")}
+    running = {
+        str(port["PublicPort"])
+        for each in client.api.containers(filters=object_labels.mine(object_labels.OBJECT_LABEL))
+        for port in each.get("Ports") or []
+        if port.get("PublicPort")
+    }
     return tuple(f"{host}:{port}/" for host in LOOPBACK for port in record.registries | running)
 
 
@@ -255,7 +314,12 @@ def build_options(client: docker.DockerClient, tag: str, labels: Mapping[str, st
 def note_built(client: docker.DockerClient, tag: str) -> None:
     """After a `docker build` of ours: note the image, so that it is known as ours when another has taken its tag. Asks the engine."""
     image = client.images.get(tag)
-    note(client, id=image.id, tag=object_labels.full_tag(tag), kind=image.labels.get(object_labels.KIND_LABEL, "image"))
+    note(
+        client,
+        id=image.id,
+        tag=object_labels.full_tag(tag),
+        kind=image.labels.get(object_labels.KIND_LABEL, "image"),
+    )
 
 
 class Images(ImageCollection):
@@ -271,7 +335,12 @@ class Images(ImageCollection):
         options["labels"] = object_labels.image_labels(tag) | object_labels.for_image(given)
         note(self.client, tag=object_labels.full_tag(tag), kind=options["labels"][object_labels.KIND_LABEL])
         image, log = super().build(**options)
-        note(self.client, id=image.id, tag=object_labels.full_tag(tag), kind=options["labels"][object_labels.KIND_LABEL])
+        note(
+            self.client,
+            id=image.id,
+            tag=object_labels.full_tag(tag),
+            kind=options["labels"][object_labels.KIND_LABEL],
+        )
         self._note_steps(image, options["labels"][object_labels.KIND_LABEL])
         return image, log
 

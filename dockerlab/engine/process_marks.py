@@ -44,7 +44,9 @@ def alive(process: str) -> bool:
 
 def folder(what: str, parent: Path | None = None) -> tempfile.TemporaryDirectory[str]:
     """A temporary folder whose name says which process made it: `clean.sweep` finds it when that was killed."""
-    return tempfile.TemporaryDirectory(prefix=f"{FOLDER}{what}-{mark()}-", dir=parent, ignore_cleanup_errors=True)
+    return tempfile.TemporaryDirectory(
+        prefix=f"{FOLDER}{what}-{mark()}-", dir=parent, ignore_cleanup_errors=True
+    )
 
 
 def dead_folders() -> list[Path]:
@@ -54,7 +56,11 @@ def dead_folders() -> list[Path]:
         named = re.fullmatch(rf"{FOLDER}[a-z]+-(.+-\d+-\w+)-\w+", path.name)
         with suppress(OSError):
             own = not hasattr(os, "getuid") or path.lstat().st_uid == os.getuid()
-            found += [path] if named and own and path.is_dir() and not path.is_symlink() and not alive(named[1]) else []
+            found += (
+                [path]
+                if named and own and path.is_dir() and not path.is_symlink() and not alive(named[1])
+                else []
+            )
     return found
 
 
@@ -82,13 +88,21 @@ def _start(pid: int) -> str:
     A number that was used again has another start.
     """
     if not Path("/proc/self/stat").exists():
-        done = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+        )
         return "".join(part for part in done.stdout if part.isalnum())
     with suppress(OSError, IndexError):
-        state, *fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-        return "" if state in "ZX" else fields[18]  # a zombie waits for its parent, but it does nothing any more
+        state, *fields = (
+            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        )
+        return (
+            "" if state in "ZX" else fields[18]
+        )  # a zombie waits for its parent, but it does nothing any more
     try:
-        os.kill(pid, 0)  # with /proc mounted hidepid=2 only this tells that another user's process is there; asks, and sends nothing
+        os.kill(
+            pid, 0
+        )  # with /proc mounted hidepid=2 only this tells that another user's process is there; asks, and sends nothing
     except PermissionError:
         return HIDDEN
     except (OSError, OverflowError):

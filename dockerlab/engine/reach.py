@@ -37,9 +37,14 @@ def allow(place: Endpoint) -> None:
         if sys.stdin.readline().strip().lower() in ("y", "yes"):
             os.environ[REMOTE] = "1"  # for what this process starts, too
             return
-    local = "`docker context use default`, and unset DOCKER_CONTEXT" if place.context else f"unset {place.name}"
-    raise RemoteEngine(what, f"{_HARM}, so it does not take another machine's unasked.",
-                       f"Choose an engine of this machine ({local}) or, if you mean that one, add --remote to the command or set {REMOTE}=1.")
+    local = (
+        "`docker context use default`, and unset DOCKER_CONTEXT" if place.context else f"unset {place.name}"
+    )
+    raise RemoteEngine(
+        what,
+        f"{_HARM}, so it does not take another machine's unasked.",
+        f"Choose an engine of this machine ({local}) or, if you mean that one, add --remote to the command or set {REMOTE}=1.",
+    )
 
 
 def _unavailable(failures: list[tuple[Endpoint, Exception]]) -> EngineUnavailable:
@@ -50,7 +55,9 @@ def _unavailable(failures: list[tuple[Endpoint, Exception]]) -> EngineUnavailabl
             "No engine's socket was found on this machine.",
             "Run `make engine`, then `dockerlab doctor`.",
         )
-    endpoint, error = next(((place, problem) for place, problem in failures if "Permission" in str(problem)), failures[0])
+    endpoint, error = next(
+        ((place, problem) for place, problem in failures if "Permission" in str(problem)), failures[0]
+    )
     if "Permission" in str(error):
         return EngineUnavailable(
             "A Docker Engine runs, but you may not use it.",

@@ -57,16 +57,22 @@ class Cancel:
         return stream
 
 
-
-
-
-
-
-
-def build(context: Path | str, *, dockerfile: str = "Dockerfile", tag: str | None = None, buildargs: Mapping[str, str] | None = None,
-          target: str | None = None, no_cache: bool = False, labels: Mapping[str, str] | None = None,
-          on_step: Callable[[Step], None] | None = None, backend: str = "buildkit", client: docker.DockerClient | None = None,
-          max_context_bytes: int = MAX_CONTEXT_BYTES, network: str | None = None, cancel: Cancel | None = None) -> BuildReport:
+def build(
+    context: Path | str,
+    *,
+    dockerfile: str = "Dockerfile",
+    tag: str | None = None,
+    buildargs: Mapping[str, str] | None = None,
+    target: str | None = None,
+    no_cache: bool = False,
+    labels: Mapping[str, str] | None = None,
+    on_step: Callable[[Step], None] | None = None,
+    backend: str = "buildkit",
+    client: docker.DockerClient | None = None,
+    max_context_bytes: int = MAX_CONTEXT_BYTES,
+    network: str | None = None,
+    cancel: Cancel | None = None,
+) -> BuildReport:
     """Build `context` and return the report; `on_step` is called whenever a step starts, ends or is found in the cache.
 
     `backend` is "buildkit" or "classic"; `network` is the network of RUN steps ("none", "host"), the engine's default where None.
@@ -77,16 +83,30 @@ def build(context: Path | str, *, dockerfile: str = "Dockerfile", tag: str | Non
         raise CourseError(f"There is no back end {backend!r}.", fix=f"Use one of: {', '.join(TRACES)}.")
     client, folder = client or connection.connect(timeout=1800), Path(context)
     if not (folder / dockerfile).is_file():
-        raise BuildFailed(f"There is no {dockerfile} in {folder}.", fix="Create it, or name another with `dockerfile=`.")
+        raise BuildFailed(
+            f"There is no {dockerfile} in {folder}.", fix="Create it, or name another with `dockerfile=`."
+        )
     names, tag = files_sent(folder, dockerfile), naming.own(tag) if tag else None
     size = check_size(folder, names, max_context_bytes)
     # As the docker command does: proxies reach RUN, stay out of the image, and are left out of the cache key.
-    arguments = endpoint.proxies(endpoint.address_of(client)) | {key: naming.own(str(value)) for key, value in (buildargs or {}).items()}
+    arguments = endpoint.proxies(endpoint.address_of(client)) | {
+        key: naming.own(str(value)) for key, value in (buildargs or {}).items()
+    }
     marks = object_labels.image_labels(tag or "") | object_labels.for_image(labels or {})
-    query = {"version": "2" if backend == "buildkit" else "1", "dockerfile": dockerfile, "buildargs": json.dumps(arguments),
-             "labels": json.dumps(marks), "rm": "1", "forcerm": "1"}
+    query = {
+        "version": "2" if backend == "buildkit" else "1",
+        "dockerfile": dockerfile,
+        "buildargs": json.dumps(arguments),
+        "labels": json.dumps(marks),
+        "rm": "1",
+        "forcerm": "1",
+    }
     # The engine may come to the end of a build in the moment in which it is cancelled: then the name is not given.
-    query |= {key: value for key, value in (("t", None if cancel else tag), ("target", target), ("networkmode", network)) if value}
+    query |= {
+        key: value
+        for key, value in (("t", None if cancel else tag), ("target", target), ("networkmode", network))
+        if value
+    }
     query |= {"nocache": "1"} if no_cache else {}
     named = {"tag": object_labels.full_tag(tag) if tag else "", "kind": marks[object_labels.KIND_LABEL]}
     ownership.note(client, **named)  # before it is there: whoever is killed meanwhile cannot note it any more
@@ -116,11 +136,23 @@ def build(context: Path | str, *, dockerfile: str = "Dockerfile", tag: str | Non
     return BuildReport(trace.image_id, tag, trace.steps(), seconds, size, trace.began)
 
 
-def _post(client: docker.DockerClient, archive: IO[bytes], query: dict[str, str], trace: Trace, cancel: Cancel | None) -> Trace:
+def _post(
+    client: docker.DockerClient,
+    archive: IO[bytes],
+    query: dict[str, str],
+    trace: Trace,
+    cancel: Cancel | None,
+) -> Trace:
     """Send the context and feed the answer to `trace`; leaving early, by an interrupt too, closes the connection."""
     api = client.api
-    response = api.post(f"{api.base_url}/v{api.api_version}/build", params=query, data=archive, stream=True,
-                        headers={"Content-Type": "application/x-tar"}, timeout=None)
+    response = api.post(
+        f"{api.base_url}/v{api.api_version}/build",
+        params=query,
+        data=archive,
+        stream=True,
+        headers={"Content-Type": "application/x-tar"},
+        timeout=None,
+    )
     with response:
         if not response.ok:
             said = message(response.content)
@@ -135,42 +167,23 @@ def _name(client: docker.DockerClient, image_id: str, tag: str, cancel: Cancel) 
     """Give the image its tag, unless the build was cancelled while it ended. Asks the engine."""
     if cancel.requested:
         with contextlib.suppress(APIError):
-            if not client.api.inspect_image(image_id)["RepoTags"]:  # a build from the cache may have made what is there already
+            if not client.api.inspect_image(image_id)[
+                "RepoTags"
+            ]:  # a build from the cache may have made what is there already
                 client.api.remove_image(image_id)
         raise _cancelled()
     client.api.tag(image_id, tag)
 
 
 def _cancelled() -> BuildCancelled:
-    return BuildCancelled("The build was cancelled.", fix="Build again when you like: finished steps are in the cache.")
+    return BuildCancelled(
+        "The build was cancelled.", fix="Build again when you like: finished steps are in the cache."
+    )
 
 
 def _stopped(reason: str) -> EngineStopped:
-    return EngineStopped("The engine stopped answering during the build.", f"{reason}.",
-                         "Run `make engine`, then build again: finished steps are in the cache.")
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
+    return EngineStopped(
+        "The engine stopped answering during the build.",
+        f"{reason}.",
+        "Run `make engine`, then build again: finished steps are in the cache.",
+    )

@@ -19,12 +19,19 @@ _Table = tuple[tuple[str, str, str], ...]  # what a text contains, why, what to 
 # How the names of the steps begin that fetch the image of a `# syntax=` line.
 FRONTEND = ("resolve image config for docker-image://", "docker-image://")
 _METADATA = re.compile(r"\[internal\] load metadata for (\S+)")
-_PROCESS = re.compile(r"process \".*\" did not complete successfully: (.*)|The command '.*' returned a non-zero code: (\d+)", re.DOTALL)
+_PROCESS = re.compile(
+    r"process \".*\" did not complete successfully: (.*)|The command '.*' returned a non-zero code: (\d+)",
+    re.DOTALL,
+)
 _LINES = 8  # of a log, from its end
 
 _CLOCK = ("A server's certificate or list of packages is not valid yet: the clock of the machine with the engine is behind.",
           "Set that clock (`date` shows it there), then build again.")  # fmt: skip
-_DISK = (r"no space left on device", "The engine's disk is full.", "Free some with `dockerlab clean`, then build again.")
+_DISK = (
+    r"no space left on device",
+    "The engine's disk is full.",
+    "Free some with `dockerlab clean`, then build again.",
+)
 _IMAGES: _Table = (
     _DISK,
     (r"toomanyrequests|429 Too Many Requests|pull rate limit", "The registry allows no more pulls from this address for now.",
@@ -60,7 +67,9 @@ _FILES: _Table = (
     (r"cannot copy to non-directory|not a directory", "The target is a file where a folder is needed.", "Let the target end with a slash, or choose another."),
     (r"no active sessions|secret .*not found", "This build hands on no secrets and no SSH agent.", "Build with `docker buildx build --secret` or `--ssh`."),
 )  # fmt: skip
-_MISSING = re.compile(r"\"/[^\"]*\": not found|lstat \S+: no such file or directory|(?:COPY|ADD) failed: (?:file not found|stat |no source files)")
+_MISSING = re.compile(
+    r"\"/[^\"]*\": not found|lstat \S+: no such file or directory|(?:COPY|ADD) failed: (?:file not found|stat |no source files)"
+)
 
 # How programs begin a line that says what went wrong.
 _SAID = r"^(?:WARNING: Retrying|ERROR: |[WE]: |Err:|curl: |wget: |fatal: |error: |[\w.]+Error: |\s*(?:├─▶|╰─▶|Caused by:)).*"
@@ -108,15 +117,26 @@ def image_of(step: Step) -> str:
 
 def _first(table: _Table, lines: Iterable[str], flags: int = re.IGNORECASE) -> Cause:
     text = "\n".join(line.strip() for line in lines)
-    return next(((why, fix) for pattern, why, fix in table if re.search(pattern, text, flags | re.MULTILINE)), _READ)
+    return next(
+        ((why, fix) for pattern, why, fix in table if re.search(pattern, text, flags | re.MULTILINE)), _READ
+    )
 
 
 def _missing(step: Step) -> Cause:
     if step.keyword not in ("COPY", "ADD"):
-        return "A --mount names a file that is not where it is taken from.", "Check its source, and that .dockerignore does not exclude it."
+        return (
+            "A --mount names a file that is not where it is taken from.",
+            "Check its source, and that .dockerignore does not exclude it.",
+        )
     if "--from=" in step.name:
-        return "A COPY names a file that is not in the stage or image that it copies from.", "Check its path there, and that an earlier step makes it."
-    return "A COPY names a file that is not in the context.", "Check its path, and that .dockerignore does not exclude it."
+        return (
+            "A COPY names a file that is not in the stage or image that it copies from.",
+            "Check its path there, and that an earlier step makes it.",
+        )
+    return (
+        "A COPY names a file that is not in the context.",
+        "Check its path, and that .dockerignore does not exclude it.",
+    )
 
 
 def _process(end: str, log: str) -> Cause:
@@ -125,14 +145,38 @@ def _process(end: str, log: str) -> Cause:
     code = int(match[1]) if (match := re.match(r"exit code: (\d+)", end)) else 0
     if re.search(_NO_USER[0], end) and not code:
         return _NO_USER[1:]
-    missing = next((found["program"] for pattern in _NOT_FOUND[code != 127 :] for line in lines[-2:] if (found := re.search(pattern, line.strip()))), "")
+    missing = next(
+        (
+            found["program"]
+            for pattern in _NOT_FOUND[code != 127 :]
+            for line in lines[-2:]
+            if (found := re.search(pattern, line.strip()))
+        ),
+        "",
+    )
     if missing in ("/bin/sh", "/bin/bash", "sh", "bash"):
-        return f"The image has no {missing}, which RUN needs for a command in this form.", "Begin the stage with a base that has a shell."
+        return (
+            f"The image has no {missing}, which RUN needs for a command in this form.",
+            "Begin the stage with a base that has a shell.",
+        )
     if missing or code == 127:
-        named = f"The program {missing} is not in the image" if missing else "A program that the step calls is not in the image"
-        return f"{named}{f' (exit code {code})' if code == 127 else ''}.", "Install it in an earlier RUN, take a base that has it, or check its name and PATH."
+        named = (
+            f"The program {missing} is not in the image"
+            if missing
+            else "A program that the step calls is not in the image"
+        )
+        return (
+            f"{named}{f' (exit code {code})' if code == 127 else ''}.",
+            "Install it in an earlier RUN, take a base that has it, or check its name and PATH.",
+        )
     if code == 126:
-        return "A file that the step calls cannot be executed (exit code 126).", "Make it executable with --chmod=755, and check its first line."
+        return (
+            "A file that the step calls cannot be executed (exit code 126).",
+            "Make it executable with --chmod=755, and check its first line.",
+        )
     if code == 137 or "cannot allocate memory" in end:
-        return f"The step was killed (exit code {code}): as a rule the memory ran out.", "Give the engine more memory, or let the step do less at a time."
+        return (
+            f"The step was killed (exit code {code}): as a rule the memory ran out.",
+            "Give the engine more memory, or let the step do less at a time.",
+        )
     return _first(_PROGRAMS, lines, 0)

@@ -29,8 +29,11 @@ def files_sent(folder: Path, dockerfile: str) -> list[str]:
 
 
 def _unreadable(error: OSError) -> BuildFailed:
-    return BuildFailed(f"{error.filename or 'A file of the context'} cannot be read.", f"{error.strerror or error}.",
-                       "Give yourself the right to read it, or list it in .dockerignore.")
+    return BuildFailed(
+        f"{error.filename or 'A file of the context'} cannot be read.",
+        f"{error.strerror or error}.",
+        "Give yourself the right to read it, or list it in .dockerignore.",
+    )
 
 
 def packed(folder: Path, names: list[str], dockerfile: str, backend: str) -> IO[bytes]:
@@ -40,7 +43,10 @@ def packed(folder: Path, names: list[str], dockerfile: str, backend: str) -> IO[
     BuildKit needs no .dockerignore in a tar; the classic builder reads it there, and takes away itself and the Dockerfile where listed.
     GNU format, because the engine decides from the first kilobyte whether a body is a tar, and a PAX header hides that.
     """
-    needed = [dockerfile, *([".dockerignore"] if backend == "classic" and (folder / ".dockerignore").is_file() else [])]
+    needed = [
+        dockerfile,
+        *([".dockerignore"] if backend == "classic" and (folder / ".dockerignore").is_file() else []),
+    ]
     file = tempfile.TemporaryFile()  # noqa: SIM115 (the caller closes it)
     try:
         with tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as archive:
@@ -75,7 +81,11 @@ def _add(archive: tarfile.TarFile, path: Path, name: str, content: bytes | None 
 
 def check_size(folder: Path, names: list[str], limit: int) -> int:
     """The bytes that will be sent. Raises ContextTooLarge above `limit`, naming what weighs most."""
-    sizes = {name: found.st_size for name in names if (found := _status(folder / name)) and stat.S_ISREG(found.st_mode)}
+    sizes = {
+        name: found.st_size
+        for name in names
+        if (found := _status(folder / name)) and stat.S_ISREG(found.st_mode)
+    }
     total = sum(sizes.values())
     if total > limit:
         weights: dict[str, int] = {}
@@ -84,8 +94,11 @@ def check_size(folder: Path, names: list[str], limit: int) -> int:
             weights[f"{top}/" if below else top] = weights.get(f"{top}/" if below else top, 0) + size
         largest = sorted(weights, key=lambda name: -weights[name])[:3]
         named = ", ".join(f"{name} ({weights[name] / 1e6:.0f} MB)" for name in largest)
-        raise ContextTooLarge(f"The build context holds {total / 1e6:,.0f} MB.", f"The largest: {named}.",
-                              "List what the build does not need in .dockerignore, or raise `max_context_bytes`.")
+        raise ContextTooLarge(
+            f"The build context holds {total / 1e6:,.0f} MB.",
+            f"The largest: {named}.",
+            "List what the build does not need in .dockerignore, or raise `max_context_bytes`.",
+        )
     return total
 
 

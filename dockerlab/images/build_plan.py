@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 SCRATCH = "scratch"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # where the base sets none
-_MARKS = ("ONBUILD ", "LINK ")  # what BuildKit writes before an instruction of a trigger, and before the merge of a `COPY --link`
+_MARKS = (
+    "ONBUILD ",
+    "LINK ",
+)  # what BuildKit writes before an instruction of a trigger, and before the merge of a `COPY --link`
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,11 @@ class Scope:
         """What the next instruction sees."""
         if each.keyword == "ENV":
             new = {self.expand(name): self.expand(value or "") for name, value in each.pairs}
-            return replace(self, variables={**self.variables, **new}, origins={**self.origins, **dict.fromkeys(new, "ENV")})
+            return replace(
+                self,
+                variables={**self.variables, **new},
+                origins={**self.origins, **dict.fromkeys(new, "ENV")},
+            )
         if each.keyword == "ARG":
             return self._declare(each, outer, buildargs)
         if each.keyword == "WORKDIR":
@@ -77,7 +84,9 @@ class Scope:
             name = scope.expand(word)
             value = buildargs.get(name, scope.expand(default) if default is not None else outer.get(name))
             if value is not None:
-                scope = replace(scope, variables={**scope.variables, name: value}, origins={**scope.origins, name: "ARG"})
+                scope = replace(
+                    scope, variables={**scope.variables, name: value}, origins={**scope.origins, name: "ARG"}
+                )
         return scope
 
 
@@ -142,8 +151,16 @@ def stage_named(name: str, stages: Sequence[PlannedStage], *, numbers: bool = Tr
 
     The `from` of a --mount knows no numbers.
     """
-    named = [number for number, each in enumerate(stages) if each.stage.name and each.stage.name == name.lower()]
-    return named[-1] if named else int(name) if numbers and re.fullmatch("[0-9]{1,9}", name) and int(name) < len(stages) else None
+    named = [
+        number for number, each in enumerate(stages) if each.stage.name and each.stage.name == name.lower()
+    ]
+    return (
+        named[-1]
+        if named
+        else int(name)
+        if numbers and re.fullmatch("[0-9]{1,9}", name) and int(name) < len(stages)
+        else None
+    )
 
 
 def images_of(stages: Sequence[PlannedStage]) -> set[str]:
@@ -151,8 +168,15 @@ def images_of(stages: Sequence[PlannedStage]) -> set[str]:
     names = {each.base for each in stages if each.parent is None}
     for number, stage in enumerate(stages):
         for step in stage.steps:
-            sources = [(step.instruction.flag("from"), True), *((mount.get("from", ""), False) for mount in step.instruction.mounts)]
-            names |= {name for name, numbers in sources if stage_named(name, stages[:number], numbers=numbers) is None}
+            sources = [
+                (step.instruction.flag("from"), True),
+                *((mount.get("from", ""), False) for mount in step.instruction.mounts),
+            ]
+            names |= {
+                name
+                for name, numbers in sources
+                if stage_named(name, stages[:number], numbers=numbers) is None
+            }
     return names - {"", SCRATCH}
 
 
@@ -162,7 +186,10 @@ def line_of_image(image: str, stages: Sequence[PlannedStage]) -> int:
         if stage.parent is None and full_name(stage.base) == image:
             return stage.stage.line
         for step in stage.steps:
-            sources = [step.instruction.flag("from"), *(mount.get("from", "") for mount in step.instruction.mounts)]
+            sources = [
+                step.instruction.flag("from"),
+                *(mount.get("from", "") for mount in step.instruction.mounts),
+            ]
             if any(source and full_name(source) == image for source in sources):
                 return step.instruction.line
     return 0
@@ -187,9 +214,16 @@ def match(steps: Iterable[Step], stages: Sequence[PlannedStage]) -> dict[tuple[i
     for by_place in (True, False):
         for planned in (step for stage in reversed(stages) for step in stage.steps):
             place = (planned.stage, planned.number)
-            fitting = [step for step in left if _fits(step, planned, stages, by_place=by_place)] if place not in found else []
+            fitting = (
+                [step for step in left if _fits(step, planned, stages, by_place=by_place)]
+                if place not in found
+                else []
+            )
             if fitting:
-                chosen = max((_same(step, planned), not _is_link(step), len(step.inputs), -at) for at, step in enumerate(fitting))
+                chosen = max(
+                    (_same(step, planned), not _is_link(step), len(step.inputs), -at)
+                    for at, step in enumerate(fitting)
+                )
                 found[place] = fitting[-chosen[-1]]
                 gone = fitting if by_place else [found[place]]
                 left = [step for step in left if not any(step is each for each in gone)]
@@ -208,9 +242,17 @@ def locate(step: Step, stages: Sequence[PlannedStage], steps: Sequence[Step]) ->
         if "] ONBUILD " in step.name:
             lines.setdefault(3, set()).add(stage.stage.line)
             continue
-        others = [each for each in steps if each.stage == step.stage and not text_of(each, bare=False).startswith(("FROM ", "ONBUILD "))]
+        others = [
+            each
+            for each in steps
+            if each.stage == step.stage and not text_of(each, bare=False).startswith(("FROM ", "ONBUILD "))
+        ]
         places = sorted({each.number for each in others})
-        counted = stage.steps[places.index(step.number)] if len(places) == len(stage.steps) and step.number in places else None
+        counted = (
+            stage.steps[places.index(step.number)]
+            if len(places) == len(stage.steps) and step.number in places
+            else None
+        )
         for each in stage.steps:
             if each.instruction.keyword == _keyword(step):
                 sure = 2 * _same(step, each) + (each is counted if counted else each.number == step.number)
@@ -238,9 +280,18 @@ def join(folder: str, path: str) -> str:
     return "/" + "/".join(parts)
 
 
-def _stage(number: int, stage: Stage, before: Sequence[PlannedStage], outer: Scope, buildargs: Mapping[str, str], images: Mapping[str, Image]) -> PlannedStage:
+def _stage(
+    number: int,
+    stage: Stage,
+    before: Sequence[PlannedStage],
+    outer: Scope,
+    buildargs: Mapping[str, str],
+    images: Mapping[str, Image],
+) -> PlannedStage:
     base = outer.expand(stage.base)
-    named = [place for place, each in enumerate(before) if each.stage.name and each.stage.name == base.lower()]
+    named = [
+        place for place, each in enumerate(before) if each.stage.name and each.stage.name == base.lower()
+    ]
     parent = named[-1] if named else None
     if parent is not None:
         scope, triggers, layers = before[parent].scope, before[parent].triggers, False
@@ -256,7 +307,14 @@ def _stage(number: int, stage: Stage, before: Sequence[PlannedStage], outer: Sco
         if each.keyword in STEPS and not (each.keyword == "WORKDIR" and scope.folder == "/"):
             place += 1
             steps.append(Planned(number, place, each, seen, trigger))
-    return PlannedStage(stage, base, parent, tuple(steps), scope, tuple(each.trigger for each in stage.instructions if each.trigger))
+    return PlannedStage(
+        stage,
+        base,
+        parent,
+        tuple(steps),
+        scope,
+        tuple(each.trigger for each in stage.instructions if each.trigger),
+    )
 
 
 def _of_platform(platform: str) -> dict[str, str]:
@@ -289,15 +347,20 @@ def _is_link(step: Step) -> bool:
 def _of_stage(step: Step, number: int, stages: Sequence[PlannedStage]) -> bool:
     """Whether a step's place names this stage: by its name, as `stage-1`, or by nothing where there is one only."""
     label = step.stage.lower()
-    return label in (stages[number].stage.name or f"stage-{number}", "" if number == len(stages) - 1 else f"stage-{number}")
+    return label in (
+        stages[number].stage.name or f"stage-{number}",
+        "" if number == len(stages) - 1 else f"stage-{number}",
+    )
 
 
 def _fits(step: Step, planned: Planned, stages: Sequence[PlannedStage], *, by_place: bool) -> bool:
     if not by_place:
         return _same(step, planned)
-    if not _of_stage(step, planned.stage, stages) or step.number != planned.number or _keyword(step) != planned.instruction.keyword:
+    if (
+        not _of_stage(step, planned.stage, stages)
+        or step.number != planned.number
+        or _keyword(step) != planned.instruction.keyword
+    ):
         return False
     name = stages[planned.stage].stage.name
     return not name or sum(each.stage.name == name for each in stages) == 1 or _same(step, planned)
-
-

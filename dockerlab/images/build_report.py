@@ -7,8 +7,17 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-HOUSEKEEPING = ("[internal]", "exporting to", "importing cache", "resolve image config", "docker-image://", "preparing build cache")
-PLACE = re.compile(r"\[\s*(?:(?P<stage>\S+)\s+)?(?P<number>\d+)/\d+\]")  # numbers below 10 are padded where there are more
+HOUSEKEEPING = (
+    "[internal]",
+    "exporting to",
+    "importing cache",
+    "resolve image config",
+    "docker-image://",
+    "preparing build cache",
+)
+PLACE = re.compile(
+    r"\[\s*(?:(?P<stage>\S+)\s+)?(?P<number>\d+)/\d+\]"
+)  # numbers below 10 are padded where there are more
 
 
 @dataclass
@@ -77,7 +86,9 @@ class BuildReport:
         stages: dict[str, list[Step]] = {}
         for step in steps:
             stages.setdefault(step.stage, []).append(step)
-        following = {stage: iter(sorted(each, key=lambda step: step.number)) for stage, each in stages.items()}
+        following = {
+            stage: iter(sorted(each, key=lambda step: step.number)) for stage, each in stages.items()
+        }
         return [next(following[step.stage]) for step in steps]
 
     @property

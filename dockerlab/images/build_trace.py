@@ -21,8 +21,6 @@ from dockerlab.images.dockerfile import Dockerfile, parse, read
 _OWN = ("[internal] load remote build context", "[internal] load build definition")
 
 
-
-
 class Trace:
     """Merges the entries of a BuildKit stream into steps, by vertex digest."""
 
@@ -58,7 +56,9 @@ class Trace:
                     self._origin = begun
                 elif not any(each.name.startswith(_OWN) for each in self._steps.values()):
                     self._origin = min(self._origin, begun)
-                if step.error and begun > step.started:  # another build was cancelled at this step: it begins anew in this one
+                if (
+                    step.error and begun > step.started
+                ):  # another build was cancelled at this step: it begins anew in this one
                     step.done, step.error, step.seconds, step.log = False, "", 0.0, ""
                 if not step.started or not (step.done or step.seconds):
                     step.started = begun
@@ -81,12 +81,16 @@ class Trace:
     def steps(self) -> list[Step]:
         """The steps in the order they started, times counted from the first."""
         for step in self._steps.values():
-            step.started = max(0.0, step.started - (self._origin or 0.0)) if step.started > 1e6 else step.started
+            step.started = (
+                max(0.0, step.started - (self._origin or 0.0)) if step.started > 1e6 else step.started
+            )
         return sorted(self._steps.values(), key=lambda step: step.started)
 
     def failed(self) -> Step | None:
         """The step that the build stopped at: the one whose error the build ended with."""
-        failed = [step for step in self._steps.values() if step.error and "context canceled" not in step.error]
+        failed = [
+            step for step in self._steps.values() if step.error and "context canceled" not in step.error
+        ]
         return next((step for step in failed if step.error in self.error), failed[0] if failed else None)
 
     def line(self, step: Step, dockerfile: Dockerfile, buildargs: Mapping[str, str]) -> int:
@@ -137,7 +141,14 @@ class ClassicTrace(Trace):
 
     def line(self, step: Step, dockerfile: Dockerfile, buildargs: Mapping[str, str]) -> int:
         """The line of the Dockerfile that a step stands on: this builder counts all instructions of the file."""
-        return next((each.line for number, each in enumerate(dockerfile.instructions, 1) if str(number) == step.digest), 0)
+        return next(
+            (
+                each.line
+                for number, each in enumerate(dockerfile.instructions, 1)
+                if str(number) == step.digest
+            ),
+            0,
+        )
 
     def _start(self, number: int, count: int, instruction: str) -> None:
         # The builder appends our labels as a last instruction that does not stand in the Dockerfile.
@@ -173,11 +184,19 @@ def failure(trace: Trace, dockerfile: Path, buildargs: Mapping[str, str]) -> Bui
     log = [line for line in (step.log if step else "").strip().splitlines() if line.strip()][-5:]
     number = _line(trace, step, text, buildargs)
     shown = text.split("\n")[number - 1].strip() if number else ""
-    where = f"{dockerfile.name} line {number} failed: {shown}" if number else f"{dockerfile.name} failed: {trace.error.strip()}"
+    where = (
+        f"{dockerfile.name} line {number} failed: {shown}"
+        if number
+        else f"{dockerfile.name} failed: {trace.error.strip()}"
+    )
     tail = "\n".join(f"    {line if len(line) <= 160 else line[:159] + '…'}" for line in log)
     detail = "" if not number else f"The engine says: {trace.error.strip().splitlines()[-1]}."
     why, fix = build_causes.of(step, trace.error)
-    return BuildFailed(printable(where + (f"\n{tail}" if tail else "")), printable(" ".join(part for part in (detail, why) if part)), fix)
+    return BuildFailed(
+        printable(where + (f"\n{tail}" if tail else "")),
+        printable(" ".join(part for part in (detail, why) if part)),
+        fix,
+    )
 
 
 def _line(trace: Trace, step: Step | None, text: str, buildargs: Mapping[str, str]) -> int:
@@ -187,7 +206,14 @@ def _line(trace: Trace, step: Step | None, text: str, buildargs: Mapping[str, st
         return int(match[1]) if match and int(match[1]) <= len(text.split("\n")) else 0
     dockerfile = parse(text)
     if step.name.startswith(build_causes.FRONTEND):
-        return next((number for number, line in enumerate(text.split("\n"), 1) if re.match(r"\s*(?:#|//)\s*syntax\s*=", line, re.IGNORECASE)), 0)
+        return next(
+            (
+                number
+                for number, line in enumerate(text.split("\n"), 1)
+                if re.match(r"\s*(?:#|//)\s*syntax\s*=", line, re.IGNORECASE)
+            ),
+            0,
+        )
     if image := build_causes.image_of(step):
         return build_plan.line_of_image(image, build_plan.plan(dockerfile, buildargs))
     return trace.line(step, dockerfile, buildargs)

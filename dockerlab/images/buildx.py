@@ -27,7 +27,11 @@ if TYPE_CHECKING:
     from dockerlab.images.build import Cancel
     from dockerlab.images.build_trace import Trace
 
-_FLAGS = {"t": "--tag", "target": "--target", "networkmode": "--network"}  # parameters of the API that are one flag each
+_FLAGS = {
+    "t": "--tag",
+    "target": "--target",
+    "networkmode": "--network",
+}  # parameters of the API that are one flag each
 _LISTS = {"buildargs": "--build-arg", "labels": "--label"}
 _STOP_SECONDS = 20
 
@@ -37,18 +41,43 @@ def available() -> bool:
     return connection.plugin_version("buildx") is not None
 
 
-def run(client: docker.DockerClient, folder: Path, dockerfile: str, query: Mapping[str, str], trace: Trace, cancel: Cancel | None) -> Trace:
+def run(
+    client: docker.DockerClient,
+    folder: Path,
+    dockerfile: str,
+    query: Mapping[str, str],
+    trace: Trace,
+    cancel: Cancel | None,
+) -> Trace:
     """Build `folder` on the client's engine; `query` are the API's parameters. Feeds `trace` and gives it the image's id, or the error."""
     with process_marks.folder("build") as scratch:
         id_file = Path(scratch) / "id"
-        command = ["docker", *_connection(client), "buildx", "build", "--builder", "default", "--progress", "rawjson", "--provenance", "false",
-                   "--iidfile", str(id_file), "--file", str(_with_own_names(folder / dockerfile, Path(scratch))), *_flags(query), str(folder)]
+        command = [
+            "docker",
+            *_connection(client),
+            "buildx",
+            "build",
+            "--builder",
+            "default",
+            "--progress",
+            "rawjson",
+            "--provenance",
+            "false",
+            "--iidfile",
+            str(id_file),
+            "--file",
+            str(_with_own_names(folder / dockerfile, Path(scratch))),
+            *_flags(query),
+            str(folder),
+        ]
         with _running(command) as process:
             if cancel:
                 cancel.attach(process.terminate)
             rest = [line for line in map(_line, process.stderr or ()) if not _taken(line, trace)]
         if process.returncode:
-            trace.error = _reason("\n".join(rest)) or f"docker buildx ended with exit code {process.returncode}"
+            trace.error = (
+                _reason("\n".join(rest)) or f"docker buildx ended with exit code {process.returncode}"
+            )
         elif id_file.is_file():
             trace.image_id = id_file.read_text().strip()
     return trace
@@ -67,7 +96,13 @@ def _with_own_names(dockerfile: Path, scratch: Path) -> Path:
 @contextmanager
 def _running(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
     """The command in a session of its own, so that Ctrl-C reaches us first; it ends with the block, and with it the build."""
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
     try:
         yield process
         process.wait()
@@ -94,15 +129,24 @@ def _connection(client: docker.DockerClient) -> list[str]:
     if client.api.base_url.startswith("https:"):
         verify, (certificate, key) = client.api.verify, client.api.cert or ("", "")
         flags += ["--tlsverify" if verify else "--tls"]
-        flags += [part for flag, file in (("--tlscacert", verify), ("--tlscert", certificate), ("--tlskey", key)) if isinstance(file, str) and file
-                  for part in (flag, file)]
+        flags += [
+            part
+            for flag, file in (("--tlscacert", verify), ("--tlscert", certificate), ("--tlskey", key))
+            if isinstance(file, str) and file
+            for part in (flag, file)
+        ]
     return flags
 
 
 def _flags(query: Mapping[str, str]) -> list[str]:
     """Parameters of the API's ImageBuild as flags; those that say what buildx does anyway are left out."""
     flags = [part for name, flag in _FLAGS.items() if name in query for part in (flag, query[name])]
-    flags += [part for name, flag in _LISTS.items() for key, value in json.loads(query.get(name) or "{}").items() for part in (flag, f"{key}={value}")]
+    flags += [
+        part
+        for name, flag in _LISTS.items()
+        for key, value in json.loads(query.get(name) or "{}").items()
+        for part in (flag, f"{key}={value}")
+    ]
     return [*flags, *(["--no-cache"] if query.get("nocache") else [])]
 
 
@@ -133,5 +177,5 @@ def _status(document: Mapping[str, Any]) -> pb.StatusResponse:
 
 def _reason(text: str) -> str:
     """What the docker command gives as the error, without its own prefixes."""
-    said = text[text.rfind("\nERROR: ") + 1:] if "\nERROR: " in text else text
+    said = text[text.rfind("\nERROR: ") + 1 :] if "\nERROR: " in text else text
     return re.sub(r"^ERROR: (failed to build: )?(failed to solve: )?", "", said.strip())

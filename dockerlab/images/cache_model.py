@@ -78,7 +78,12 @@ class Input(NamedTuple):
     def __str__(self) -> str:
         if self.kind == "file":
             return f"{self.name}, which it {self.verb},"
-        names = {"text": "its own text", "base": "the base image", "argument": f"build argument {self.name}", "variable": f"ENV {self.name}"}
+        names = {
+            "text": "its own text",
+            "base": "the base image",
+            "argument": f"build argument {self.name}",
+            "variable": f"ENV {self.name}",
+        }
         return names.get(self.kind) or (self.name if self.kind == "setting" else f"{self.kind} {self.name}")
 
 
@@ -134,7 +139,9 @@ def keys(inputs: Inputs, *, merges: bool = False) -> list[Key]:
     """The keys of all steps, stage by stage; `merges` says whether the engine's store can merge the layers of a COPY --link. Pure."""
     stages = inputs.planned()
     frontend = parse(inputs.dockerfile).syntax
-    foreign = () if not frontend or _FRONTEND.fullmatch(frontend) else (f"how {frontend} reads the Dockerfile",)
+    foreign = (
+        () if not frontend or _FRONTEND.fullmatch(frontend) else (f"how {frontend} reads the Dockerfile",)
+    )
     found: list[Key] = []
     ends: list[_End] = []
     for stage in stages:
@@ -142,7 +149,15 @@ def keys(inputs: Inputs, *, merges: bool = False) -> list[Key]:
         for step in stage.steps:
             parts, unknown = _parts(step, stages, ends, inputs)
             linked = merges and step.instruction.is_set("link") and not step.instruction.flag("chmod")
-            key = Key(step.stage, step.number, str(step), {**end.parts, **parts}, end.digest, (*end.unknown, *unknown, *foreign), linked)
+            key = Key(
+                step.stage,
+                step.number,
+                str(step),
+                {**end.parts, **parts},
+                end.digest,
+                (*end.unknown, *unknown, *foreign),
+                linked,
+            )
             found.append(key)
             end = _End(key.end)
         ends.append(end)
@@ -160,11 +175,25 @@ def explain(before: Recorded, after: Recorded, earlier: Sequence[Recorded] = ())
     verdicts: list[Verdict] = []
     same: dict[str, str] = {}  # a key that only the builder can foresee -> the older key with the same result
     for planned in planned_keys:
-        key = replace(planned, after=same.get(planned.after, planned.after), parts={name: same.get(value, value) for name, value in planned.parts.items()})
+        key = replace(
+            planned,
+            after=same.get(planned.after, planned.after),
+            parts={name: same.get(value, value) for name, value in planned.parts.items()},
+        )
         twin = _twin(key, old)
         step = steps.get((key.stage, key.number))
-        if step and step.cached and twin and key.digest not in known and (taken := _differ_by_source_only(key, twin)):
-            why = "what it takes from another stage came out the same" if taken == "stage" else "the engine knew the files that it takes from another image"
+        if (
+            step
+            and step.cached
+            and twin
+            and key.digest not in known
+            and (taken := _differ_by_source_only(key, twin))
+        ):
+            why = (
+                "what it takes from another stage came out the same"
+                if taken == "stage"
+                else "the engine knew the files that it takes from another image"
+            )
             verdicts.append(Verdict(key.instruction, False, why, False))
             same[planned.end] = twin.end
             continue
@@ -196,31 +225,60 @@ def context_files(folder: Path, dockerfile: str = "Dockerfile") -> dict[str, str
     return files
 
 
-def read_inputs(folder: Path, dockerfile: str = "Dockerfile", buildargs: Mapping[str, str] | None = None, *,
-                client: docker.DockerClient) -> Inputs:
+def read_inputs(
+    folder: Path,
+    dockerfile: str = "Dockerfile",
+    buildargs: Mapping[str, str] | None = None,
+    *,
+    client: docker.DockerClient,
+) -> Inputs:
     """What a build of this folder depends on now. Asks the engine for the images that it begins with, copies from or mounts."""
     files, version = context_files(folder, dockerfile), client.version()
-    links = {name: str((folder / name).readlink()) for name in files if not name.endswith("/") and (folder / name).is_symlink()}
+    links = {
+        name: str((folder / name).readlink())
+        for name in files
+        if not name.endswith("/") and (folder / name).is_symlink()
+    }
     arguments = {key: str(value) for key, value in (buildargs or {}).items()}
-    inputs = Inputs(read(folder / dockerfile), files, arguments, links=links, platform=f"{version.get('Os', 'linux')}/{version.get('Arch', '')}")
-    while missing := build_plan.images_of(inputs.planned()) - set(inputs.bases):  # the triggers of a base may name further images
+    inputs = Inputs(
+        read(folder / dockerfile),
+        files,
+        arguments,
+        links=links,
+        platform=f"{version.get('Os', 'linux')}/{version.get('Arch', '')}",
+    )
+    while missing := build_plan.images_of(inputs.planned()) - set(
+        inputs.bases
+    ):  # the triggers of a base may name further images
         found = {name: _image(name, client) for name in missing}
-        inputs = replace(inputs, bases={**inputs.bases, **{name: digest for name, (digest, _) in found.items()}},
-                         images={**inputs.images, **{name: image for name, (_, image) in found.items()}})
+        inputs = replace(
+            inputs,
+            bases={**inputs.bases, **{name: digest for name, (digest, _) in found.items()}},
+            images={**inputs.images, **{name: image for name, (_, image) in found.items()}},
+        )
     return inputs
 
 
 class BuildDiary:
     """Builds one folder again and again, and remembers what went into each build and what came of it."""
 
-    def __init__(self, folder: Path, tag: str, client: docker.DockerClient, dockerfile: str = "Dockerfile") -> None:
+    def __init__(
+        self, folder: Path, tag: str, client: docker.DockerClient, dockerfile: str = "Dockerfile"
+    ) -> None:
         self.folder, self.tag, self.client, self.dockerfile = folder, tag, client, dockerfile
         self.builds: list[Recorded] = []
 
     def build(self, buildargs: Mapping[str, str] | None = None, **options: Any) -> BuildReport:
         """Build the folder as it is now; keywords go to `dockerlab.images.build.build`. Asks the engine."""
         inputs = read_inputs(self.folder, self.dockerfile, buildargs, client=self.client)
-        report = build(self.folder, dockerfile=self.dockerfile, tag=self.tag, buildargs=buildargs, client=self.client, **options)
+        report = build(
+            self.folder,
+            dockerfile=self.dockerfile,
+            tag=self.tag,
+            buildargs=buildargs,
+            client=self.client,
+            **options,
+        )
         self.builds.append(Recorded(inputs, report))
         return report
 
@@ -252,7 +310,11 @@ def _beginning(base: str, inputs: Inputs) -> _End:
     if base == SCRATCH:
         return _End(_digest(f"base {base}"))
     digest = inputs.bases.get(base, base)
-    return _End("", {Input("base"): digest}, () if digest else (f"the image {base}, which the engine did not have before the build",))
+    return _End(
+        "",
+        {Input("base"): digest},
+        () if digest else (f"the image {base}, which the engine did not have before the build",),
+    )
 
 
 class _Sources(NamedTuple):
@@ -272,14 +334,31 @@ def _parts(step: Planned, stages: Sequence[PlannedStage], ends: Sequence[_End], 
     return _copy(step, stages, ends, inputs)
 
 
-def _run(step: Planned, stages: Sequence[PlannedStage], ends: Sequence[_End], inputs: Inputs, user: Mapping[Input, str]) -> _Sources:
+def _run(
+    step: Planned,
+    stages: Sequence[PlannedStage],
+    ends: Sequence[_End],
+    inputs: Inputs,
+    user: Mapping[Input, str],
+) -> _Sources:
     each, scope = step.instruction, step.scope
-    mounts = [{_SAME_OPTION.get(key, key): scope.expand(value) for key, value in mount.items()} for mount in each.mounts]
+    mounts = [
+        {_SAME_OPTION.get(key, key): scope.expand(value) for key, value in mount.items()}
+        for mount in each.mounts
+    ]
     flags = sorted(flag for flag in each.flags if flag[0] != "mount")
     bodies = [heredoc.text for heredoc in each.heredocs]
-    alone = len(bodies) == 1 and dockerfile_words.split(each.text) == [each.text] and not bodies[0].startswith("#!")  # then the body is what the shell runs
+    alone = (
+        len(bodies) == 1
+        and dockerfile_words.split(each.text) == [each.text]
+        and not bodies[0].startswith("#!")
+    )  # then the body is what the shell runs
     told = [sorted(item for item in mount.items() if item[0] != "readonly") for mount in mounts]
-    parts = {Input("text"): json.dumps([told, flags, "" if alone else each.json or each.text, bodies]), Input("setting", "WORKDIR"): scope.folder, **user}
+    parts = {
+        Input("text"): json.dumps([told, flags, "" if alone else each.json or each.text, bodies]),
+        Input("setting", "WORKDIR"): scope.folder,
+        **user,
+    }
     if scope.shell and each.json is None:
         parts[Input("setting", "SHELL")] = json.dumps(scope.shell)
     kinds = {"ARG": "argument", "ENV": "variable"}
@@ -288,7 +367,15 @@ def _run(step: Planned, stages: Sequence[PlannedStage], ends: Sequence[_End], in
     for mount in mounts:
         kind = mount.get("type", "bind").lower()
         if kind == "bind" or (kind == "cache" and mount.get("from")):
-            found = _sources(step.stage, mount.get("from", ""), [mount.get("source") or "."], "mounts", stages, ends, inputs)
+            found = _sources(
+                step.stage,
+                mount.get("from", ""),
+                [mount.get("source") or "."],
+                "mounts",
+                stages,
+                ends,
+                inputs,
+            )
             parts, unknown = parts | found.parts, unknown + found.unknown
     return _Sources(parts, unknown)
 
@@ -297,15 +384,36 @@ def _copy(step: Planned, stages: Sequence[PlannedStage], ends: Sequence[_End], i
     each, scope = step.instruction, step.scope
     *sources, target = [scope.expand(word) for word in each.words] or [""]
     remote = [source for source in sources if each.keyword == "ADD" and _is_remote(source)]
-    local = [source if each.is_set("parents") else join("/", source) for source in sources if source not in remote]
+    local = [
+        source if each.is_set("parents") else join("/", source) for source in sources if source not in remote
+    ]
     excludes = [scope.expand(value) for value in each.flag_values("exclude")]
-    flags = sorted((name, scope.expand(value)) for name, value in each.flags if name not in ("from", "exclude"))
+    flags = sorted(
+        (name, scope.expand(value)) for name, value in each.flags if name not in ("from", "exclude")
+    )
     where = scope.path(target) if target else scope.folder
     where += "/" if target.endswith("/") or target in (".", "") else ""
-    bodies = [(heredoc.name, _body(step, heredoc.text) if heredoc.expand else heredoc.text) for heredoc in each.heredocs]
+    bodies = [
+        (heredoc.name, _body(step, heredoc.text) if heredoc.expand else heredoc.text)
+        for heredoc in each.heredocs
+    ]
     text = json.dumps([each.keyword, flags, excludes, local, remote, where, bodies])
-    found = _sources(step.stage, each.flag("from"), local, "copies", stages, ends, inputs, excludes, parents=each.is_set("parents"))
-    unseen = tuple(f"what {source} holds" for source in remote if not each.flag("checksum") and not re.search(r"#[0-9a-f]{40}(?:$|:)", source))
+    found = _sources(
+        step.stage,
+        each.flag("from"),
+        local,
+        "copies",
+        stages,
+        ends,
+        inputs,
+        excludes,
+        parents=each.is_set("parents"),
+    )
+    unseen = tuple(
+        f"what {source} holds"
+        for source in remote
+        if not each.flag("checksum") and not re.search(r"#[0-9a-f]{40}(?:$|:)", source)
+    )
     return _Sources({Input("text"): text, **found.parts}, found.unknown + unseen)
 
 
@@ -321,21 +429,41 @@ def _is_remote(source: str) -> bool:
     return re.match(r"(?:https?|git|ssh)://|git@|github\.com/", source) is not None
 
 
-def _sources(stage: int, origin: str, patterns: Sequence[str], verb: str, stages: Sequence[PlannedStage], ends: Sequence[_End], inputs: Inputs,
-             excludes: Sequence[str] = (), *, parents: bool = False) -> _Sources:
+def _sources(
+    stage: int,
+    origin: str,
+    patterns: Sequence[str],
+    verb: str,
+    stages: Sequence[PlannedStage],
+    ends: Sequence[_End],
+    inputs: Inputs,
+    excludes: Sequence[str] = (),
+    *,
+    parents: bool = False,
+) -> _Sources:
     """The files of the context that match, or the stage or image that they are taken from."""
     if not patterns or origin == SCRATCH:
         return _Sources({})
     if origin:
         number = build_plan.stage_named(origin, stages[:stage], numbers=verb == "copies")
         if number is not None:
-            return _Sources({Input("stage", stages[number].stage.name or str(number)): ends[number].whole}, ends[number].unknown)
+            return _Sources(
+                {Input("stage", stages[number].stage.name or str(number)): ends[number].whole},
+                ends[number].unknown,
+            )
         digest = inputs.bases.get(origin, origin)
-        return _Sources({Input("image", origin): digest}, () if digest else (f"the image {origin}, which the engine did not have before the build",))
+        return _Sources(
+            {Input("image", origin): digest},
+            () if digest else (f"the image {origin}, which the engine did not have before the build",),
+        )
     try:
         kept = IgnoreRules(excludes)
-        names = {name for pattern in patterns for name, below in (_parents(pattern, inputs) if parents else _matching(pattern, inputs)).items()
-                 if not (below and kept.excludes(below))}
+        names = {
+            name
+            for pattern in patterns
+            for name, below in (_parents(pattern, inputs) if parents else _matching(pattern, inputs)).items()
+            if not (below and kept.excludes(below))
+        }
     except BadPattern:  # which the builder refuses as well
         names = set()
     return _Sources({Input("file", name, verb): inputs.files[name] for name in sorted(names)})
@@ -350,7 +478,9 @@ def _matching(pattern: str, inputs: Inputs) -> dict[str, str]:
     if not wanted:
         return {name: name.rstrip("/") for name in inputs.files}
     parts = wanted.split("/")
-    fixed = next((at for at, part in enumerate(parts) if re.search(r"[*?[]", re.sub(r"\\.", "", part))), len(parts))
+    fixed = next(
+        (at for at, part in enumerate(parts) if re.search(r"[*?[]", re.sub(r"\\.", "", part))), len(parts)
+    )
     start = _followed("/".join(parts[:fixed]), inputs.links)
     if fixed == len(parts):
         return _below(start, inputs)
@@ -365,7 +495,11 @@ def _matching(pattern: str, inputs: Inputs) -> dict[str, str]:
 def _below(path: str, inputs: Inputs) -> dict[str, str]:
     """A file, or a folder and what is in it -> the path below; everything for ""."""
     names = {name: name.rstrip("/") for name in inputs.files}
-    return {name: own[len(path) :].strip("/") for name, own in names.items() if not path or own == path or own.startswith(f"{path}/")}
+    return {
+        name: own[len(path) :].strip("/")
+        for name, own in names.items()
+        if not path or own == path or own.startswith(f"{path}/")
+    }
 
 
 def _followed(path: str, links: Mapping[str, str]) -> str:
@@ -375,7 +509,10 @@ def _followed(path: str, links: Mapping[str, str]) -> str:
         link = next((at for at in range(1, len(parts) + 1) if "/".join(parts[:at]) in links), 0)
         if not link:
             break
-        path = join("/", "/".join([join("/" + "/".join(parts[: link - 1]), links["/".join(parts[:link])]), *parts[link:]]))[1:]
+        path = join(
+            "/",
+            "/".join([join("/" + "/".join(parts[: link - 1]), links["/".join(parts[:link])]), *parts[link:]]),
+        )[1:]
     return path
 
 
@@ -386,7 +523,9 @@ def _parents(pattern: str, inputs: Inputs) -> dict[str, str]:
     rules = IgnoreRules([join("/", wanted)[1:] or "**"])
     inside = {name: below for name, below in _below(start, inputs).items() if below}
     found = {name: below for name, below in inside.items() if rules.excludes(below)}
-    above = {f"{'/'.join(name.split('/')[:depth])}/" for name in found for depth in range(1, name.count("/") + 1)}
+    above = {
+        f"{'/'.join(name.split('/')[:depth])}/" for name in found for depth in range(1, name.count("/") + 1)
+    }
     return found | {name: "" for name in above if name in inside and name not in found}
 
 
@@ -395,17 +534,32 @@ def _judge(key: Key, twin: Key | None, known: set[str], step: Step, done: Sequen
     if ran and expected:
         reasons, first = _reasons(key, twin), next((each.instruction for each in done if each.ran), "")
         if not reasons:
-            reasons = [("earlier", f"an earlier step ran: {first}")] if first else [("other", "the step before it is another one")]
+            reasons = (
+                [("earlier", f"an earlier step ran: {first}")]
+                if first
+                else [("other", "the step before it is another one")]
+            )
         return Verdict(key.instruction, ran, "; ".join(why for _, why in reasons), expected, reasons[0][0])
     if ran and key.unknown:
         why = f"the model does not know: it depends on {' and on '.join(dict.fromkeys(key.unknown))}"
         return Verdict(key.instruction, ran, why, expected, "unknown", known=False)
     if ran:
-        return Verdict(key.instruction, ran, "nothing changed: its result had left the cache, or the cache was switched off", expected, "other")
+        return Verdict(
+            key.instruction,
+            ran,
+            "nothing changed: its result had left the cache, or the cache was switched off",
+            expected,
+            "other",
+        )
     if expected:
         return Verdict(key.instruction, ran, "the engine knew it from another build", expected)
     unchanged = twin is not None and twin.digest == key.digest
-    return Verdict(key.instruction, ran, "nothing that it depends on changed" if unchanged else "an earlier build had the same inputs", expected)
+    return Verdict(
+        key.instruction,
+        ran,
+        "nothing that it depends on changed" if unchanged else "an earlier build had the same inputs",
+        expected,
+    )
 
 
 def _twin(key: Key, old: Sequence[Key]) -> Key | None:
@@ -417,7 +571,11 @@ def _twin(key: Key, old: Sequence[Key]) -> Key | None:
 def _differ_by_source_only(key: Key, twin: Key) -> str:
     """`stage` or `image` where two keys differ in nothing but what they copy from or mount, "" otherwise."""
     kinds = {name.kind for name in {*key.parts, *twin.parts} if key.parts.get(name) != twin.parts.get(name)}
-    return next(iter(kinds)) if key.after == twin.after and len(kinds) == 1 and kinds <= {"stage", "image"} else ""
+    return (
+        next(iter(kinds))
+        if key.after == twin.after and len(kinds) == 1 and kinds <= {"stage", "image"}
+        else ""
+    )
 
 
 def _reasons(key: Key, twin: Key | None) -> list[tuple[str, str]]:
@@ -429,7 +587,13 @@ def _reasons(key: Key, twin: Key | None) -> list[tuple[str, str]]:
     changed: dict[str, list[Input]] = {"changed": [], "is new": [], "is gone": []}
     for name in dict.fromkeys([*key.parts, *twin.parts]):
         if key.parts.get(name) != twin.parts.get(name):
-            changed["changed" if name in key.parts and name in twin.parts else "is new" if name in key.parts else "is gone"].append(name)
+            changed[
+                "changed"
+                if name in key.parts and name in twin.parts
+                else "is new"
+                if name in key.parts
+                else "is gone"
+            ].append(name)
     base = any(name.kind == "base" for name in changed["changed"])
     return [
         (name.kind if name.kind != "setting" else "other", f"{name} {what.replace('is', 'are') if more else what}")
@@ -440,7 +604,14 @@ def _reasons(key: Key, twin: Key | None) -> list[tuple[str, str]]:
 def _few(names: list[Input]) -> list[tuple[Input, bool]]:
     """The names without folders that only hold others of them; many files as one and a count, with True."""
     files = [name for name in names if name.kind == "file"]
-    files = [name for name in files if not (name.name.endswith("/") and any(other != name and other.name.startswith(name.name) for other in files))]
+    files = [
+        name
+        for name in files
+        if not (
+            name.name.endswith("/")
+            and any(other != name and other.name.startswith(name.name) for other in files)
+        )
+    ]
     rest = [(name, False) for name in names if name.kind != "file"]
     if len(files) <= 2:
         return [*rest, *((name, False) for name in files)]
@@ -457,9 +628,13 @@ def _image(name: str, client: docker.DockerClient) -> tuple[str, Image]:
     except (ImageNotFound, APIError):
         return "", Image()
     config, layers = attributes.get("Config") or {}, (attributes.get("RootFS") or {}).get("Layers")
-    digest = _digest(json.dumps([layers, *(config.get(key) for key in ("Env", "WorkingDir", "User", "Shell", "OnBuild"))]))
+    digest = _digest(
+        json.dumps([layers, *(config.get(key) for key in ("Env", "WorkingDir", "User", "Shell", "OnBuild"))])
+    )
     variables = dict(item.partition("=")[::2] for item in config.get("Env") or [])
-    return digest, Image(variables, config.get("WorkingDir") or "/", tuple(config.get("OnBuild") or ()), bool(layers))
+    return digest, Image(
+        variables, config.get("WorkingDir") or "/", tuple(config.get("OnBuild") or ()), bool(layers)
+    )
 
 
 def _digest(text: str) -> str:

@@ -22,7 +22,11 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> pd.DataFrame
     Both are documents of `docker image inspect`. Labels that the course itself puts on every image are left out.
     """
     old, new = _settings(before.get("Config") or {}), _settings(after.get("Config") or {})
-    rows = [(key, old.get(key, ""), new.get(key, "")) for key in dict.fromkeys([*old, *new]) if old.get(key) != new.get(key)]
+    rows = [
+        (key, old.get(key, ""), new.get(key, ""))
+        for key in dict.fromkeys([*old, *new])
+        if old.get(key) != new.get(key)
+    ]
     more = _layers(after) - _layers(before)
     rows += [(LAYERS, "", f"{more:+d}")] if more else []
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -31,7 +35,11 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> pd.DataFrame
 def effects(changed: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Instruction -> its `changes`, as one table: whether it adds a layer, and which keys of the config it sets."""
     rows = [
-        (name, bool((frame["what"] == LAYERS).any()), ", ".join(dict.fromkeys(what.split()[0] for what in frame["what"] if what != LAYERS)))
+        (
+            name,
+            bool((frame["what"] == LAYERS).any()),
+            ", ".join(dict.fromkeys(what.split()[0] for what in frame["what"] if what != LAYERS)),
+        )
         for name, frame in changed.items()
     ]
     return pd.DataFrame(rows, columns=["instruction", "adds a layer", "config keys"])
@@ -39,13 +47,28 @@ def effects(changed: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 def _settings(config: Mapping[str, Any]) -> dict[str, str]:
     """The config as flat text: `Env NAME`, `Labels NAME` and so on, each written as in a Dockerfile."""
-    flat = {f"Env {name}": value for name, _, value in (item.partition("=") for item in config.get("Env") or [])}
-    flat |= {f"Labels {name}": value for name, value in (config.get("Labels") or {}).items() if not name.startswith(_OURS)}
+    flat = {
+        f"Env {name}": value for name, _, value in (item.partition("=") for item in config.get("Env") or [])
+    }
+    flat |= {
+        f"Labels {name}": value
+        for name, value in (config.get("Labels") or {}).items()
+        if not name.startswith(_OURS)
+    }
     for key in ("ExposedPorts", "Volumes"):
         flat |= {key: " ".join(sorted(config[key]))} if config.get(key) else {}
-    flat |= {key: config[key] if isinstance(config[key], str) else json.dumps(config[key]) for key in _PLAIN if config.get(key)}
+    flat |= {
+        key: config[key] if isinstance(config[key], str) else json.dumps(config[key])
+        for key in _PLAIN
+        if config.get(key)
+    }
     if check := config.get("Healthcheck"):
-        flat["Healthcheck"] = " ".join([*(f"{key}={check[key] / 1e9:g}s" for key in ("Interval", "Timeout") if check.get(key)), json.dumps(check.get("Test"))])
+        flat["Healthcheck"] = " ".join(
+            [
+                *(f"{key}={check[key] / 1e9:g}s" for key in ("Interval", "Timeout") if check.get(key)),
+                json.dumps(check.get("Test")),
+            ]
+        )
     return flat
 
 

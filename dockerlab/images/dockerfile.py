@@ -74,7 +74,13 @@ class Instruction:
     @property
     def words(self) -> list[str]:
         """The arguments as they stand, quotes included; of a COPY or ADD the sources first, without those that are heredocs."""
-        found = self.json if self.json is not None else _GAP.split(self.text) if self.keyword in _LISTS else [self.text]
+        found = (
+            self.json
+            if self.json is not None
+            else _GAP.split(self.text)
+            if self.keyword in _LISTS
+            else [self.text]
+        )
         found = [word for word in found if word or self.json]
         return [word for word in found if not _heredoc(word)] if self.keyword in ("COPY", "ADD") else found
 
@@ -85,12 +91,17 @@ class Instruction:
         if self.keyword != "ARG" and found and "=" not in found[0]:  # the old form ENV NAME value
             name, *rest = _GAP.split(self.text, maxsplit=1)
             return [(name, "".join(rest))]
-        return [(name, value if sign else None) for name, sign, value in (word.partition("=") for word in found)]
+        return [
+            (name, value if sign else None) for name, sign, value in (word.partition("=") for word in found)
+        ]
 
     @property
     def mounts(self) -> list[dict[str, str]]:
         """The --mount flags of a RUN, each as its options; names in lower case, an option without a value has ""."""
-        rows = [next(csv.reader([value.replace("\0", "")], strict=False), []) for value in self.flag_values("mount")]
+        rows = [
+            next(csv.reader([value.replace("\0", "")], strict=False), [])
+            for value in self.flag_values("mount")
+        ]
         return [{key.lower(): rest for key, _, rest in (part.partition("=") for part in row)} for row in rows]
 
     @property
@@ -99,7 +110,9 @@ class Instruction:
         if self.keyword != "ONBUILD" or not self.text:
             return None
         inner = _instruction(self.text, self.line, self.escape)
-        return Instruction(inner.keyword, inner.text, inner.flags, self.heredocs, self.line, self.text, self.escape)
+        return Instruction(
+            inner.keyword, inner.text, inner.flags, self.heredocs, self.line, self.text, self.escape
+        )
 
     def __str__(self) -> str:
         flags = "".join(f"--{name}{f'={value}' if value else ''} " for name, value in self.flags)
@@ -134,7 +147,9 @@ def read(path: Path) -> str:
 
 def sent(path: Path) -> bytes:
     """A Dockerfile as it goes to the engine: with this learner's names for images and caches of the course. Raises OSError."""
-    return naming.own(path.read_bytes().decode("utf-8", errors="surrogateescape")).encode("utf-8", errors="surrogateescape")
+    return naming.own(path.read_bytes().decode("utf-8", errors="surrogateescape")).encode(
+        "utf-8", errors="surrogateescape"
+    )
 
 
 def parse(text: str) -> Dockerfile:
@@ -145,7 +160,10 @@ def parse(text: str) -> Dockerfile:
     instructions = tuple(_instructions(text, escape))
     starts = [number for number, each in enumerate(instructions) if each.keyword == "FROM"]
     ends = [*starts[1:], len(instructions)]
-    stages = tuple(_stage(instructions[start], instructions[start + 1 : end]) for start, end in zip(starts, ends, strict=False))
+    stages = tuple(
+        _stage(instructions[start], instructions[start + 1 : end])
+        for start, end in zip(starts, ends, strict=False)
+    )
     arguments = instructions[: starts[0]] if starts else instructions
     return Dockerfile(arguments, stages, instructions, _syntax(text), escape)
 
@@ -160,7 +178,10 @@ def expand(text: str, variables: Mapping[str, str], escape: str = "\\") -> str:
 
 def pairs(text: str, keyword: str = "ENV") -> list[tuple[str, str | None]]:
     """NAME=value pairs of an ENV, ARG or LABEL without their quotes, variables as they stand; the value is None for `ARG NAME`."""
-    return [(_unquote(name), None if value is None else _unquote(value)) for name, value in Instruction(keyword, text).pairs]
+    return [
+        (_unquote(name), None if value is None else _unquote(value))
+        for name, value in Instruction(keyword, text).pairs
+    ]
 
 
 def _unquote(word: str) -> str:
@@ -220,7 +241,9 @@ def _instructions(text: str, escape: str) -> Iterator[Instruction]:
         for heredoc in _heredocs(found):
             content, at = _content(heredoc, lines, at)
             heredocs.append(Heredoc(heredoc.name, content, heredoc.chomp, heredoc.expand))
-        yield Instruction(found.keyword, found.text, found.flags, tuple(heredocs), start, found.original, escape)
+        yield Instruction(
+            found.keyword, found.text, found.flags, tuple(heredocs), start, found.original, escape
+        )
 
 
 def _content(heredoc: Heredoc, lines: list[str], at: int) -> tuple[str, int]:
@@ -291,7 +314,9 @@ def _quoted_words(text: str, escape: str) -> list[str]:
             word = ""
             continue
         if char == escape and quote != "'":
-            char, at = (char + text[at], at + 1) if at < len(text) else ("", at)  # at the end of the line it means nothing
+            char, at = (
+                (char + text[at], at + 1) if at < len(text) else ("", at)
+            )  # at the end of the line it means nothing
         elif char == quote:
             quote = ""
         elif not quote and char in "'\"":
@@ -306,7 +331,10 @@ def _heredoc(word: str) -> Heredoc | None:
     if not match or not match[3]:
         return None
     try:
-        (plain,), (quoted,) = dockerfile_words.unquoted_words(match[3]), dockerfile_words.unquoted_words(match[3], keep_quotes=True)
+        (plain,), (quoted,) = (
+            dockerfile_words.unquoted_words(match[3]),
+            dockerfile_words.unquoted_words(match[3], keep_quotes=True),
+        )
     except (BadSubstitution, ValueError):  # not one word
         return None
     quotes = [each.count("'") + each.count('"') for each in (plain, quoted)]

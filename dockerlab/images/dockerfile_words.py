@@ -85,7 +85,12 @@ class _Lexer:
         keep_quotes: bool = False, keep_escapes: bool = False, keep_unset: bool = False, plain_quotes: bool = False,
     ) -> None:  # fmt: skip
         self._text, self._at, self._variables, self._escape = text, 0, variables, escape
-        self._keep_quotes, self._keep_escapes, self._keep_unset, self._plain_quotes = keep_quotes, keep_escapes, keep_unset, plain_quotes
+        self._keep_quotes, self._keep_escapes, self._keep_unset, self._plain_quotes = (
+            keep_quotes,
+            keep_escapes,
+            keep_unset,
+            plain_quotes,
+        )
 
     def read(self, stop: str = "", *, keep_escapes: bool | None = None) -> tuple[str, list[str]]:
         """The text up to `stop`, or to its end, as one string and as words."""

@@ -55,7 +55,9 @@ class Gzipped:
         stratum = self._strata[number]
         sampled = (self._sent - (STRATA[number - 1][0] if number else 0)) % stratum.every == 0
         self._sent += 1
-        self._jobs.append((stratum, self._pool.submit(_measure, block, self._before, sampled, stratum.every > 1)))
+        self._jobs.append(
+            (stratum, self._pool.submit(_measure, block, self._before, sampled, stratum.every > 1))
+        )
         self._before = block[-WINDOW:]
         if len(self._jobs) > _WAITING:  # bounds the memory to a few blocks
             self._add()
@@ -81,7 +83,9 @@ class _Stratum:
 
     def total(self) -> int:
         """The bytes of all blocks at level 6: counted, or estimated by the ratio."""
-        return round(self.fast * self.level_6 / self.fast_of_sampled) if self.fast_of_sampled else self.level_6
+        return (
+            round(self.fast * self.level_6 / self.fast_of_sampled) if self.fast_of_sampled else self.level_6
+        )
 
 
 def _measure(block: bytes, before: bytes, level_6: bool, fast: bool) -> tuple[int, int]:

@@ -23,8 +23,22 @@ _SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map
 _LONGEST_LINE = 65_535  # bytes; Go's bufio.Scanner gives up on a longer one
 _WILD = set("*?[]\\")
 # The classes that Go's regular expressions have in brackets, as Python writes them.
-_POSIX = {"alnum": "0-9A-Za-z", "alpha": "A-Za-z", "ascii": r"\x00-\x7f", "blank": r"\t ", "cntrl": r"\x00-\x1f\x7f", "digit": "0-9", "graph": "!-~",
-          "lower": "a-z", "print": " -~", "punct": r"!-/:-@\[-`{-~", "space": r"\s", "upper": "A-Z", "word": r"\w", "xdigit": "0-9A-Fa-f"}
+_POSIX = {
+    "alnum": "0-9A-Za-z",
+    "alpha": "A-Za-z",
+    "ascii": r"\x00-\x7f",
+    "blank": r"\t ",
+    "cntrl": r"\x00-\x1f\x7f",
+    "digit": "0-9",
+    "graph": "!-~",
+    "lower": "a-z",
+    "print": " -~",
+    "punct": r"!-/:-@\[-`{-~",
+    "space": r"\s",
+    "upper": "A-Z",
+    "word": r"\w",
+    "xdigit": "0-9A-Fa-f",
+}
 _CONTROL = {"a": "\a", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
@@ -32,8 +46,11 @@ class BadPattern(CourseError):
     """A pattern that Docker refuses."""
 
     def __init__(self, pattern: str) -> None:
-        super().__init__(f"The pattern {pattern!r} cannot be read.", "A bracket or a backslash in it is not complete, or it is a lone `!`.",
-                         "Correct it in .dockerignore; a backslash before a special character takes it literally.")
+        super().__init__(
+            f"The pattern {pattern!r} cannot be read.",
+            "A bracket or a backslash in it is not complete, or it is a lone `!`.",
+            "Correct it in .dockerignore; a backslash before a special character takes it literally.",
+        )
 
 
 @dataclass(frozen=True)
@@ -73,7 +90,9 @@ class IgnoreRules:
         """Take patterns as BuildKit hands them on, for instance from `COPY --exclude`. Raises BadPattern."""
         self.patterns = [_pattern(text) for each in patterns if (text := each.strip(_SPACE))]
         # A pattern that takes back and has a wildcard in its folder's name may match anywhere, so no folder can be passed over.
-        self._anywhere = any(each.back and not {*_WILD, "^"}.isdisjoint(each.folder) for each in self.patterns)
+        self._anywhere = any(
+            each.back and not {*_WILD, "^"}.isdisjoint(each.folder) for each in self.patterns
+        )
 
     @classmethod
     def parse(cls, text: str | bytes) -> IgnoreRules:
@@ -135,7 +154,9 @@ class IgnoreRules:
             elif not matched or not self._passed_over(path):
                 yield from self._within(folder, path, here, matched)
 
-    def _within(self, folder: Path, path: str, above: list[bool], matched: bool) -> Iterator[tuple[str, bool]]:
+    def _within(
+        self, folder: Path, path: str, above: list[bool], matched: bool
+    ) -> Iterator[tuple[str, bool]]:
         """A folder, and what is in it; one that is kept back goes along as soon as something in it is sent."""
         if matched and not os.access(folder / path, os.R_OK | os.X_OK):
             return
@@ -162,7 +183,9 @@ class IgnoreRules:
 
     def _passed_over(self, folder: str) -> bool:
         """Whether nobody looks into a folder that is kept back, since no pattern can take back what is in it."""
-        return not self._anywhere and not any(f"{each.folder}/".startswith(f"{folder}/") for each in self.patterns if each.back)
+        return not self._anywhere and not any(
+            f"{each.folder}/".startswith(f"{folder}/") for each in self.patterns if each.back
+        )
 
 
 def glob(pattern: str, name: str) -> bool:
@@ -181,7 +204,11 @@ def glob(pattern: str, name: str) -> bool:
             raise BadPattern(pattern) from error
         last = number == len(chunks) - 1
         starts = range(len(rest.split("/")[0]) + 1) if star else (0,)
-        found = (match.end() for start in starts if (match := expression.match(rest, start)) and (not last or match.end() == len(rest)))
+        found = (
+            match.end()
+            for start in starts
+            if (match := expression.match(rest, start)) and (not last or match.end() == len(rest))
+        )
         if (end := next(found, None)) is None:
             return False
         rest = rest[end:]
@@ -251,7 +278,9 @@ def _pattern(text: str) -> Pattern:
 def _clean(path: str) -> str:
     """The shortest way to write a path, as Go's filepath.Clean has it."""
     cleaned = posixpath.normpath(path)
-    return cleaned[1:] if cleaned.startswith("//") else cleaned  # POSIX gives two leading slashes a meaning, Go does not
+    return (
+        cleaned[1:] if cleaned.startswith("//") else cleaned
+    )  # POSIX gives two leading slashes a meaning, Go does not
 
 
 def _utf8(text: str) -> str:
@@ -291,7 +320,7 @@ def _as_go(pattern: str) -> str:
         elif letter in ".+()$":
             parts.append(f"\\{letter}")
         elif letter == "\\":
-            parts.append(pattern[position - 1:position + 1])
+            parts.append(pattern[position - 1 : position + 1])
             position += 1
         else:
             parts.append(letter)
@@ -321,7 +350,7 @@ def _go_class(source: str, position: int) -> tuple[str, int]:
             parts.append(_POSIX[named[1]])
             position = named.end()
         elif re.compile(r"\\[dDsSwW]").match(source, position):
-            parts.append(source[position:position + 2])
+            parts.append(source[position : position + 2])
             position += 2
         else:
             low, position = _go_member(source, position)

@@ -36,20 +36,6 @@ _REMEMBERED: dict[tuple[str, str], ImageReport] = {}
 _remembering = threading.Lock()
 
 
-
-
-
-
-
-
-
-
-
-
-
-
-
-
 def inspect(image: str, client: docker.DockerClient | None = None) -> ImageReport:
     """Read an image from the engine; what was read is remembered by the image's id. Raises ImageUnreadable."""
     client = client or connection.connect(timeout=600)
@@ -71,11 +57,20 @@ def inspect(image: str, client: docker.DockerClient | None = None) -> ImageRepor
                     del _REMEMBERED[next(iter(_REMEMBERED))]
                 _REMEMBERED[key] = report
     except ImageNotFound as error:
-        raise ImageUnreadable(f"There is no image {image} on the engine.", fix="Build or pull it first; `docker images` lists what is here.") from error
+        raise ImageUnreadable(
+            f"There is no image {image} on the engine.",
+            fix="Build or pull it first; `docker images` lists what is here.",
+        ) from error
     except APIError as error:
-        raise ImageUnreadable(f"The engine does not hand out {image!r}.", f"{error.explanation or error}.", "Check the name.") from error
+        raise ImageUnreadable(
+            f"The engine does not hand out {image!r}.", f"{error.explanation or error}.", "Check the name."
+        ) from error
     except requests.RequestException as error:
-        raise ImageUnreadable(f"The engine stopped answering while {image} was read.", f"{type(error).__name__}.", "Run `dockerlab doctor`.") from error
+        raise ImageUnreadable(
+            f"The engine stopped answering while {image} was read.",
+            f"{type(error).__name__}.",
+            "Run `dockerlab doctor`.",
+        ) from error
     return replace(report, reference=image)
 
 
@@ -84,7 +79,9 @@ def new_layers(before: str, after: str, client: docker.DockerClient) -> list[Lay
     old, new = (list(client.images.get(each).attrs["RootFS"].get("Layers") or []) for each in (before, after))
     if set(new) <= set(old):
         return []
-    return [layer for digest, layer in zip(new, inspect(after, client).layers, strict=True) if digest not in old]
+    return [
+        layer for digest, layer in zip(new, inspect(after, client).layers, strict=True) if digest not in old
+    ]
 
 
 def _recalled(image_id: str) -> ImageReport | None:
@@ -107,7 +104,11 @@ def inspect_tar(source: Path | str | IO[bytes], reference: str = "") -> ImageRep
             with Path(source).open("rb") as file:
                 return _inspect(file, reference, title=Path(source).name)
         except OSError as error:
-            raise ImageUnreadable(f"{source} cannot be opened.", f"{error.strerror or error}.", "Save it again with `docker save -o FILE IMAGE`.") from error
+            raise ImageUnreadable(
+                f"{source} cannot be opened.",
+                f"{error.strerror or error}.",
+                "Save it again with `docker save -o FILE IMAGE`.",
+            ) from error
     return _inspect(source, reference)
 
 
@@ -133,7 +134,11 @@ def _report(reference: str, layers: list[Layer], config: dict[str, Any]) -> Imag
     history = [_pretty(item.get("created_by") or "") for item in steps if not item.get("empty_layer")]
     history += ["(not recorded)"] * (len(layers) - len(history))
     # A copy each: one blob may be several layers of an image.
-    return ImageReport(reference, [replace(layer, instruction=text) for layer, text in zip(layers, history, strict=False)], config)
+    return ImageReport(
+        reference,
+        [replace(layer, instruction=text) for layer, text in zip(layers, history, strict=False)],
+        config,
+    )
 
 
 @dataclass
@@ -182,7 +187,9 @@ def _read_layer(raw: IO[bytes], form: str, pool: ThreadPoolExecutor) -> Layer:
     """One layer's tar: its files and both sizes."""
     plain = Gzipped(saved_tar.unpacked(raw, form), pool)
     layer = Layer()
-    for _, entry in saved_tar.entries(plain, ended=form == "zstd"):  # whose reader does not tell the end of the data from their being cut
+    for _, entry in saved_tar.entries(
+        plain, ended=form == "zstd"
+    ):  # whose reader does not tell the end of the data from their being cut
         path = posixpath.normpath(f"/{entry.name}").lstrip("/")
         folder, _, name = path.rpartition("/")
         layer.links.pop(path, None)
@@ -203,5 +210,7 @@ def _pretty(created_by: str) -> str:
     """A history entry as it stands in the Dockerfile."""
     text = re.sub(r"^/bin/sh -c #\(nop\)\s*", "", created_by)
     text = re.sub(r"^(RUN )?(\|\d+ .*?)?/bin/sh -c ", "RUN ", text)
-    text = re.sub(r"\b(file|dir|multi):[0-9a-f]{64} in ", "… ", text)  # the classic builder names a checksum, not the source
+    text = re.sub(
+        r"\b(file|dir|multi):[0-9a-f]{64} in ", "… ", text
+    )  # the classic builder names a checksum, not the source
     return re.sub(r"\s+", " ", text.replace("# buildkit", "")).strip() or "(base image)"

@@ -101,10 +101,30 @@ class ImageReport:
         wasted = [0] * len(self.layers)
         for each in self.hidden:
             wasted[each.wrote] += each.size
-        rows = [(layer.instruction[:80], round(layer.disk_bytes / 1e6, 1), round(layer.download_bytes / 1e6, 1), len(change.added),
-                 len(change.changed), len(change.deleted), round(hidden / 1e6, 1))
-                for layer, change, hidden in zip(self.layers, self.changes, wasted, strict=True)]
-        return pd.DataFrame(rows, columns=["instruction", "MB on disk", "MB to download", "added", "changed", "deleted", "MB wasted"])
+        rows = [
+            (
+                layer.instruction[:80],
+                round(layer.disk_bytes / 1e6, 1),
+                round(layer.download_bytes / 1e6, 1),
+                len(change.added),
+                len(change.changed),
+                len(change.deleted),
+                round(hidden / 1e6, 1),
+            )
+            for layer, change, hidden in zip(self.layers, self.changes, wasted, strict=True)
+        ]
+        return pd.DataFrame(
+            rows,
+            columns=[
+                "instruction",
+                "MB on disk",
+                "MB to download",
+                "added",
+                "changed",
+                "deleted",
+                "MB wasted",
+            ],
+        )
 
     def files(self, layer: int | None = None, top: int = 20) -> pd.DataFrame:
         """The largest files, of one layer (0 is the oldest) or of all: layer, path, MB, and added, changed or deleted."""
@@ -112,14 +132,25 @@ class ImageReport:
         for number, (each, change) in enumerate(zip(self.layers, self.changes, strict=True)):
             if layer in (None, number):
                 for kind in ("added", "changed", "deleted"):
-                    rows += [(number, path, each.files.get(path, 0) / 1e6, kind) for path in getattr(change, kind)]
+                    rows += [
+                        (number, path, each.files.get(path, 0) / 1e6, kind) for path in getattr(change, kind)
+                    ]
         rows.sort(key=lambda row: (-row[2], row[0], row[1]))
         return pd.DataFrame(rows[:top], columns=["layer", "path", "MB", "kind"]).round({"MB": 2})
 
     def wasted(self) -> pd.DataFrame:
         """What ships unseen: path, MB, replaced or deleted, the instruction that wrote it and the one that hid it; largest first."""
-        rows = [(each.path, round(each.size / 1e6, 2), each.how, self.layers[each.wrote].instruction[:60], self.layers[each.hid].instruction[:60])
-                for each in sorted(self.hidden, key=lambda each: (-each.size, each.path)) if each.size]
+        rows = [
+            (
+                each.path,
+                round(each.size / 1e6, 2),
+                each.how,
+                self.layers[each.wrote].instruction[:60],
+                self.layers[each.hid].instruction[:60],
+            )
+            for each in sorted(self.hidden, key=lambda each: (-each.size, each.path))
+            if each.size
+        ]
         return pd.DataFrame(rows, columns=["path", "MB", "how", "written by", "hidden by"])
 
     @cached_property
@@ -132,19 +163,27 @@ class ImageReport:
         for number, layer in enumerate(self.layers):
             own_folders = {parent for path in layer.files for parent in _parents(path)}
             # A file where a folder was hides all below it, and a folder where a file was hides that file.
-            gone = _hides(layer, seen, {path for path in layer.files if path in folders}) + [path for path in own_folders if path in seen]
+            gone = _hides(layer, seen, {path for path in layer.files if path in folders}) + [
+                path for path in own_folders if path in seen
+            ]
             changed = [path for path in layer.files if path in seen]
             for path in dict.fromkeys([*gone, *changed]):
                 if path in seen:
                     size, wrote = seen.pop(path)
                     if not self._passed_on(path, size, wrote, seen):
-                        hidden.append(Hidden(path, "replaced" if path in layer.files else "deleted", size, wrote, number))
+                        hidden.append(
+                            Hidden(
+                                path, "replaced" if path in layer.files else "deleted", size, wrote, number
+                            )
+                        )
             rewritten = {*changed, *(path for path in gone if path in layer.files)}
-            changes.append(Changes(
-                tuple(path for path in layer.files if path not in rewritten),
-                tuple(sorted(rewritten)),
-                tuple(sorted({path for path in gone if path not in layer.files})),
-            ))
+            changes.append(
+                Changes(
+                    tuple(path for path in layer.files if path not in rewritten),
+                    tuple(sorted(rewritten)),
+                    tuple(sorted({path for path in gone if path not in layer.files})),
+                )
+            )
             seen |= {path: (size, number) for path, size in layer.files.items()}
             folders |= own_folders
         return changes, hidden, seen
@@ -153,7 +192,14 @@ class ImageReport:
         """Whether the content stays in sight under another name of the same file, which then weighs what it weighs."""
         links = self.layers[wrote].links
         first = links.get(path, path)
-        other = next((name for name in (first, *(name for name, target in links.items() if target == first)) if seen.get(name, (0, -1))[1] == wrote), None)
+        other = next(
+            (
+                name
+                for name in (first, *(name for name, target in links.items() if target == first))
+                if seen.get(name, (0, -1))[1] == wrote
+            ),
+            None,
+        )
         if other is None or other == path:
             return False
         seen[other] = (size + seen[other][0], wrote)
@@ -176,4 +222,6 @@ def _hides(layer: Layer, seen: Iterable[str], replaced_folders: set[str]) -> lis
     """Paths of lower layers that this one takes away: whiteouts and opaque folders (OCI image specification, layer.md)."""
     gone = set(layer.deleted)
     emptied = gone.union(layer.emptied, replaced_folders)
-    return [path for path in seen if path in gone or not emptied.isdisjoint(_parents(path))] if emptied else []
+    return (
+        [path for path in seen if path in gone or not emptied.isdisjoint(_parents(path))] if emptied else []
+    )

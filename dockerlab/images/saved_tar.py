@@ -66,7 +66,9 @@ def entries(plain: IO[bytes], ended: bool = False) -> Iterator[tuple[tarfile.Tar
 
 def packing(head: bytes) -> str:
     """How a stream that begins so is packed: gzip, zstd, bzip2, xz, tar (of any age, or empty), "" for anything else."""
-    if head.startswith(b"\x28\xb5\x2f\xfd") or head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5:  # a frame, or one to be skipped
+    if (
+        head.startswith(b"\x28\xb5\x2f\xfd") or head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5
+    ):  # a frame, or one to be skipped
         return "zstd"
     for name, magic in (("gzip", b"\x1f\x8b"), ("bzip2", b"BZh"), ("xz", b"\xfd7zXZ\0")):
         if head.startswith(magic):
@@ -140,8 +142,15 @@ def exported(image_id: str, client: docker.DockerClient) -> Iterator[IO[bytes]]:
 
 def bare(image: Image) -> dict[str, Any]:
     """The configuration of an image without layers, which an engine with Docker's own image store cannot export. Asks the engine."""
-    history = [{"created_by": each.get("CreatedBy"), "comment": each.get("Comment"), "empty_layer": True} for each in reversed(image.history())]
-    return {"architecture": image.attrs.get("Architecture"), "config": image.attrs.get("Config"), "history": history}
+    history = [
+        {"created_by": each.get("CreatedBy"), "comment": each.get("Comment"), "empty_layer": True}
+        for each in reversed(image.history())
+    ]
+    return {
+        "architecture": image.attrs.get("Architecture"),
+        "config": image.attrs.get("Config"),
+        "history": history,
+    }
 
 
 @dataclass(frozen=True)
@@ -164,10 +173,16 @@ class Index:
     def take(self, entry: tarfile.TarInfo, head: bytes, rest: IO[bytes] | None) -> None:
         """Note a link, or a document that may matter."""
         if entry.issym():
-            self.links[entry.name] = posixpath.normpath(posixpath.join(posixpath.dirname(entry.name), entry.linkname))
+            self.links[entry.name] = posixpath.normpath(
+                posixpath.join(posixpath.dirname(entry.name), entry.linkname)
+            )
         elif entry.islnk():
             self.links[entry.name] = entry.linkname
-        elif rest is not None and head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[", b"n") and entry.size < _LONGEST_DOCUMENT:
+        elif (
+            rest is not None
+            and head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[", b"n")
+            and entry.size < _LONGEST_DOCUMENT
+        ):
             self.documents[entry.name] = head + rest.read()
 
     def member(self, path: str) -> str:
@@ -183,7 +198,10 @@ class Index:
         manifest = self._json("manifest.json")
         found = [each for each in manifest if isinstance(each, dict)] if isinstance(manifest, list) else []
         if not found:
-            raise ImageUnreadable(f"{name} holds no manifest.json that names an image.", fix="Save it again with `docker save -o FILE IMAGE`.")
+            raise ImageUnreadable(
+                f"{name} holds no manifest.json that names an image.",
+                fix="Save it again with `docker save -o FILE IMAGE`.",
+            )
         return [self._image(each, name) for each in found]
 
     def _image(self, entry: dict[str, Any], name: str) -> SavedImage:
@@ -191,7 +209,12 @@ class Index:
         config = self._json(path)
         if not isinstance(config, dict):
             raise lacking(name, "its configuration")
-        return SavedImage(tuple(entry.get("RepoTags") or ()), config, path, tuple(map(self.member, entry.get("Layers") or ())))
+        return SavedImage(
+            tuple(entry.get("RepoTags") or ()),
+            config,
+            path,
+            tuple(map(self.member, entry.get("Layers") or ())),
+        )
 
     def _json(self, path: str) -> Any:
         try:
@@ -206,16 +229,26 @@ def chosen(images: list[SavedImage], wanted: str, name: str) -> SavedImage:
     if named or len(images) == 1:
         return (named or images)[0]
     names = ", ".join(each.names[0] if each.names else "one without a name" for each in images)
-    raise ImageUnreadable(f"{name} holds {len(images)} images: {names}.", "Each has layers of its own.", "Say which by its name.")
+    raise ImageUnreadable(
+        f"{name} holds {len(images)} images: {names}.",
+        "Each has layers of its own.",
+        "Say which by its name.",
+    )
 
 
 def lacking(name: str, part: str) -> ImageUnreadable:
     """The error for a tar in which something is missing."""
-    return ImageUnreadable(f"{name} lacks {part}.", "The tar is cut short or of several parts, or the layer is in a form that Docker does not write.",
-                           "Save it again with `docker save -o FILE IMAGE`.")
+    return ImageUnreadable(
+        f"{name} lacks {part}.",
+        "The tar is cut short or of several parts, or the layer is in a form that Docker does not write.",
+        "Save it again with `docker save -o FILE IMAGE`.",
+    )
 
 
 def damaged(name: str, error: BaseException) -> ImageUnreadable:
     """The error for a tar, or a layer of it, that cannot be read to its end."""
-    return ImageUnreadable(f"{name} is no image that `docker save` wrote.", f"{str(error).rstrip('.') or type(error).__name__}.",
-                           "Save it again with `docker save`.")
+    return ImageUnreadable(
+        f"{name} is no image that `docker save` wrote.",
+        f"{str(error).rstrip('.') or type(error).__name__}.",
+        "Save it again with `docker save`.",
+    )

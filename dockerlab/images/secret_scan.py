@@ -41,7 +41,9 @@ def find(image: str, secret: str, client: docker.DockerClient, below: Sequence[s
         return find_in_tar(stream, secret, known, frozenset(skip))
 
 
-def find_in_tar(file: IO[bytes], secret: str, first: int = 0, skip: frozenset[str] = frozenset()) -> list[str]:
+def find_in_tar(
+    file: IO[bytes], secret: str, first: int = 0, skip: frozenset[str] = frozenset()
+) -> list[str]:
     """The same in a tar that `docker save` wrote, from layer `first` on; several images are all searched, and named. Raises ImageUnreadable.
 
     `skip` are digests of layers below `first`: where a member bears one as its name, it need not be read.
@@ -76,7 +78,7 @@ class _Needle:
 
     def tail(self, data: bytes) -> bytes:
         """As many of the last bytes as a secret may begin in that goes on in the next block."""
-        return data[-self._overlap:] if self._overlap else b""
+        return data[-self._overlap :] if self._overlap else b""
 
     def in_stream(self, stream: IO[bytes], most: int | None = None) -> bool:
         """Whether it is in what is left of a stream, of which `most` bytes are read."""
@@ -94,7 +96,9 @@ class _Needle:
             return any(self.in_value(each) for pair in value.items() for each in pair)
         if isinstance(value, list):
             return any(map(self.in_value, value))
-        return isinstance(value, str) and (self.within(value.encode(errors="surrogatepass")) or self.within(_base64(value)))
+        return isinstance(value, str) and (
+            self.within(value.encode(errors="surrogatepass")) or self.within(_base64(value))
+        )
 
 
 class _Search:
@@ -103,7 +107,9 @@ class _Search:
     def __init__(self, secret: str) -> None:
         self._needle = _Needle(secret)
         self._index = saved_tar.Index()
-        self._files: dict[str, list[str]] = {}  # of each member that is a layer: the paths with the secret in them
+        self._files: dict[
+            str, list[str]
+        ] = {}  # of each member that is a layer: the paths with the secret in them
         self._broken: dict[str, BaseException] = {}
         self._others: dict[str, bool] = {}  # members that are neither layers nor documents
 
@@ -120,7 +126,11 @@ class _Search:
         plain = saved_tar.unpacked(saved_tar.Joined(head, content), form)
         try:
             inside = saved_tar.entries(plain, ended=form == "zstd")
-            self._files[entry.name] = [f"/{each.name.removeprefix('./').lstrip('/')}" for layer, each in inside if self._in_entry(layer, each)]
+            self._files[entry.name] = [
+                f"/{each.name.removeprefix('./').lstrip('/')}"
+                for layer, each in inside
+                if self._in_entry(layer, each)
+            ]
         except requests.RequestException:
             raise
         except saved_tar.DAMAGE as error:  # it matters only where the manifest names it
@@ -134,7 +144,11 @@ class _Search:
             title = f"{(each.names or ('image',))[0]}: " if len(images) > 1 else ""
             places += [f"{title}{place}" for place in self._of_image(each, first)]
         told = {each.config_path for each in images}
-        places += (place for name, text in self._index.documents.items() if name not in told and (place := self._beside(name, text)))
+        places += (
+            place
+            for name, text in self._index.documents.items()
+            if name not in told and (place := self._beside(name, text))
+        )
         return list(dict.fromkeys([*places, *(name for name, there in self._others.items() if there)]))
 
     def _of_image(self, image: saved_tar.SavedImage, first: int) -> Iterator[str]:
@@ -166,7 +180,9 @@ class _Search:
         if isinstance(document, dict) and "predicateType" in document:
             return "attestation"
         # Docker still writes the older format's file for each layer, which repeats the configuration.
-        return "configuration" if isinstance(document, dict) and {"created", "os"} <= document.keys() else name
+        return (
+            "configuration" if isinstance(document, dict) and {"created", "os"} <= document.keys() else name
+        )
 
     def _in_entry(self, layer: tarfile.TarFile, entry: tarfile.TarInfo) -> bool:
         """Whether it is in a file, or in what its header says: name, target, owner, extended attributes."""

@@ -61,7 +61,9 @@ class BothWays:
 
     def frame(self) -> pd.DataFrame:
         """One row a command: what the command line says, what docker-py says, and whether it is the same."""
-        return pd.DataFrame(self._rows, columns=["command", "CLI says", "docker-py says", "same"]).set_index("command")
+        return pd.DataFrame(self._rows, columns=["command", "CLI says", "docker-py says", "same"]).set_index(
+            "command"
+        )
 
     def _repr_html_(self) -> str | None:
         return words_left(self.frame())

@@ -52,8 +52,13 @@ def guess_box(question: str, options: Sequence[Any] | None = None, default: Any 
     style = {"description_width": "initial"}
     layout = widgets.Layout(width="auto")
     if options is not None:
-        choice = widgets.ToggleButtons(options=list(options), value=default, description=question, layout=layout,
-                                       style=style | {"button_width": "auto"})
+        choice = widgets.ToggleButtons(
+            options=list(options),
+            value=default,
+            description=question,
+            layout=layout,
+            style=style | {"button_width": "auto"},
+        )
         return Guess(question, choice)
     kind = widgets.IntText if isinstance(default, int) else widgets.FloatText
     return Guess(question, kind(value=default, description=question, style=style, layout=layout))

@@ -34,7 +34,13 @@ def listing(path: Path | str, first: int = 1, last: int | None = None) -> Listin
     """Lines `first` to `last` of a file with their numbers."""
     lines = Path(path).read_text(encoding="utf-8").splitlines()
     width = len(str(len(lines)))
-    return Listing(tuple((f"{number:{width}}", line) for number, line in enumerate(lines, 1) if first <= number <= (last or len(lines))))
+    return Listing(
+        tuple(
+            (f"{number:{width}}", line)
+            for number, line in enumerate(lines, 1)
+            if first <= number <= (last or len(lines))
+        )
+    )
 
 
 def difference(old: Path | str, new: Path | str, around: int | None = None) -> Listing:
@@ -47,5 +53,9 @@ def difference(old: Path | str, new: Path | str, around: int | None = None) -> L
     if around is not None:
         changed = [number for number, (sign, _) in enumerate(rows) if sign != " "]
         near = [any(abs(number - each) <= around for each in changed) for number in range(len(rows))]
-        rows = [row if keep else (" ", "…") for number, (row, keep) in enumerate(zip(rows, near, strict=True)) if keep or number == 0 or near[number - 1]]
+        rows = [
+            row if keep else (" ", "…")
+            for number, (row, keep) in enumerate(zip(rows, near, strict=True))
+            if keep or number == 0 or near[number - 1]
+        ]
     return Listing(tuple(rows))

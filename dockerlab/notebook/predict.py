@@ -19,8 +19,13 @@ class Ticks(Guess):
 
     def __init__(self, question: str, steps: Sequence[str], ticked: Sequence[str]) -> None:
         wide = widgets.Layout(width="auto")
-        self.boxes = [widgets.Checkbox(value=step in ticked, description=step, indent=False, layout=wide) for step in steps]
-        super().__init__(question, widgets.VBox([widgets.HTML(f"<b>{question}</b>: tick what will run"), *self.boxes]))
+        self.boxes = [
+            widgets.Checkbox(value=step in ticked, description=step, indent=False, layout=wide)
+            for step in steps
+        ]
+        super().__init__(
+            question, widgets.VBox([widgets.HTML(f"<b>{question}</b>: tick what will run"), *self.boxes])
+        )
 
     @property
     def steps(self) -> tuple[str, ...]:
@@ -41,14 +46,22 @@ def tick_steps(question: str, steps: Sequence[str], default: Sequence[str] = ())
     for start in default:
         if not any(step.startswith(start) for step in steps):
             raise CourseError(f"No step begins with {start!r}.", fix=f"Steps: {'; '.join(steps)}.")
-    return Ticks(question, steps, [step for step in steps if step.startswith(tuple(default))] if default else [])
+    return Ticks(
+        question, steps, [step for step in steps if step.startswith(tuple(default))] if default else []
+    )
 
 
 def marked(ticks: Ticks, verdicts: Sequence[Verdict]) -> pd.DataFrame:
     """The ticks beside the outcome, one row a step: right or wrong, and why the step ran or did not."""
     expected = set(ticks.value)
     rows = [
-        (each.instruction, _word(each.instruction in expected), _word(each.ran), "✓" if (each.instruction in expected) == each.ran else "✗", each.why)
+        (
+            each.instruction,
+            _word(each.instruction in expected),
+            _word(each.ran),
+            "✓" if (each.instruction in expected) == each.ran else "✗",
+            each.why,
+        )
         for each in verdicts
     ]
     return pd.DataFrame(rows, columns=COLUMNS).set_index("step")

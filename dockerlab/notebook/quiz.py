@@ -19,14 +19,6 @@ QUIZ_FOLDER = ROOT / "assets" / "quiz"
 LETTERS = "abcd"
 
 
-
-
-
-
-
-
-
-
 @dataclass(frozen=True)
 class Option:
     """One answer, and what to say to who chose it."""
@@ -59,15 +51,24 @@ class Quiz:
             raise CourseError(f"There is no quiz {name}.", fix=f"Quizzes lie in {folder.name}/ as NN.toml.")
         try:
             data = tomllib.loads(path.read_text(encoding="utf-8"))
-            questions = tuple(Question(q["text"], tuple(Option(o["text"], o["feedback"], o.get("right", False)) for o in q["options"]))
-                              for q in data["question"])
+            questions = tuple(
+                Question(
+                    q["text"],
+                    tuple(Option(o["text"], o["feedback"], o.get("right", False)) for o in q["options"]),
+                )
+                for q in data["question"]
+            )
         except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
-            raise CourseError(f"{path.name} is not a quiz.", f"{error!r}.", "Give each option a text and a feedback.") from error
+            raise CourseError(
+                f"{path.name} is not a quiz.", f"{error!r}.", "Give each option a text and a feedback."
+            ) from error
         for number, question in enumerate(questions, 1):
             if not all(option.text.strip() and option.feedback.strip() for option in question.options):
                 raise CourseError(f"{path.name}, question {number}: an option has no text or no feedback.")
             if not 3 <= len(question.options) <= 4 or sum(option.right for option in question.options) != 1:
-                raise CourseError(f"{path.name}, question {number}: it needs three or four options, one of them right.")
+                raise CourseError(
+                    f"{path.name}, question {number}: it needs three or four options, one of them right."
+                )
         positions = {[option.right for option in question.options].index(True) for question in questions}
         if len(questions) > 2 and len(positions) == 1:
             raise CourseError(f"{path.name}: the right answer stands in the same place in every question.")
@@ -78,7 +79,9 @@ class Quiz:
         options = self.questions[question - 1].options if 1 <= question <= len(self.questions) else ()
         option = dict(zip(LETTERS, options, strict=False)).get(letter.strip().lower())
         if option is None:
-            raise CourseError(f"There is no question {question} with an option {letter}.", fix="Print the quiz to see them.")
+            raise CourseError(
+                f"There is no question {question} with an option {letter}.", fix="Print the quiz to see them."
+            )
         return ("Right. " if option.right else "Not so. ") + option.feedback
 
     def show(self) -> Quiz:

@@ -39,35 +39,60 @@ SECONDS = 1000  # Playwright counts milliseconds
 def chromium(request: pytest.FixtureRequest) -> str:
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if not found:
-        (pytest.fail if request.config.getoption("--require-docker") else pytest.skip)("Chromium is not installed: run `make browser`")
+        (pytest.fail if request.config.getoption("--require-docker") else pytest.skip)(
+            "Chromium is not installed: run `make browser`"
+        )
     return found
 
 
 @pytest.fixture(scope="module")
-def things(client: docker.DockerClient, tiny_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def things(
+    client: docker.DockerClient, tiny_image: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
     """What the instruments look at: a container, an API, a stack and a build context."""
     folder = tmp_path_factory.mktemp("instruments")
     marker = uuid.uuid4().hex[:8]
-    (folder / "Dockerfile").write_text(f"FROM {tiny_image} AS export\nRUN echo the model is exported; sleep 3\n"
-                                       f"FROM {tiny_image} AS packages\nRUN echo two packages; sleep 2\n"
-                                       f"FROM {tiny_image}\nCOPY --from=packages /bin/ls /packages\nCOPY --from=export /bin/ls /model\n")
+    (folder / "Dockerfile").write_text(
+        f"FROM {tiny_image} AS export\nRUN echo the model is exported; sleep 3\n"
+        f"FROM {tiny_image} AS packages\nRUN echo two packages; sleep 2\n"
+        f"FROM {tiny_image}\nCOPY --from=packages /bin/ls /packages\nCOPY --from=export /bin/ls /model\n"
+    )
     (folder / "compose.yaml").write_text(
         f"services:\n  front:\n    image: {tiny_image}\n    command: [sh, -c, 'echo front is up; sleep 300']\n    init: true\n    depends_on: [back]\n"
-        f"  back:\n    image: {tiny_image}\n    command: [sleep, '300']\n    init: true\n    volumes: ['rows:/rows']\nvolumes:\n  rows:\n")
+        f"  back:\n    image: {tiny_image}\n    command: [sleep, '300']\n    init: true\n    volumes: ['rows:/rows']\nvolumes:\n  rows:\n"
+    )
     cached = folder / "cached"
     cached.mkdir()
-    (cached / "Dockerfile").write_text(f"FROM {tiny_image}\nCOPY requirements.txt /\nCOPY app.py /app.py\nRUN wc -c /app.py > /size\n")
+    (cached / "Dockerfile").write_text(
+        f"FROM {tiny_image}\nCOPY requirements.txt /\nCOPY app.py /app.py\nRUN wc -c /app.py > /size\n"
+    )
     for file in ("requirements.txt", "app.py"):
         (cached / file).write_text(marker)
     name = f"dockerlab-browser-{marker}"
     count = "n=0; while true; do n=$((n+1)); echo tick $n; sleep 1; done"
-    container = client.containers.run(tiny_image, ["sh", "-c", count], name=name, detach=True, init=True,
-                                      labels=object_labels.labels(kind="test"))
+    container = client.containers.run(
+        tiny_image,
+        ["sh", "-c", count],
+        name=name,
+        detach=True,
+        init=True,
+        labels=object_labels.labels(kind="test"),
+    )
     try:
         variants.ensure_rung("multistage", client)
-        with running("dockerlab-api:multistage", client=client, timeout=120) as service, running_stack(folder, timeout=240) as stack:
-            yield {"container": name, "url": service.url, "folder": str(folder), "project": stack.project, "image": tiny_image, "marker": marker,
-                   "cached": str(cached)}
+        with (
+            running("dockerlab-api:multistage", client=client, timeout=120) as service,
+            running_stack(folder, timeout=240) as stack,
+        ):
+            yield {
+                "container": name,
+                "url": service.url,
+                "folder": str(folder),
+                "project": stack.project,
+                "image": tiny_image,
+                "marker": marker,
+                "cached": str(cached),
+            }
     finally:
         remove(container)
 
@@ -76,14 +101,15 @@ def things(client: docker.DockerClient, tiny_image: str, tmp_path_factory: pytes
 def page(chromium: str, things: dict[str, str]) -> Iterator[Page]:
     """JupyterLab with every instrument on show."""
     cells = [
-        "%matplotlib inline\nfrom pathlib import Path\nimport os, pandas as pd\nfrom dockerlab.detection import benchmark\nfrom dockerlab.containers.compose import Stack\n"
+        "%matplotlib inline\nfrom pathlib import Path\nimport os, pandas as pd\n"
+        "from dockerlab.detection import api_client, benchmark\nfrom dockerlab.containers.compose import Stack\n"
         "from dockerlab.notebook.widgets import *",
         f"ContainerConsole({things['container']!r})",
         f"timeline = BuildTimeline({things['folder']!r}, tag='dockerlab-browser:{things['marker']}', no_cache=True)\ntimeline",
         "LayerExplorer('dockerlab-api:multistage')",
         "LimitSliders('dockerlab-api:multistage')",
         f"StackGraph(Stack(Path({things['folder']!r}), {things['project']!r}, ('compose.yaml',), os.environ))",
-        f"DetectionPlayground({things['url']!r}, measure.samples())",
+        f"DetectionPlayground({things['url']!r}, api_client.samples())",
         f"LadderChart(pd.read_csv({str(LADDER)!r}))",
         f"CachePredictor({things['cached']!r}, 'dockerlab-browser:cached-{things['marker']}', {{\n"
         "    'another line in app.py': lambda folder: (folder / 'app.py').write_text('print(1)') and None,\n"
@@ -92,10 +118,18 @@ def page(chromium: str, things: dict[str, str]) -> Iterator[Page]:
     folder = ROOT / "build" / "browser"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"instruments-{things['marker']}.ipynb"
-    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(each) for each in cells], metadata=METADATA), path)
+    nbformat.write(
+        nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(each) for each in cells], metadata=METADATA
+        ),
+        path,
+    )
     PICTURES.mkdir(parents=True, exist_ok=True)
     try:
-        with screenshots.jupyterlab() as (address, token), screenshots.browser_page(chromium, 1200, 1600) as opened:
+        with (
+            screenshots.jupyterlab() as (address, token),
+            screenshots.browser_page(chromium, 1200, 1600) as opened,
+        ):
             screenshots.open_notebook(opened, address, token, path)
             screenshots.run_all(opened, 120)
             yield opened
@@ -116,7 +150,9 @@ def _picture(output: Locator, name: str) -> None:
     output.locator(".jp-OutputArea-output").first.screenshot(path=PICTURES / f"{name}.png")
 
 
-def test_the_console_stops_and_starts_the_container(page: Page, client: docker.DockerClient, things: dict[str, str]) -> None:
+def test_the_console_stops_and_starts_the_container(
+    page: Page, client: docker.DockerClient, things: dict[str, str]
+) -> None:
     shown = _output(page, 1)
     expect(shown.get_by_text("tick").first).to_be_visible(timeout=120 * SECONDS)
     shown.get_by_role("button", name="pause", exact=True).click()
@@ -133,7 +169,9 @@ def test_the_console_stops_and_starts_the_container(page: Page, client: docker.D
     _picture(shown, "console")
 
 
-def test_a_step_of_the_build_shows_its_log(page: Page, client: docker.DockerClient, things: dict[str, str]) -> None:
+def test_a_step_of_the_build_shows_its_log(
+    page: Page, client: docker.DockerClient, things: dict[str, str]
+) -> None:
     shown = _output(page, 2)
     expect(shown).to_contain_text("Done in", timeout=120 * SECONDS)
     shown.get_by_role("button", name="[export 2/2]").click()
@@ -150,7 +188,9 @@ def test_the_explorer_finds_a_file(page: Page) -> None:
     _picture(shown, "layers")
     shown.get_by_label("Search").fill("HARBOUR-N.ONNX")
     shown.get_by_label("Search").press("Enter")
-    expect(shown).to_contain_text("No file.", timeout=120 * SECONDS)  # the largest layer, which is shown first, holds packages
+    expect(shown).to_contain_text(
+        "No file.", timeout=120 * SECONDS
+    )  # the largest layer, which is shown first, holds packages
     shown.get_by_role("listbox").select_option(index=0)
     expect(shown).to_contain_text("app/model/harbour-n.onnx", timeout=120 * SECONDS)
     shown.get_by_role("button", name="wasted").click()
@@ -172,9 +212,13 @@ def test_a_limit_kills_the_container_and_is_said(page: Page) -> None:
     _picture(shown, "limits")
 
 
-def test_the_stack_shows_a_service_and_its_logs(page: Page, client: docker.DockerClient, things: dict[str, str]) -> None:
+def test_the_stack_shows_a_service_and_its_logs(
+    page: Page, client: docker.DockerClient, things: dict[str, str]
+) -> None:
     shown = _output(page, 5)
-    expect(shown.get_by_role("img", name="2 services: back running, front running")).to_be_visible(timeout=120 * SECONDS)
+    expect(shown.get_by_role("img", name="2 services: back running, front running")).to_be_visible(
+        timeout=120 * SECONDS
+    )
     shown.get_by_role("button", name="logs front").click()
     expect(shown.get_by_role("log")).to_contain_text("front is up", timeout=15 * SECONDS)
     _picture(shown, "stack")
@@ -212,15 +256,23 @@ def test_the_ladder_switches_and_shows_a_dockerfile(page: Page) -> None:
     _picture(shown, "ladder")
 
 
-def test_ticks_are_marked_by_the_build(page: Page, client: docker.DockerClient, things: dict[str, str]) -> None:
+def test_ticks_are_marked_by_the_build(
+    page: Page, client: docker.DockerClient, things: dict[str, str]
+) -> None:
     shown, tag = _output(page, 8), f"dockerlab-browser:cached-{things['marker']}"
     expect(shown).to_contain_text("Choose an edit", timeout=120 * SECONDS)
     shown.get_by_role("checkbox", name="COPY app.py /app.py").check()
     shown.get_by_role("button", name="Make the edit and build").click()
-    expect(shown).to_contain_text("2 of 3 steps rightly foreseen", timeout=120 * SECONDS)  # the step below it ran as well
-    expect(shown.get_by_role("row", name="COPY app.py /app.py runs")).to_contain_text("app.py, which it copies, changed")
+    expect(shown).to_contain_text(
+        "2 of 3 steps rightly foreseen", timeout=120 * SECONDS
+    )  # the step below it ran as well
+    expect(shown.get_by_role("row", name="COPY app.py /app.py runs")).to_contain_text(
+        "app.py, which it copies, changed"
+    )
     expect(shown.get_by_role("row", name="RUN wc")).to_contain_text("an earlier step ran")
-    said = client.containers.run(tag, ["cat", "/app.py"], remove=True, labels=object_labels.labels(kind="test"))
+    said = client.containers.run(
+        tag, ["cat", "/app.py"], remove=True, labels=object_labels.labels(kind="test")
+    )
     assert said == b"print(1)"
     _picture(shown, "cache")
     shown.get_by_role("combobox").select_option("touch app.py")

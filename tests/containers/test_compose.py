@@ -34,15 +34,24 @@ volumes:
 
 def _left(client: docker.DockerClient, project: str) -> list[str]:
     mine = {"label": f"com.docker.compose.project={project}"}
-    found = [*client.containers.list(all=True, filters=mine), *client.networks.list(filters=mine), *client.volumes.list(filters=mine)]
+    found = [
+        *client.containers.list(all=True, filters=mine),
+        *client.networks.list(filters=mine),
+        *client.volumes.list(filters=mine),
+    ]
     return [each.name for each in found]
 
 
 @pytest.mark.engine
-def test_a_stack_is_up_labelled_reachable_and_gone(client: docker.DockerClient, tiny_image: str, tmp_path: Path) -> None:
+def test_a_stack_is_up_labelled_reachable_and_gone(
+    client: docker.DockerClient, tiny_image: str, tmp_path: Path
+) -> None:
     (tmp_path / "compose.yaml").write_text(HEALTHY.format(image=tiny_image))
     with running_stack(tmp_path, timeout=240) as stack:
-        assert [(each.service, each.state, each.health) for each in stack.services()] == [("side", "running", ""), ("web", "running", "healthy")]
+        assert [(each.service, each.state, each.health) for each in stack.services()] == [
+            ("side", "running", ""),
+            ("web", "running", "healthy"),
+        ]
         assert requests.get(stack.url("web", 8000) + "/ls", timeout=5).ok
         assert stack.execute("web", "echo", "hello") == "hello\n"
         assert len(_left(client, stack.project)) == 4
@@ -55,19 +64,31 @@ def test_a_stack_is_up_labelled_reachable_and_gone(client: docker.DockerClient, 
 
 @pytest.mark.engine
 @pytest.mark.parametrize("command", ['["sh", "-c", "echo the disk is on fire; exit 3"]'])
-def test_the_failing_service_is_named_with_its_last_lines(client: docker.DockerClient, tiny_image: str, tmp_path: Path, command: str) -> None:
-    (tmp_path / "compose.yaml").write_text(f"services:\n  good:\n    image: {tiny_image}\n    command: [sleep, '100']\n    init: true\n"
-                                           f"  bad:\n    image: {tiny_image}\n    command: {command}\n")
-    with pytest.raises(StackFailed) as caught, running_stack(tmp_path, project="dockerlab-test-failing", timeout=30):
+def test_the_failing_service_is_named_with_its_last_lines(
+    client: docker.DockerClient, tiny_image: str, tmp_path: Path, command: str
+) -> None:
+    (tmp_path / "compose.yaml").write_text(
+        f"services:\n  good:\n    image: {tiny_image}\n    command: [sleep, '100']\n    init: true\n"
+        f"  bad:\n    image: {tiny_image}\n    command: {command}\n"
+    )
+    with (
+        pytest.raises(StackFailed) as caught,
+        running_stack(tmp_path, project="dockerlab-test-failing", timeout=30),
+    ):
         pass
     assert "bad ended with exit code 3" in caught.value.what and "on fire" in caught.value.why
     assert _left(client, "dockerlab-test-failing") == []
 
 
 @pytest.mark.engine
-def test_an_error_in_the_block_takes_the_stack_down(client: docker.DockerClient, tiny_image: str, tmp_path: Path) -> None:
+def test_an_error_in_the_block_takes_the_stack_down(
+    client: docker.DockerClient, tiny_image: str, tmp_path: Path
+) -> None:
     (tmp_path / "compose.yaml").write_text(HEALTHY.format(image=tiny_image))
-    with pytest.raises(ZeroDivisionError), running_stack(tmp_path, project="dockerlab-test-error", timeout=60):
+    with (
+        pytest.raises(ZeroDivisionError),
+        running_stack(tmp_path, project="dockerlab-test-error", timeout=60),
+    ):
         raise ZeroDivisionError
     assert _left(client, "dockerlab-test-error") == []
 
@@ -80,10 +101,17 @@ def test_a_file_that_is_no_project(tmp_path: Path) -> None:
 
 CONFIG = {
     "services": {
-        "api": {"build": {"context": "."}, "networks": {"front": None, "back": None}, "ports": [{"published": "8000", "target": 8000}],
-                "depends_on": {"redis": {"condition": "service_healthy"}, "db": {"condition": "service_started"}}},
-        "db": {"image": "postgres:15-bookworm", "networks": {"back": None},
-               "volumes": [{"type": "volume", "source": "rows", "target": "/var/lib/postgresql/data"}]},
+        "api": {
+            "build": {"context": "."},
+            "networks": {"front": None, "back": None},
+            "ports": [{"published": "8000", "target": 8000}],
+            "depends_on": {"redis": {"condition": "service_healthy"}, "db": {"condition": "service_started"}},
+        },
+        "db": {
+            "image": "postgres:15-bookworm",
+            "networks": {"back": None},
+            "volumes": [{"type": "volume", "source": "rows", "target": "/var/lib/postgresql/data"}],
+        },
         "redis": {"image": "redis:7-bookworm", "networks": {"back": None}},
     },
     "networks": {"front": {}, "back": {}, "other": {"external": True}},
@@ -101,10 +129,18 @@ def test_the_graph_says_who_asks_for_what() -> None:
 
 
 def test_the_graph_shows_folders_addresses_and_what_stands_apart() -> None:
-    config = {"services": {"web": {"image": "w", "networks": {"in": None}, "profiles": ["tools"],
-                                   "ports": [{"host_ip": "127.0.0.1", "target": 80}],
-                                   "volumes": [{"type": "bind", "source": "/home/ann/page", "target": "/page"}]}},
-              "networks": {"in": {"internal": True}}}
+    config = {
+        "services": {
+            "web": {
+                "image": "w",
+                "networks": {"in": None},
+                "profiles": ["tools"],
+                "ports": [{"host_ip": "127.0.0.1", "target": 80}],
+                "volumes": [{"type": "bind", "source": "/home/ann/page", "target": "/page"}],
+            }
+        },
+        "networks": {"in": {"internal": True}},
+    }
     drawn = graph(config)
     assert drawn.ports == {"web": ("127.0.0.1:any → 80",)} and drawn.volumes == {"web": ("./page → /page",)}
     assert drawn.internal == {"in"} and drawn.on_demand == {"web"}
@@ -117,8 +153,13 @@ def test_reachability_is_tried_from_inside(client: docker.DockerClient, tmp_path
     base_images.ensure(base_images.SLIM, client)
     listens = "test: [CMD, bash, -c, 'exec 3<>/dev/tcp/localhost/8000'], interval: 1s, retries: 30"
     service = f"image: python:3.11-slim-bookworm, init: true, command: [python, -m, http.server, '8000'], healthcheck: {{{listens}}}"
-    services = "".join(f"  {name}: {{{service}, networks: [{networks}]}}\n" for name, networks in (("a", "x, y"), ("b", "y"), ("c", "x")))
-    (tmp_path / "compose.yaml").write_text(f"services:\n{services}networks:\n  x: {{internal: true}}\n  y: {{}}\n")
+    services = "".join(
+        f"  {name}: {{{service}, networks: [{networks}]}}\n"
+        for name, networks in (("a", "x, y"), ("b", "y"), ("c", "x"))
+    )
+    (tmp_path / "compose.yaml").write_text(
+        f"services:\n{services}networks:\n  x: {{internal: true}}\n  y: {{}}\n"
+    )
     with running_stack(tmp_path, timeout=240) as stack:
         seen = stack.reachability({"a": 8000, "b": 8000, "c": 8000})
     assert seen.loc["a"].tolist() == [True] * 4
@@ -138,10 +179,24 @@ def test_labels_reach_everything_but_what_is_external() -> None:
 def test_what_a_service_leaves_unbounded_is_bounded_where_compose_takes_it() -> None:
     limited = {"deploy": {"resources": {"limits": {"memory": "64M"}}}}
     own = {"pids_limit": 9, "logging": {"driver": "none"}, "mem_limit": "1048576"}
-    config = {"services": {"plain": {}, "limited": limited, "own": own, "cpus": {"deploy": {"resources": {"limits": {"cpus": "1"}}}}}}
+    config = {
+        "services": {
+            "plain": {},
+            "limited": limited,
+            "own": own,
+            "cpus": {"deploy": {"resources": {"limits": {"cpus": "1"}}}},
+        }
+    }
     services = bounded({"services": {name: {} for name in config["services"]}}, config)["services"]
-    assert services["plain"]["pids_limit"] == 512 and services["plain"]["logging"]["options"]["max-size"] == "10m"
+    assert (
+        services["plain"]["pids_limit"] == 512
+        and services["plain"]["logging"]["options"]["max-size"] == "10m"
+    )
     assert services["plain"]["mem_limit"] == "1g"
-    assert "mem_limit" not in services["cpus"] and services["cpus"]["deploy"] == {"resources": {"limits": {"pids": 512, "memory": "1g"}}}
-    assert "pids_limit" not in services["limited"] and services["limited"]["deploy"] == {"resources": {"limits": {"pids": 512}}}
+    assert "mem_limit" not in services["cpus"] and services["cpus"]["deploy"] == {
+        "resources": {"limits": {"pids": 512, "memory": "1g"}}
+    }
+    assert "pids_limit" not in services["limited"] and services["limited"]["deploy"] == {
+        "resources": {"limits": {"pids": 512}}
+    }
     assert services["own"] == {}

@@ -85,7 +85,13 @@ def test_a_slow_upload_takes_its_time_and_arrives_whole(server: str, tmp_path: P
 
 
 def test_traffic_lasts_as_long_as_its_block_and_then_ends(server: str) -> None:
-    with load_generator.traffic(server, load_generator.Request(), load_generator.Request(path="/slow", upload_seconds=0.2, body=b"x" * 40, method="POST"), clients=2, pause=0.01) as seen:
+    with load_generator.traffic(
+        server,
+        load_generator.Request(),
+        load_generator.Request(path="/slow", upload_seconds=0.2, body=b"x" * 40, method="POST"),
+        clients=2,
+        pause=0.01,
+    ) as seen:
         time.sleep(0.5)
     before = len(seen.samples)
     time.sleep(0.1)
@@ -109,6 +115,10 @@ def test_a_run_has_bounds(requests: int) -> None:
 
 
 def test_percentiles_look_at_good_answers_only() -> None:
-    seen = load_generator.Seen([load_generator.Sample(0, number / 1000, 200) for number in range(1, 101)] + [load_generator.Sample(0, 99, 503)], seconds=10)
+    seen = load_generator.Seen(
+        [load_generator.Sample(0, number / 1000, 200) for number in range(1, 101)]
+        + [load_generator.Sample(0, 99, 503)],
+        seconds=10,
+    )
     assert seen.percentile(0.5) == pytest.approx(50.5) and seen.percentile(0.95) == pytest.approx(95.05)
     assert seen.per_second == 10 and repr(seen) == "101 requests, 1 failed"

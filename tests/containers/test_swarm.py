@@ -22,14 +22,27 @@ from dockerlab.engine import object_labels, process_marks
 from tests.support.daemons import Daemon, second_daemon
 
 DEAD = f"{process_marks.mark().rsplit('-', 2)[0]}-99999999-1"
-OURS = {"LocalNodeState": "active", "ControlAvailable": True, "Nodes": 1, "Cluster": {"Spec": {"Labels": {"dockerlab.course": "1"}}}}
+OURS = {
+    "LocalNodeState": "active",
+    "ControlAvailable": True,
+    "Nodes": 1,
+    "Cluster": {"Spec": {"Labels": {"dockerlab.course": "1"}}},
+}
 
 
-@pytest.mark.parametrize(("changes", "expected"), [
-    ({}, "ours"), ({"LocalNodeState": "inactive"}, "none"), ({"LocalNodeState": ""}, "none"),
-    ({"LocalNodeState": "locked", "ControlAvailable": False}, "foreign"),
-    ({"Nodes": 2}, "foreign"), ({"ControlAvailable": False}, "foreign"), ({"Cluster": {"Spec": {"Labels": {}}}}, "foreign"), ({"Cluster": None}, "foreign"),
-])
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "ours"),
+        ({"LocalNodeState": "inactive"}, "none"),
+        ({"LocalNodeState": ""}, "none"),
+        ({"LocalNodeState": "locked", "ControlAvailable": False}, "foreign"),
+        ({"Nodes": 2}, "foreign"),
+        ({"ControlAvailable": False}, "foreign"),
+        ({"Cluster": {"Spec": {"Labels": {}}}}, "foreign"),
+        ({"Cluster": None}, "foreign"),
+    ],
+)
 def test_what_an_engine_says_about_its_swarm(changes: dict[str, Any], expected: str) -> None:
     assert swarm.state({"Swarm": OURS | changes}) == expected
 
@@ -37,13 +50,20 @@ def test_what_an_engine_says_about_its_swarm(changes: dict[str, Any], expected: 
 LOCK = {"CreatedAt": "2026-01-02T03:04:05Z"}
 
 
-@pytest.mark.parametrize(("begun", "address", "lock", "expected"), [
-    ("2026-01-02T03:04:05.123456789Z", "127.0.0.1", LOCK, "ours"), ("2026-01-02T03:05:00Z", "127.0.0.1", LOCK, "ours"),
-    ("2026-01-02T03:04:04.999999999Z", "127.0.0.1", LOCK, "foreign"),  # it was there before the lock
-    ("2026-01-02T05:04:05.1+02:00", "127.0.0.1", LOCK, "ours"), ("2026-01-02T03:05:00Z", "192.0.2.1", LOCK, "foreign"),
-    ("2026-01-02T03:05:00Z", "127.0.0.1", None, "foreign"),
-])
-def test_one_that_was_not_claimed_yet_is_known_by_the_lock(begun: str, address: str, lock: dict[str, str] | None, expected: str) -> None:
+@pytest.mark.parametrize(
+    ("begun", "address", "lock", "expected"),
+    [
+        ("2026-01-02T03:04:05.123456789Z", "127.0.0.1", LOCK, "ours"),
+        ("2026-01-02T03:05:00Z", "127.0.0.1", LOCK, "ours"),
+        ("2026-01-02T03:04:04.999999999Z", "127.0.0.1", LOCK, "foreign"),  # it was there before the lock
+        ("2026-01-02T05:04:05.1+02:00", "127.0.0.1", LOCK, "ours"),
+        ("2026-01-02T03:05:00Z", "192.0.2.1", LOCK, "foreign"),
+        ("2026-01-02T03:05:00Z", "127.0.0.1", None, "foreign"),
+    ],
+)
+def test_one_that_was_not_claimed_yet_is_known_by_the_lock(
+    begun: str, address: str, lock: dict[str, str] | None, expected: str
+) -> None:
     unclaimed = OURS | {"NodeAddr": address, "Cluster": {"CreatedAt": begun, "Spec": {"Labels": {}}}}
     assert swarm.state({"Swarm": unclaimed}, lock) == expected
 
@@ -76,7 +96,9 @@ def tiny(daemon: Daemon, tiny_image: str, client: docker.DockerClient) -> str:
 
 @pytest.fixture
 def there(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> Iterator[docker.DockerClient]:
-    monkeypatch.setattr(swarm.OneNode.borrow, "__defaults__", (20,))  # a test that fails with the lock does not hold up the next one for minutes
+    monkeypatch.setattr(
+        swarm.OneNode.borrow, "__defaults__", (20,)
+    )  # a test that fails with the lock does not hold up the next one for minutes
     yield daemon.client
     if swarm.state(daemon.client.info()) != "none":
         daemon.client.swarm.leave(force=True)
@@ -100,7 +122,9 @@ print("ready", flush=True)
 sys.stdin.read()
 """
     env = {**os.environ, "DOCKER_HOST": daemon.url}
-    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
+    )
     assert process.stdout and process.stdout.readline() == "ready\n"
     process.kill()
     process.communicate(timeout=60)
@@ -108,7 +132,9 @@ sys.stdin.read()
 
 def service(there: docker.DockerClient, image: str, name: str) -> None:
     there.services.create(image, ["sleep", "300"], name=name)
-    assert polling.wait_until(lambda: there.containers.list(filters={"label": f"com.docker.swarm.service.name={name}"}), 60, 0.1)
+    assert polling.wait_until(
+        lambda: there.containers.list(filters={"label": f"com.docker.swarm.service.name={name}"}), 60, 0.1
+    )
 
 
 def networks(there: docker.DockerClient) -> set[str]:
@@ -128,14 +154,19 @@ def listeners(daemon: Daemon) -> dict[str, str]:
 
 
 @pytest.mark.engine
-def test_it_begins_on_this_machine_only_and_is_gone_afterwards(there: docker.DockerClient, daemon: Daemon, tiny: str) -> None:
+def test_it_begins_on_this_machine_only_and_is_gone_afterwards(
+    there: docker.DockerClient, daemon: Daemon, tiny: str
+) -> None:
     """But for UDP port 4789, which lesson and lab 11 speak of: it is open to all while a container is in an overlay network."""
     before, here, everywhere = networks(there), "0100007F", "00000000"
     expected = {"tcp 2377": here, "tcp 7946": here, "udp 7946": here, "udp 4789": everywhere}
     with swarm.one_node(there) as node:
         info = there.info()["Swarm"]
         assert node.usable and swarm.state(there.info()) == "ours"
-        assert info["NodeAddr"] == "127.0.0.1" and info["Cluster"]["Spec"]["Labels"][object_labels.OWNER_LABEL] == object_labels.owner()
+        assert (
+            info["NodeAddr"] == "127.0.0.1"
+            and info["Cluster"]["Spec"]["Labels"][object_labels.OWNER_LABEL] == object_labels.owner()
+        )
         overlay = there.networks.create("dockerlab-x", driver="overlay", attachable=True)
         box = there.containers.run(tiny, "sleep 60", detach=True, network=overlay.name)
         assert polling.wait_until(lambda: listeners(daemon) == expected, 10, 0.1), listeners(daemon)
@@ -162,7 +193,9 @@ def test_one_that_a_killed_run_left_is_taken_down_first(there: docker.DockerClie
 
 
 @pytest.mark.engine
-def test_a_clean_up_leaves_it_unless_somebody_uses_it_or_it_is_anothers(there: docker.DockerClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clean_up_leaves_it_unless_somebody_uses_it_or_it_is_anothers(
+    there: docker.DockerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert not swarm.sweep(there)
     with swarm.one_node(there):
         assert not swarm.sweep(there)
@@ -204,10 +237,19 @@ def test_a_foreign_swarm_is_not_touched(there: docker.DockerClient) -> None:
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("plain", [{object_labels.COURSE_LABEL: ""}, {object_labels.KIND_LABEL: "base"}], ids=["no label", "inherited from a base"])
-def test_none_is_begun_where_somebodys_containers_have_neighbours(there: docker.DockerClient, tiny: str, plain: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "plain",
+    [{object_labels.COURSE_LABEL: ""}, {object_labels.KIND_LABEL: "base"}],
+    ids=["no label", "inherited from a base"],
+)
+def test_none_is_begun_where_somebodys_containers_have_neighbours(
+    there: docker.DockerClient, tiny: str, plain: dict[str, str]
+) -> None:
     network = there.networks.create("somebodys")
-    first, second = (there.containers.run(tiny, "sleep 60", detach=True, network="somebodys", name=name, labels=plain) for name in ("web", "store"))
+    first, second = (
+        there.containers.run(tiny, "sleep 60", detach=True, network="somebodys", name=name, labels=plain)
+        for name in ("web", "store")
+    )
     try:
         node = swarm.OneNode(there).borrow()
         assert not node.usable and "store, web in your network somebodys" in node.why
@@ -233,8 +275,14 @@ def test_there_is_one_borrower_at_a_time(there: docker.DockerClient) -> None:
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("tidy", [cleanup.sweep, cleanup.clean, lambda client: swarm.OneNode(client).borrow().give_back()], ids=["sweep", "clean", "borrow"])
-def test_one_of_a_process_that_was_killed_between_its_begin_and_the_claim_is_left(there, daemon, tidy) -> None:
+@pytest.mark.parametrize(
+    "tidy",
+    [cleanup.sweep, cleanup.clean, lambda client: swarm.OneNode(client).borrow().give_back()],
+    ids=["sweep", "clean", "borrow"],
+)
+def test_one_of_a_process_that_was_killed_between_its_begin_and_the_claim_is_left(
+    there, daemon, tidy
+) -> None:
     before = networks(there)
     killed(daemon, 'node.borrow(); client.swarm.init(advertise_addr="127.0.0.1", listen_addr=swarm.LISTEN)')
     assert swarm.left_behind(there) and "a swarm and its services" in doctor._leftovers(there)[0].found
@@ -244,7 +292,10 @@ def test_one_of_a_process_that_was_killed_between_its_begin_and_the_claim_is_lef
 
 @pytest.mark.engine
 def test_a_killed_process_leaves_no_service_that_goes_on_for_ever(there, daemon, tiny) -> None:
-    killed(daemon, f'node.borrow(); node.begin(); client.services.create("{tiny}", ["false"], name="dockerlab-spins")')
+    killed(
+        daemon,
+        f'node.borrow(); node.begin(); client.services.create("{tiny}", ["false"], name="dockerlab-spins")',
+    )
     assert polling.wait_until(lambda: there.containers.list(all=True, filters={"label": swarm.TASK}), 60, 0.1)
     cleanup.sweep(there)
     assert swarm.state(there.info()) == "none" and there.containers.list(all=True, ignore_removed=True) == []
@@ -252,7 +303,11 @@ def test_a_killed_process_leaves_no_service_that_goes_on_for_ever(there, daemon,
 
 @pytest.mark.engine
 def test_containers_of_somebody_elses_tasks_stay(there, tiny) -> None:
-    task = there.containers.create(tiny, "true", labels={swarm.TASK: "", "com.docker.swarm.service.name": "web", "com.docker.swarm.node.id": "x"})
+    task = there.containers.create(
+        tiny,
+        "true",
+        labels={swarm.TASK: "", "com.docker.swarm.service.name": "web", "com.docker.swarm.node.id": "x"},
+    )
     try:
         swarm.OneNode(there).borrow().give_back()
         with swarm.one_node(there):
@@ -298,13 +353,22 @@ def node_owner(there: docker.DockerClient) -> str:
 def test_a_port_that_is_taken_is_said(there, daemon) -> None:
     taker = "import socket, sys; taken = socket.create_server(('127.0.0.1', 2377)); print('taken', flush=True); sys.stdin.read()"
     namespace = f"--net=/proc/{daemon.process.pid}/ns/net"
-    with subprocess.Popen(["nsenter", namespace, sys.executable, "-c", taker], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        ["nsenter", namespace, sys.executable, "-c", taker],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
         assert process.stdout and process.stdout.readline() == "taken\n"
         with pytest.raises(swarm.SwarmTaken, match="Another program listens"), swarm.one_node(there):
             pass
         node = swarm.OneNode(there).borrow()
         with pytest.raises(swarm.SwarmTaken, match="Another program listens"):
-            node.claim(["Error response from daemon: manager stopped: listen tcp 127.0.0.1:2377: bind: address already in use"])
+            node.claim(
+                [
+                    "Error response from daemon: manager stopped: listen tcp 127.0.0.1:2377: bind: address already in use"
+                ]
+            )
         node.give_back()
         process.kill()
 

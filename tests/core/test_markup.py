@@ -9,7 +9,9 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from dockerlab.core import markup
 
-FRAME = pd.DataFrame({"step": ["COPY . .", "RUN x"], "seconds": [1.5, 2.0], "cached": [True, False]}, index=["a", "b"])
+FRAME = pd.DataFrame(
+    {"step": ["COPY . .", "RUN x"], "seconds": [1.5, 2.0], "cached": [True, False]}, index=["a", "b"]
+)
 
 
 def _left(html: str) -> list[str]:
@@ -23,7 +25,9 @@ def test_words_stand_left_and_numbers_right() -> None:
 
 
 def test_a_named_index_and_mixed_columns() -> None:
-    html = markup.words_left(pd.DataFrame({"outcome": ["yes"], "guess": [3]}, index=pd.Index(["q"], name="question")))
+    html = markup.words_left(
+        pd.DataFrame({"outcome": ["yes"], "guess": [3]}, index=pd.Index(["q"], name="question"))
+    )
     assert _left(html) == ["", "outcome", "question", "", "q", "yes"]
 
 

@@ -21,11 +21,16 @@ def test_order_of_sources(tmp_path: Path) -> None:
 
 def test_wheels_are_found_in_the_folder_that_pip_is_told(tmp_path: Path) -> None:
     (tmp_path / "torch-1.0-py3-none-any.whl").touch()
-    site = load_site(tmp_path / "none", {"HOME": str(tmp_path), "PIP_FIND_LINKS": f"https://somewhere.example {tmp_path}"})
+    site = load_site(
+        tmp_path / "none", {"HOME": str(tmp_path), "PIP_FIND_LINKS": f"https://somewhere.example {tmp_path}"}
+    )
     assert [wheel.name for wheel in site.wheels()] == ["torch-1.0-py3-none-any.whl"]
 
 
-@pytest.mark.parametrize(("text", "expected"), [("index_ulr = 'x'", "index_ulr"), ("index_url = ", "cannot be read"), ("bases_source = 'moon'", "moon")])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("index_ulr = 'x'", "index_ulr"), ("index_url = ", "cannot be read"), ("bases_source = 'moon'", "moon")],
+)
 def test_a_misspelt_file_is_named(tmp_path: Path, text: str, expected: str) -> None:
     (tmp_path / "course.local.toml").write_text(text + "\n")
     with pytest.raises(CourseError, match=expected):

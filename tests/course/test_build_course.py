@@ -20,7 +20,9 @@ DATA = Path(__file__).parents[1] / "data" / "course"
 
 
 def _tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("build_course", Path(__file__).parents[2] / "tools" / "build_course.py")
+    spec = importlib.util.spec_from_file_location(
+        "build_course", Path(__file__).parents[2] / "tools" / "build_course.py"
+    )
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules["build_course"] = module
@@ -93,12 +95,24 @@ def test_a_python_starter_that_does_not_compile_is_an_error() -> None:
 
 
 def test_a_lab_gets_files_of_the_course_unchanged(tmp_path: Path) -> None:
-    for name, text in {"assets/api/app/main.py": "# --- solution\n", "assets/model.bin": "m", "sources/labs/01_x/Dockerfile": "FROM scratch\n",
-                       "sources/labs/01_x/include.toml": '"app" = "assets/api/app"\n"model/m.bin" = "assets/model.bin"\n'}.items():
+    for name, text in {
+        "assets/api/app/main.py": "# --- solution\n",
+        "assets/model.bin": "m",
+        "sources/labs/01_x/Dockerfile": "FROM scratch\n",
+        "sources/labs/01_x/include.toml": '"app" = "assets/api/app"\n"model/m.bin" = "assets/model.bin"\n',
+    }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     solved, starter = workspace.derived_files(tmp_path / "sources/labs/01_x", tmp_path)
-    assert solved == starter == {PurePath("Dockerfile"): b"FROM scratch\n", PurePath("app/main.py"): b"# --- solution\n", PurePath("model/m.bin"): b"m"}
+    assert (
+        solved
+        == starter
+        == {
+            PurePath("Dockerfile"): b"FROM scratch\n",
+            PurePath("app/main.py"): b"# --- solution\n",
+            PurePath("model/m.bin"): b"m",
+        }
+    )
     (tmp_path / "assets/model.bin").unlink()
     with pytest.raises(BuildError, match=r"01_x/include.toml: there is no assets/model.bin"):
         workspace.derived_files(tmp_path / "sources/labs/01_x", tmp_path)
@@ -128,7 +142,9 @@ def test_the_same_source_gives_the_same_bytes(course: Path) -> None:
     assert before.endswith(b"}\n")
 
 
-def test_an_error_names_lesson_and_cell_and_writes_nothing(course: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_names_lesson_and_cell_and_writes_nothing(
+    course: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = course / "notebooks/01_say_hello.ipynb"
     before = path.read_bytes()
     _edit(course / "sources/notebooks/01_say_hello.py", "6 * 7", "1 / 0")
@@ -143,7 +159,9 @@ def test_widget_state_and_views_are_dropped(tmp_path: Path) -> None:
     notebook.metadata["widgets"] = {"state": {}}
     view = {tool.WIDGET_VIEW: {"model_id": "1"}}
     output = {"output_type": "display_data", "metadata": {}}
-    notebook.cells[0].outputs = [tool.nbformat.from_dict(output | {"data": view | extra}) for extra in ({"text/plain": "a"}, {})]
+    notebook.cells[0].outputs = [
+        tool.nbformat.from_dict(output | {"data": view | extra}) for extra in ({"text/plain": "a"}, {})
+    ]
     tool.clean(notebook, "01_x", tmp_path)
     assert "widgets" not in notebook.metadata
     assert [item.data for item in notebook.cells[0].outputs] == [{"text/plain": "a"}]
@@ -181,7 +199,15 @@ def test_code_that_nbval_cannot_compare_is_refused(code: str, what: str) -> None
 
 @pytest.mark.parametrize(
     "code",
-    ["print('a;')", "x = 1  # no;", "a = 1; b = 2", "subprocess.run(['ls'], capture_output=True)", "!docker ps", "%%bash\nls;\n", "'tqdm'"],
+    [
+        "print('a;')",
+        "x = 1  # no;",
+        "a = 1; b = 2",
+        "subprocess.run(['ls'], capture_output=True)",
+        "!docker ps",
+        "%%bash\nls;\n",
+        "'tqdm'",
+    ],
 )
 def test_honest_code_passes(code: str) -> None:
     notebooks.lint(code, "here")
@@ -201,9 +227,14 @@ def test_a_lab_gives_starter_and_solution(built: Path) -> None:
     assert (solutions / "app/main.py").read_text().endswith("    return 2 * number\n")
     assert (labs / "Dockerfile").read_text() == "FROM scratch\nCOPY app /app\n"
     assert (solutions / "Dockerfile").read_text() == "FROM scratch\nUSER 1000\nCOPY app /app\n"
-    assert (labs / "compose.yaml").read_text().splitlines()[2:] == ["    # name the image here", '    image: ""']
+    assert (labs / "compose.yaml").read_text().splitlines()[2:] == [
+        "    # name the image here",
+        '    image: ""',
+    ]
     source = built / "sources/labs/01_tiny/picture.bin"
-    assert source.read_bytes() == (labs / "picture.bin").read_bytes() == (solutions / "picture.bin").read_bytes()
+    assert (
+        source.read_bytes() == (labs / "picture.bin").read_bytes() == (solutions / "picture.bin").read_bytes()
+    )
     assert not list(built.rglob("__pycache__")) and not list(built.rglob(".building-*"))
 
 
@@ -238,7 +269,9 @@ def test_what_was_built_is_fresh(built: Path, capsys: pytest.CaptureFixture[str]
         ),
     ],
 )
-def test_a_changed_source_makes_its_products_stale(course: Path, source: str, old: str, new: str, stale: list[str]) -> None:
+def test_a_changed_source_makes_its_products_stale(
+    course: Path, source: str, old: str, new: str, stale: list[str]
+) -> None:
     _edit(course / "sources" / source, old, new)
     assert [line.split(": ")[0] for line in tool.stale(course)] == stale
     assert tool.main(["--check"], course) == 1
@@ -262,7 +295,10 @@ def test_an_unexecuted_cell_an_error_and_an_orphan_are_stale(course: Path) -> No
     shutil.copy(path, course / "notebooks/99_gone.ipynb")
     notebook["cells"][1]["execution_count"] = None
     path.write_text(json.dumps(notebook))
-    assert list(tool.stale(course)) == ["notebooks/01_say_hello.ipynb: cell 1 was never executed", "notebooks/99_gone.ipynb: has no source"]
+    assert list(tool.stale(course)) == [
+        "notebooks/01_say_hello.ipynb: cell 1 was never executed",
+        "notebooks/99_gone.ipynb: has no source",
+    ]
     notebook["cells"][1] |= {"execution_count": 1, "outputs": notebook["cells"][2]["outputs"]}
     path.write_text(json.dumps(notebook))
     assert list(tool.stale(course, ["01_say"])) == ["notebooks/01_say_hello.ipynb: cell 1 holds an error"]
@@ -304,13 +340,19 @@ def test_an_unknown_lab_names_the_known_ones(course: Path) -> None:
         workspace.find("9", course)
 
 
-def test_tables_are_made_and_checked_without_running_anything(course: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tables_are_made_and_checked_without_running_anything(
+    course: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (course / "sources/commands.toml").write_text("")
     assert tool.main(["--check"], course) == 1
     assert "notebooks/A1_command_reference.ipynb: missing" in capsys.readouterr().out
     assert tool.main(["--tables"], course) == 0
-    assert tool.main(["--check"], course) == 0  # and the reference does not count as a notebook without a source
+    assert (
+        tool.main(["--check"], course) == 0
+    )  # and the reference does not count as a notebook without a source
     (course / "sources/commands.toml").write_text("[[command]]\n")
-    assert tool.main(["01_tiny", "--starters-only"], course) == 0  # who builds one thing is not stopped by another's table
+    assert (
+        tool.main(["01_tiny", "--starters-only"], course) == 0
+    )  # who builds one thing is not stopped by another's table
     assert "The tables stay as they were." in capsys.readouterr().err
     assert tool.main(["--tables"], course) == 1

@@ -26,12 +26,17 @@ def offline(monkeypatch) -> None:
     monkeypatch.setattr(requests, "head", refuse)
 
 
-@pytest.mark.parametrize(("version", "status"), [("1.44", "ok"), ("1.51", "ok"), ("2.0", "ok"), ("1.43", "failed"), ("", "failed")])
+@pytest.mark.parametrize(
+    ("version", "status"), [("1.44", "ok"), ("1.51", "ok"), ("2.0", "ok"), ("1.43", "failed"), ("", "failed")]
+)
 def test_api_version(version, status) -> None:
     assert doctor.api_version(version).status == status
 
 
-@pytest.mark.parametrize(("url", "status"), [("unix:///var/run/docker.sock", "ok"), ("tcp://mira:s3cret-pw@192.0.2.7:2376", "warning")])
+@pytest.mark.parametrize(
+    ("url", "status"),
+    [("unix:///var/run/docker.sock", "ok"), ("tcp://mira:s3cret-pw@192.0.2.7:2376", "warning")],
+)
 def test_the_endpoint_is_named(url, status) -> None:
     check = doctor.engine_address(url)
     assert check.status == status and url.rpartition("@")[2] in check.found and "s3cret-pw" not in check.found
@@ -57,9 +62,16 @@ def test_store_cgroup_and_plugins() -> None:
     assert doctor.plugin("buildx", None, "w").found == "missing"
 
 
-@pytest.mark.parametrize(("options", "words"), [
-    (["name=apparmor", "name=seccomp,profile=builtin", "name=cgroupns"], ""), (["name=seccomp,profile=builtin", "name=rootless"], "rootless"),
-    (["name=userns"], "userns-remap"), (["name=selinux"], "SELinux"), ([], "")])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["name=apparmor", "name=seccomp,profile=builtin", "name=cgroupns"], ""),
+        (["name=seccomp,profile=builtin", "name=rootless"], "rootless"),
+        (["name=userns"], "userns-remap"),
+        (["name=selinux"], "SELinux"),
+        ([], ""),
+    ],
+)
 def test_other_rights_than_roots_are_said(options, words) -> None:
     check = doctor.rights(options)
     assert words in check.found and check.status == ("warning" if words else "ok")
@@ -70,7 +82,9 @@ def test_a_folder_that_containers_do_not_see_is_named(client, tmp_path, monkeypa
     """As a VM does it: what the engine mounts under the same path is another, empty folder."""
     run = ContainerCollection.run
     elsewhere = {f"{tmp_path}/other": {"bind": "/probe"}}
-    monkeypatch.setattr(ContainerCollection, "run", lambda *words, **options: run(*words, **options | {"volumes": elsewhere}))
+    monkeypatch.setattr(
+        ContainerCollection, "run", lambda *words, **options: run(*words, **options | {"volumes": elsewhere})
+    )
     check = doctor.mounted(client, "temporary mounts", tmp_path)
     assert check.status == "failed" and str(tmp_path) in check.found and "TMPDIR" in check.fix
     assert [path.name for path in tmp_path.iterdir()] == ["other"]
@@ -85,7 +99,10 @@ def test_package_index_asks_the_sites_index_with_its_certificate(monkeypatch, co
         return type("Answer", (), {"status_code": code})
 
     monkeypatch.setattr(requests, "head", head)
-    assert doctor.package_index(Site(index_url="https://index.example/simple", ca_bundle="/ca.pem")).status == status
+    assert (
+        doctor.package_index(Site(index_url="https://index.example/simple", ca_bundle="/ca.pem")).status
+        == status
+    )
     assert asked["url"] == "https://index.example/simple/pip/" and asked["verify"] == "/ca.pem"
 
 
@@ -97,7 +114,11 @@ def test_package_index_out_of_reach(offline) -> None:
 @pytest.mark.parametrize(("code", "status"), [(0, "ok"), (2, "failed")])
 def test_without_a_site_index_uv_is_asked(monkeypatch, code, status) -> None:
     monkeypatch.setattr(doctor.shutil, "which", lambda name: f"/bin/{name}")
-    monkeypatch.setattr(doctor.subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, code, "", "error: no route"))
+    monkeypatch.setattr(
+        doctor.subprocess,
+        "run",
+        lambda command, **_: subprocess.CompletedProcess(command, code, "", "error: no route"),
+    )
     assert doctor.package_index(Site()).status == status
 
 
@@ -150,8 +171,13 @@ def test_the_engines_buildkit_is_tried_and_leaves_no_image(client, monkeypatch) 
     assert client.images.list(all=True, filters={"label": f"{object_labels.OWNER_LABEL}=doctor-test"}) == []
 
 
-@pytest.mark.parametrize(("error", "says"), [(BuildFailed("The engine refused the build: no."), "The engine refused the build: no."),
-                                             (requests.ConnectionError("gone"), "gone")])
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (BuildFailed("The engine refused the build: no."), "The engine refused the build: no."),
+        (requests.ConnectionError("gone"), "gone"),
+    ],
+)
 def test_an_engine_that_does_not_build(monkeypatch, error, says) -> None:
     def refuse(*_, **__):
         raise error
@@ -162,19 +188,40 @@ def test_an_engine_that_does_not_build(monkeypatch, error, says) -> None:
     assert check.status == "failed" and check.found == says.rstrip(".") and "Upgrade" in check.fix
 
 
-@pytest.mark.parametrize(("output", "errors", "status", "words"), [
-    ("Name:   default\nDriver: docker\n\nNodes:\nName:             other\nStatus: running\n", "", "ok", "(default)"),
-    ("Name:   boat\nDriver: docker-container\n\nNodes:\nName: boat0\nStatus: inactive\n", "", "warning", "boat (docker-container driver)"),
-    ("Name: default\nDriver:\nError: Cannot connect: to it.\n", "", "warning", "default: Cannot connect: to it"),
-    ("", 'ERROR: no builder "boat" found\n', "warning", 'no builder "boat" found'),
-])
+@pytest.mark.parametrize(
+    ("output", "errors", "status", "words"),
+    [
+        (
+            "Name:   default\nDriver: docker\n\nNodes:\nName:             other\nStatus: running\n",
+            "",
+            "ok",
+            "(default)",
+        ),
+        (
+            "Name:   boat\nDriver: docker-container\n\nNodes:\nName: boat0\nStatus: inactive\n",
+            "",
+            "warning",
+            "boat (docker-container driver)",
+        ),
+        (
+            "Name: default\nDriver:\nError: Cannot connect: to it.\n",
+            "",
+            "warning",
+            "default: Cannot connect: to it",
+        ),
+        ("", 'ERROR: no builder "boat" found\n', "warning", 'no builder "boat" found'),
+    ],
+)
 def test_the_builder_of_the_command(monkeypatch, output, errors, status, words) -> None:
     monkeypatch.delenv("BUILDX_BUILDER", raising=False)
     check = doctor.builder("", connection.parse_builder(output, errors))
     assert (check.status, bool(check.fix)) == (status, status != "ok") and words in check.found
     assert status == "ok" or "docker buildx use" in check.fix
     monkeypatch.setenv("BUILDX_BUILDER", "boat")
-    assert status == "ok" or "Unset BUILDX_BUILDER" in doctor.builder("", connection.parse_builder(output, errors)).fix
+    assert (
+        status == "ok"
+        or "Unset BUILDX_BUILDER" in doctor.builder("", connection.parse_builder(output, errors)).fix
+    )
 
 
 def test_without_buildx_python_still_builds() -> None:
@@ -182,8 +229,11 @@ def test_without_buildx_python_still_builds() -> None:
 
 
 def test_a_table_for_others_keeps_addresses_and_paths_out() -> None:
-    results = [precondition.Check("engine", "ok", "Docker 28"), precondition.Check("package index", "ok", "https://packages.example/simple"),
-               precondition.Check("certificate", "failed", "/etc/own.pem: OSError", "Point it at a file.")]
+    results = [
+        precondition.Check("engine", "ok", "Docker 28"),
+        precondition.Check("package index", "ok", "https://packages.example/simple"),
+        precondition.Check("certificate", "failed", "/etc/own.pem: OSError", "Point it at a file."),
+    ]
     table = doctor.frame(results)
     assert table.loc["engine", "found"] == "Docker 28"
     assert "example" not in table.to_html() and "own.pem" not in table.to_html()

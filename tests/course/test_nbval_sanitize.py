@@ -25,7 +25,11 @@ def _sanitized(text: str) -> str:
 
 
 def test_no_pair_was_dropped() -> None:
-    assert len(PAIRS) == len(re.findall(r"regex:", TEXT.split("\n\n", 1)[1])) == len(re.findall(r"^replace:", TEXT, flags=re.MULTILINE))
+    assert (
+        len(PAIRS)
+        == len(re.findall(r"regex:", TEXT.split("\n\n", 1)[1]))
+        == len(re.findall(r"^replace:", TEXT, flags=re.MULTILINE))
+    )
     assert len({regex for regex, _ in PAIRS}) == len(PAIRS) > 0
 
 
@@ -45,7 +49,10 @@ def test_the_example_is_replaced_by_its_own_pair(example: str, regex: str) -> No
     assert marker in re.sub(regex, marker, example) and marker in _sanitized(example)
 
 
-@pytest.mark.parametrize("text", ["3 containers", "85 MB", "python:3.11-slim-bookworm", "3.11 steps", "0.75 agreement", "version 1.2.3"])
+@pytest.mark.parametrize(
+    "text",
+    ["3 containers", "85 MB", "python:3.11-slim-bookworm", "3.11 steps", "0.75 agreement", "version 1.2.3"],
+)
 def test_what_a_lesson_claims_is_still_compared(text: str) -> None:
     assert _sanitized(text) == text
 

@@ -18,7 +18,7 @@ from dockerlab.course.authoring.regions import BuildError
 from dockerlab.course.authoring.tables import coverage, lessons, overview, reference, shell
 from dockerlab.course.grading.judging import Criterion, Lab, Outcome
 
-HELLO = '''\
+HELLO = """\
 # %% [markdown]
 # # Say hello: the first lesson
 #
@@ -50,7 +50,7 @@ image.tag("dockerlab-hello", "v2")
 # %% tags=["raises-exception"]
 !docker rmi missing
 1 / 0
-'''
+"""
 SECOND = '''\
 # %% [markdown]
 # # Ask again
@@ -123,7 +123,9 @@ def stored(*outputs: object) -> list[nbformat.NotebookNode]:
 def build(root: Path, stem: str, outputs: list[list[nbformat.NotebookNode]]) -> None:
     """Write the notebook of a lesson as if it had been run, with these outputs."""
     made = notebooks.lesson((root / f"sources/notebooks/{stem}.py").read_text(), stem, stem)
-    for number, (cell, out) in enumerate(zip([cell for cell in made.cells if cell.cell_type == "code"], outputs, strict=True), 1):
+    for number, (cell, out) in enumerate(
+        zip([cell for cell in made.cells if cell.cell_type == "code"], outputs, strict=True), 1
+    ):
         cell.execution_count, cell.outputs = number, out
     (root / "notebooks").mkdir(exist_ok=True)
     (root / f"notebooks/{stem}.ipynb").write_bytes(notebooks.dump(made))
@@ -142,7 +144,9 @@ def course(tmp_path: Path) -> Path:
     (tmp_path / "sources/notebooks/02_ask_again.py").write_text(SECOND)
     (tmp_path / "sources/commands.toml").write_text(COMMANDS)
     (tmp_path / "sources/syllabus/01.toml").write_text(SYLLABUS)
-    (tmp_path / "sources/syllabus/02.toml").write_text('[[line]]\ntext = "asks"\ncell = "docker ps"\nshows = "nobody"\n')
+    (tmp_path / "sources/syllabus/02.toml").write_text(
+        '[[line]]\ntext = "asks"\ncell = "docker ps"\nshows = "nobody"\n'
+    )
     (tmp_path / "README.md").write_text(f"# It\n\n{overview.BEGIN}\nold\n{overview.END}\n\nthe rest\n")
     error = nbformat.v4.new_output("error", ename="ZeroDivisionError", evalue="by zero", traceback=[])
     build(tmp_path, "01_say_hello", [[], [], stored("hello you\n"), stored("x"), [error]])
@@ -163,13 +167,22 @@ class TestShell:
         [
             ("!docker ps -a", ["docker ps -a"]),
             ("out = !docker image prune --force --filter label=a", ["docker image prune --force --filter"]),
-            ("!docker --context other compose -f a.yaml --profile dev up -d --wait", ["docker compose up --context -f --profile -d --wait"]),
+            (
+                "!docker --context other compose -f a.yaml --profile dev up -d --wait",
+                ["docker compose up --context -f --profile -d --wait"],
+            ),
             ("!docker buildx imagetools inspect x --raw", ["docker buildx imagetools inspect --raw"]),
-            ("!docker run -d -p 127.0.0.1:{port}:8000 --name={name} image uvicorn --host x", ["docker run -d -p --name"]),
+            (
+                "!docker run -d -p 127.0.0.1:{port}:8000 --name={name} image uvicorn --host x",
+                ["docker run -d -p --name"],
+            ),
             ("!docker run {labels} --rm $options image sh -c 'exit 3'", ["docker run --rm"]),
             ("!docker exec -it box sh -c 'ls -l'", ["docker exec -it"]),
             ("!docker compose {project} exec -T api python -c 1", ["docker compose exec -T"]),
-            ("!docker rm -f $(docker ps -aq --filter label=a) 2>/dev/null", ["docker ps -aq --filter", "docker rm -f"]),
+            (
+                "!docker rm -f $(docker ps -aq --filter label=a) 2>/dev/null",
+                ["docker ps -aq --filter", "docker rm -f"],
+            ),
             ("!docker inspect --format '{{{{.State.Status}}}}' {box.name}", ["docker inspect --format"]),
             ('!echo "now: $(docker volume ls -q)"', ["docker volume ls -q"]),
             ("!cd build && DOCKER_BUILDKIT=0 docker build -t a . | tail -n 3", ["docker build -t"]),
@@ -221,7 +234,16 @@ class TestCoverage:
         if "shows" not in line:
             assert "| a | — |" in coverage.render(course, lessons.read(course), load)
 
-    @pytest.mark.parametrize("line", ['text = "a"', 'cell = "a"', 'text = "a"\ncell = "b"\nshow = "c"', 'text = "a"\ncell = ""', "text = "])
+    @pytest.mark.parametrize(
+        "line",
+        [
+            'text = "a"',
+            'cell = "a"',
+            'text = "a"\ncell = "b"\nshow = "c"',
+            'text = "a"\ncell = ""',
+            "text = ",
+        ],
+    )
     def test_an_entry_that_is_not_complete_is_refused(self, course: Path, line: str) -> None:
         (course / "sources/syllabus/01.toml").write_text(f"[[line]]\n{line}\n")
         with pytest.raises(BuildError, match="01.toml"):
@@ -229,13 +251,19 @@ class TestCoverage:
 
     def test_a_lesson_without_lines_is_named(self, course: Path) -> None:
         (course / "sources/syllabus/02.toml").unlink()
-        assert tables.problems(course, load) == ["sources/syllabus/02.toml: missing, though 02_ask_again is there"]
+        assert tables.problems(course, load) == [
+            "sources/syllabus/02.toml: missing, though 02_ask_again is there"
+        ]
         (course / "sources/syllabus/02.toml").write_text("")
         assert tables.problems(course, load) == ["sources/syllabus/02.toml: holds no line"]
 
     def test_what_the_notebook_must_bear_out(self, course: Path) -> None:
-        (course / "sources/syllabus/01.toml").write_text('[[line]]\ntext = "a"\ncell = "client = connect()"\n[[line]]\ntext = "b"\ncell = "docker rmi"\n')
-        assert [line.split(": ")[-1] for line in tables.problems(course, load)] == ["neither the cell nor a later one of its step shows anything"]
+        (course / "sources/syllabus/01.toml").write_text(
+            '[[line]]\ntext = "a"\ncell = "client = connect()"\n[[line]]\ntext = "b"\ncell = "docker rmi"\n'
+        )
+        assert [line.split(": ")[-1] for line in tables.problems(course, load)] == [
+            "neither the cell nor a later one of its step shows anything"
+        ]
         path = course / "notebooks/01_say_hello.ipynb"
         whole = json.loads(path.read_text())
         for change, problem in (
@@ -252,8 +280,14 @@ class TestCoverage:
 
     def test_tables_count_as_text_without_their_html(self) -> None:
         cell = nbformat.v4.new_code_cell()
-        cell.outputs = [nbformat.v4.new_output("display_data", {"text/html": "<td>A &amp; B</td>", "text/plain": "plain"})]
-        assert "A & B" in lessons.text(cell) and "plain" in lessons.text(cell) and "<td>" not in lessons.text(cell)
+        cell.outputs = [
+            nbformat.v4.new_output("display_data", {"text/html": "<td>A &amp; B</td>", "text/plain": "plain"})
+        ]
+        assert (
+            "A & B" in lessons.text(cell)
+            and "plain" in lessons.text(cell)
+            and "<td>" not in lessons.text(cell)
+        )
 
 
 class TestReference:
@@ -263,26 +297,50 @@ class TestReference:
         notebook = nbformat.reads(reference.render(course, lessons.read(course)).decode(), as_version=4)
         nbformat.validate(notebook)
         assert {cell.cell_type for cell in notebook.cells} == {"markdown"}
-        assert [cell.source.splitlines()[0] for cell in notebook.cells] == ["# Command reference", "## Run", "## Images", "## Stacks"]
+        assert [cell.source.splitlines()[0] for cell in notebook.cells] == [
+            "# Command reference",
+            "## Run",
+            "## Images",
+            "## Stacks",
+        ]
         rows = "\n".join(cell.source for cell in notebook.cells).splitlines()
         run = next(row for row in rows if "`docker run`" in row)
-        assert [flag for flag in ("--rm", "-e") if f">{flag}</code>" in run] == ["--rm", "-e"] and "not-a-flag" not in run
-        assert "`client.containers.run(image, …)` [01\N{NO-BREAK SPACE}[2]](01_say_hello.ipynb#cell-id=01-003-" in run
+        assert [flag for flag in ("--rm", "-e") if f">{flag}</code>" in run] == [
+            "--rm",
+            "-e",
+        ] and "not-a-flag" not in run
+        assert (
+            "`client.containers.run(image, …)` [01\N{NO-BREAK SPACE}[2]](01_say_hello.ipynb#cell-id=01-003-"
+            in run
+        )
         listing = next(row for row in rows if "`docker ps`" in row)
-        assert "-q</code> | lists | none: no need | [02\N{NO-BREAK SPACE}[1]](02_ask_again.ipynb#cell-id=02-001-" in listing
+        assert (
+            "-q</code> | lists | none: no need | [02\N{NO-BREAK SPACE}[1]](02_ask_again.ipynb#cell-id=02-001-"
+            in listing
+        )
         assert ", so to say |" in next(row for row in rows if "`docker rmi`" in row)
         assert "[02\N{NO-BREAK SPACE}[2]]" in next(row for row in rows if "`docker rm`" in row)
 
     def test_what_is_missing_or_too_much_is_named(self, course: Path) -> None:
         toml = course / "sources/commands.toml"
-        toml.write_text(COMMANDS.replace('"docker ps"', '"docker pause"').replace("image.tag(", "image.history("))
+        toml.write_text(
+            COMMANDS.replace('"docker ps"', '"docker pause"').replace("image.tag(", "image.history(")
+        )
         assert tables.problems(course, load) == [
             "sources/commands.toml: `docker ps` is missing; it is run in 02_ask_again [1]",
             "sources/commands.toml: `docker pause` is run in no lesson",
             "sources/commands.toml: `docker rmi` names image.history(…), which no lesson calls",
         ]
 
-    @pytest.mark.parametrize("change", [('none = "no need"', ""), ('does = "lists"', ""), ('name = "docker ps"', 'name = "docker run"'), ("none", "nine")])
+    @pytest.mark.parametrize(
+        "change",
+        [
+            ('none = "no need"', ""),
+            ('does = "lists"', ""),
+            ('name = "docker ps"', 'name = "docker run"'),
+            ("none", "nine"),
+        ],
+    )
     def test_an_entry_that_is_not_complete_is_refused(self, course: Path, change: tuple[str, str]) -> None:
         (course / "sources/commands.toml").write_text(COMMANDS.replace(*change, 1))
         with pytest.raises(BuildError, match="commands.toml"):
@@ -312,8 +370,13 @@ class TestOverview:
 
     def test_title_deed_and_minutes(self, course: Path) -> None:
         text = overview.splice((course / "README.md").read_text(), lessons.read(course))
-        assert text.startswith("# It\n") and text.endswith(f"{overview.END}\n\nthe rest\n") and "old" not in text
-        assert "| 01 [Say hello: the first lesson](notebooks/01_say_hello.ipynb) | greet an engine, twice | 7 |" in text
+        assert (
+            text.startswith("# It\n") and text.endswith(f"{overview.END}\n\nthe rest\n") and "old" not in text
+        )
+        assert (
+            "| 01 [Say hello: the first lesson](notebooks/01_say_hello.ipynb) | greet an engine, twice | 7 |"
+            in text
+        )
         assert "| 02 [Ask again](notebooks/02_ask_again.ipynb) | ask | 5 |" in text
 
     def test_a_readme_without_markers_stays(self, course: Path) -> None:
@@ -333,8 +396,14 @@ def test_a_table_that_no_longer_fits_is_stale(course: Path) -> None:
     write(course)
     assert tables.stale(course, load) == []
     source = course / "sources/notebooks/01_say_hello.py"
-    source.write_text(source.read_text().replace("# # Say hello", "# # Say hi").replace("docker rmi", "docker rmi --force"))
-    assert [line.split(":")[0] for line in tables.stale(course, load)] == ["notebooks/SYLLABUS.md", "notebooks/A1_command_reference.ipynb", "README.md"]
+    source.write_text(
+        source.read_text().replace("# # Say hello", "# # Say hi").replace("docker rmi", "docker rmi --force")
+    )
+    assert [line.split(":")[0] for line in tables.stale(course, load)] == [
+        "notebooks/SYLLABUS.md",
+        "notebooks/A1_command_reference.ipynb",
+        "README.md",
+    ]
 
 
 def test_only_what_has_a_source_is_made(tmp_path: Path) -> None:
@@ -361,7 +430,11 @@ def test_this_course_explains_its_commands() -> None:
 
 def test_the_links_of_this_course_lead_somewhere() -> None:
     ids = {f"{lesson.stem}.ipynb#cell-id={cell.id}" for lesson in lessons.read(ROOT) for cell in lesson.cells}
-    texts = [content.decode() for path, content in tables.derived(ROOT, grading.load).items() if path.parent.name == "notebooks"]
+    texts = [
+        content.decode()
+        for path, content in tables.derived(ROOT, grading.load).items()
+        if path.parent.name == "notebooks"
+    ]
     links = [link for text in texts for link in re.findall(r"\]\(([^)]+)\)", text)]
     assert len(links) > 50
     assert [link for link in links if link not in ids and not (ROOT / "notebooks" / link).exists()] == []

@@ -68,7 +68,9 @@ BODY = {
     "model": "m.onnx",
     "backend": "onnxruntime",
     "image": {"width": 640, "height": 480},
-    "detections": [{"label": "ship", "score": 0.913, "box": {"x1": 9.6, "y1": 10.2, "x2": 110.4, "y2": 59.8}}],
+    "detections": [
+        {"label": "ship", "score": 0.913, "box": {"x1": 9.6, "y1": 10.2, "x2": 110.4, "y2": 59.8}}
+    ],
     "milliseconds": {"decode": 1.0, "inference": 2.0, "total": 3.5},
 }
 

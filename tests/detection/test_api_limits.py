@@ -37,7 +37,14 @@ def app_path() -> Iterator[None]:
 @contextmanager
 def serving(application: object) -> Iterator[str]:
     """The address of a uvicorn of this process, started as the images start theirs."""
-    config = uvicorn.Config(application, host="127.0.0.1", port=0, log_level="warning", http="app.connections:Impatient", server_header=False)
+    config = uvicorn.Config(
+        application,
+        host="127.0.0.1",
+        port=0,
+        log_level="warning",
+        http="app.connections:Impatient",
+        server_header=False,
+    )
     running = uvicorn.Server(config)
     thread = threading.Thread(target=running.run, daemon=True)
     thread.start()
@@ -72,11 +79,15 @@ def quick(app_path: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., obje
         monkeypatch.setattr(limits, name, value)
     monkeypatch.setattr(connections, "HEADER_SECONDS", 0.5)
     main, settings = (importlib.import_module(f"app.{name}") for name in ("main", "settings"))
-    return lambda detector, **options: main.create_app(settings.Settings(**options), lambda model, threads: detector)
+    return lambda detector, **options: main.create_app(
+        settings.Settings(**options), lambda model, threads: detector
+    )
 
 
 def send(url: str, **options: object) -> requests.Response:
-    return requests.post(f"{url}/detect", files={"image": ("a.jpg", SAMPLE, "image/jpeg")}, timeout=60, **options)
+    return requests.post(
+        f"{url}/detect", files={"image": ("a.jpg", SAMPLE, "image/jpeg")}, timeout=60, **options
+    )
 
 
 def closed(connection: socket.socket, seconds: float = 10) -> tuple[bytes, float]:
@@ -97,11 +108,15 @@ def test_who_comes_too_many_is_told_so_and_health_goes_on(quick: Callable[..., o
     limits, detector = importlib.import_module("app.limits"), Patient()
     with serving(quick(detector)) as url, ThreadPoolExecutor(60) as pool:
         asked = [pool.submit(send, url) for _ in range(60)]
-        assert polling.wait_until(lambda: sum(each.done() for each in asked) == 60 - limits.MOST_WAITING - 1, 20)
+        assert polling.wait_until(
+            lambda: sum(each.done() for each in asked) == 60 - limits.MOST_WAITING - 1, 20
+        )
         assert requests.get(f"{url}/health", timeout=5).ok
         detector.go_on.set()
         answers = [each.result() for each in asked]
-    assert sorted(answer.status_code for answer in answers) == [200] * (limits.MOST_WAITING + 1) + [503] * (60 - limits.MOST_WAITING - 1)
+    assert sorted(answer.status_code for answer in answers) == [200] * (limits.MOST_WAITING + 1) + [503] * (
+        60 - limits.MOST_WAITING - 1
+    )
     for answer in answers:
         if answer.status_code == 503:
             assert answer.headers["retry-after"] == "1" and "again" in answer.json()["detail"]
@@ -137,7 +152,9 @@ def test_a_slow_body_ends(quick: Callable[..., object]) -> None:
 
 def test_a_body_that_drips_ends(quick: Callable[..., object]) -> None:
     with serving(quick(Patient())) as url, connect(url) as connection:
-        connection.sendall(HEAD + b'--b\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n')
+        connection.sendall(
+            HEAD + b'--b\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
+        )
         connection.settimeout(0.1)
         began, said = time.monotonic(), b""
         while not said and time.monotonic() - began < 10:
@@ -149,8 +166,12 @@ def test_a_body_that_drips_ends(quick: Callable[..., object]) -> None:
     assert b"408" in said
 
 
-BEGUN = {"nothing": b"", "half a line": b"GET /health HT", "half of the headers": b"GET /health HTTP/1.1\r\nHost: here\r\nX-A: 1\r\n",
-         "a request, and half of the next": b"GET /health HTTP/1.1\r\nHost: here\r\n\r\nGET"}
+BEGUN = {
+    "nothing": b"",
+    "half a line": b"GET /health HT",
+    "half of the headers": b"GET /health HTTP/1.1\r\nHost: here\r\nX-A: 1\r\n",
+    "a request, and half of the next": b"GET /health HTTP/1.1\r\nHost: here\r\n\r\nGET",
+}
 
 
 @pytest.mark.parametrize("sent", BEGUN.values(), ids=list(BEGUN))
@@ -180,12 +201,16 @@ def test_a_slow_answer_does_not_end_its_connection(quick: Callable[..., object])
         assert session.post(f"{url}/detect", files=files, timeout=30).status_code == 200
 
 
-def test_more_connections_than_that_are_closed(quick: Callable[..., object], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_connections_than_that_are_closed(
+    quick: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
     connections = importlib.import_module("app.connections")
     monkeypatch.setattr(connections, "MOST_CONNECTIONS", 5)
     with serving(quick(Patient())) as url:
         opened = [connect(url) for _ in range(12)]
-        assert polling.wait_until(lambda: requests.get(f"{url}/health", timeout=5).ok if _alive(opened) == 0 else False, 10, 0.2)
+        assert polling.wait_until(
+            lambda: requests.get(f"{url}/health", timeout=5).ok if _alive(opened) == 0 else False, 10, 0.2
+        )
 
 
 def _alive(opened: list[socket.socket]) -> int:
@@ -205,7 +230,9 @@ def test_a_refused_picture_that_is_still_on_its_way_gets_its_answer(quick: Calla
     """A connection that is closed while bytes come in is reset, and the client sees an error instead of the answer."""
     with serving(quick(Patient(), max_image_bytes=1000)) as url:
         for _ in range(5):
-            answer = requests.post(f"{url}/detect", files={"image": ("a", bytes(8_000_000), "image/png")}, timeout=30)
+            answer = requests.post(
+                f"{url}/detect", files={"image": ("a", bytes(8_000_000), "image/png")}, timeout=30
+            )
             assert answer.status_code == 413 and "1000" in answer.json()["detail"]
 
 
@@ -215,8 +242,14 @@ def test_every_answer_has_its_headers_and_none_names_the_server(quick: Callable[
             raise RuntimeError("no")
 
     with serving(quick(Broken())) as url:
-        answers = [requests.get(f"{url}{path}", timeout=5) for path in ("/", "/docs", "/health", "/openapi.json", "/nothing", "/redoc")]
-        answers += [requests.post(f"{url}/detect", timeout=5), requests.post(f"{url}/detect", json={}, timeout=5)]
+        answers = [
+            requests.get(f"{url}{path}", timeout=5)
+            for path in ("/", "/docs", "/health", "/openapi.json", "/nothing", "/redoc")
+        ]
+        answers += [
+            requests.post(f"{url}/detect", timeout=5),
+            requests.post(f"{url}/detect", json={}, timeout=5),
+        ]
         answers += [requests.put(f"{url}/detect", timeout=5), send(url)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 200, 404, 404, 422, 415, 405, 500]
     for answer in answers:
@@ -233,9 +266,19 @@ def test_the_capstone_keeps_the_same_limits() -> None:
 
 SETTINGS = {"UVICORN_HTTP": "app.connections:Impatient", "UVICORN_SERVER_HEADER": "false"}
 # The rungs that the ladder measures and nobody is handed, and what the reader writes in labs 03 to 06, where these settings are no promise.
-BARE = {*(f"assets/detection-api/Dockerfile.{rung}" for rung in ("naive", "slim", "cpu", "staged")),
-        *(f"solutions/{lab}/Dockerfile" for lab in ("03_write_the_dockerfile", "04_speed_up_a_rebuild", "05_shrink_the_image", "06_deliver_the_model/yard")),
-        *(f"solutions/{lab}/Dockerfile.today" for lab in ("04_speed_up_a_rebuild", "05_shrink_the_image"))}
+BARE = {
+    *(f"assets/detection-api/Dockerfile.{rung}" for rung in ("naive", "slim", "cpu", "staged")),
+    *(
+        f"solutions/{lab}/Dockerfile"
+        for lab in (
+            "03_write_the_dockerfile",
+            "04_speed_up_a_rebuild",
+            "05_shrink_the_image",
+            "06_deliver_the_model/yard",
+        )
+    ),
+    *(f"solutions/{lab}/Dockerfile.today" for lab in ("04_speed_up_a_rebuild", "05_shrink_the_image")),
+}
 
 
 def started(path: Path, images: dict[str, build_plan.Image]) -> tuple[str, dict[str, str]]:
@@ -251,7 +294,21 @@ def started(path: Path, images: dict[str, build_plan.Image]) -> tuple[str, dict[
 def test_every_image_of_ours_that_serves_is_started_with_these_limits() -> None:
     _, shipped = started(API / "Dockerfile.multistage", {})
     images = {"dockerlab-api:multistage": build_plan.Image(shipped)}
-    files = [path for folder in ("assets", "solutions") for path in sorted((ROOT / folder).rglob("Dockerfile*")) if path.suffix != ".dockerignore"]
-    serving = {path.relative_to(ROOT).as_posix(): variables for path in files for words, variables in [started(path, images)] if "uvicorn" in words}
-    assert {"assets/stack/Dockerfile", "assets/production/Dockerfile", "solutions/12_ship_it_alone/Dockerfile"} <= serving.keys()
+    files = [
+        path
+        for folder in ("assets", "solutions")
+        for path in sorted((ROOT / folder).rglob("Dockerfile*"))
+        if path.suffix != ".dockerignore"
+    ]
+    serving = {
+        path.relative_to(ROOT).as_posix(): variables
+        for path in files
+        for words, variables in [started(path, images)]
+        if "uvicorn" in words
+    }
+    assert {
+        "assets/stack/Dockerfile",
+        "assets/production/Dockerfile",
+        "solutions/12_ship_it_alone/Dockerfile",
+    } <= serving.keys()
     assert {name for name, variables in serving.items() if not SETTINGS.items() <= variables.items()} == BARE

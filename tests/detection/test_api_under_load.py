@@ -71,15 +71,27 @@ def many_scans(scans: int, side: int) -> bytes:
 
 
 def post(picture: bytes) -> load_generator.Request:
-    head = f'--{load_generator.BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
-    return load_generator.Request("POST", "/detect", head.encode() + picture + f"\r\n--{load_generator.BOUNDARY}--\r\n".encode(), f"multipart/form-data; boundary={load_generator.BOUNDARY}")
+    head = (
+        f'--{load_generator.BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
+    )
+    return load_generator.Request(
+        "POST",
+        "/detect",
+        head.encode() + picture + f"\r\n--{load_generator.BOUNDARY}--\r\n".encode(),
+        f"multipart/form-data; boundary={load_generator.BOUNDARY}",
+    )
 
 
 def hostile(side: int = SIDE) -> list[load_generator.Request]:
     """Small files that cost much: two that have to be refused, and the costliest that are taken; `side` is that of the largest."""
     refused = [one_colour("PNG", 5000), many_scans(1200, 5000)]
     assert all(len(each) < 150_000 for each in refused)
-    taken = [one_colour("PNG", side), one_colour("WEBP", side), many_scans(32, side), one_colour("PNG", side, "RGBA")]
+    taken = [
+        one_colour("PNG", side),
+        one_colour("WEBP", side),
+        many_scans(32, side),
+        one_colour("PNG", side, "RGBA"),
+    ]
     return [post(each) for each in (*refused, *taken)]
 
 
@@ -102,18 +114,28 @@ class Bombarded:
 
     def __repr__(self) -> str:
         def counts(seen: load_generator.Seen) -> dict[int, int]:
-            return {status: sum(sample.status == status for sample in seen.samples) for status in sorted({sample.status for sample in seen.samples})}
+            return {
+                status: sum(sample.status == status for sample in seen.samples)
+                for status in sorted({sample.status for sample in seen.samples})
+            }
 
-        return (f"normal {counts(self.normal)}, hostile {counts(self.hostile)}, /health p95 {self.p95(self.loaded):.0f} ms of {len(self.loaded)} "
-                f"(idle {self.p95(self.idle):.0f} ms), {self.memory / 1e6:.0f} MB beside the model, {self.share:.2f} CPU, {self.state}")
+        return (
+            f"normal {counts(self.normal)}, hostile {counts(self.hostile)}, /health p95 {self.p95(self.loaded):.0f} ms of {len(self.loaded)} "
+            f"(idle {self.p95(self.idle):.0f} ms), {self.memory / 1e6:.0f} MB beside the model, {self.share:.2f} CPU, {self.state}"
+        )
 
 
 @contextmanager
 def probing(client: docker.DockerClient, box: Container, seconds: float) -> Iterator[list[tuple[int, float]]]:
     """Ask for /health for so long from a container beside it; what was seen is in the list when the block ends. Asks the engine."""
     seen: list[tuple[int, float]] = []
-    prober = client.containers.run(base_images.SLIM, ["python", "-c", PROBER.format(seconds=seconds)], network_mode=f"container:{box.id}", detach=True,
-                                   labels=object_labels.labels(kind="test"))
+    prober = client.containers.run(
+        base_images.SLIM,
+        ["python", "-c", PROBER.format(seconds=seconds)],
+        network_mode=f"container:{box.id}",
+        detach=True,
+        labels=object_labels.labels(kind="test"),
+    )
     try:
         yield seen
         assert prober.wait(timeout=seconds + 60)["StatusCode"] == 0, prober.logs().decode()
@@ -150,7 +172,9 @@ def until_closed(url: str, header: bytes) -> float:
 def silent(url: str) -> Iterator[None]:
     """Meanwhile, hold a connection that sends nothing and one that sends its headers slowly; the server has ten seconds for each."""
     with ThreadPoolExecutor(2) as pool:
-        waiting: list[Future[float]] = [pool.submit(until_closed, url, header) for header in (b"", b"GET /health HTTP/1.1\r\nX: ")]
+        waiting: list[Future[float]] = [
+            pool.submit(until_closed, url, header) for header in (b"", b"GET /health HTTP/1.1\r\nX: ")
+        ]
         yield
         seconds = [each.result() for each in waiting]
     assert all(8 < each < 20 for each in seconds), seconds
@@ -165,16 +189,23 @@ def unnamed(url: str) -> None:
 def bombard(client: docker.DockerClient, image: str, seconds: float, **options: object) -> Bombarded:
     worst, normal = hostile(), load_generator.picture(api_client.samples()[0])
     with container.running(image, client=client, **LIMITS | options) as server:
-        load_generator.run(server.url, normal, 20, 4)  # so that "beside the model" begins where the model has worked
+        load_generator.run(
+            server.url, normal, 20, 4
+        )  # so that "beside the model" begins where the model has worked
         before = memory(server.container, "VmRSS")
         with probing(client, server.container, 5) as idle:
             pass
         each, worked = CLIENTS // (len(worst) + 2), workers.cpu_seconds(server.container)
         # Who is answered asks again at once and finds the place that has just become free: the few who come first keep theirs, all others compete.
-        with (probing(client, server.container, seconds) as loaded, silent(server.url),
-              load_generator.traffic(server.url, normal, clients=FIRST, pause=0, timeout=120) as first,
-              load_generator.traffic(server.url, *worst, clients=each, pause=0, timeout=120) as attack,
-              load_generator.traffic(server.url, normal, clients=CLIENTS - FIRST - each * len(worst), pause=0, timeout=120) as later):
+        with (
+            probing(client, server.container, seconds) as loaded,
+            silent(server.url),
+            load_generator.traffic(server.url, normal, clients=FIRST, pause=0, timeout=120) as first,
+            load_generator.traffic(server.url, *worst, clients=each, pause=0, timeout=120) as attack,
+            load_generator.traffic(
+                server.url, normal, clients=CLIENTS - FIRST - each * len(worst), pause=0, timeout=120
+            ) as later,
+        ):
             polling.wait_until(lambda: False, seconds, 0.5)
             share = min(1, (workers.cpu_seconds(server.container) - worked) / seconds)
         after = load_generator.run(server.url, normal, 5, 1, 120)
@@ -211,27 +242,43 @@ def holds(seen: Bombarded) -> None:
 
 
 @pytest.mark.engine
-def test_the_capstone_outlives_ten_seconds_of_the_worst_in_its_256_megabytes(client: docker.DockerClient) -> None:
+def test_the_capstone_outlives_ten_seconds_of_the_worst_in_its_256_megabytes(
+    client: docker.DockerClient,
+) -> None:
     for base in (base_images.SLIM, base_images.DISTROLESS):
         base_images.ensure(base, client)
     build(ROOT / "solutions/12_ship_it_alone", tag=CAPSTONE_TAG, client=client)
     wall = next((ROOT / "assets/capstone/samples").glob("*.png"))
-    attack, normal = ([replace(each, path="/inspect", authorization=f"Bearer {application.TOKEN}") for each in some]
-                      for some in (hostile(side=2000), [load_generator.picture(wall)]))
+    attack, normal = (
+        [replace(each, path="/inspect", authorization=f"Bearer {application.TOKEN}") for each in some]
+        for some in (hostile(side=2000), [load_generator.picture(wall)])
+    )
     limits = variants.LOCKED_DOWN | scoring.LIMITS | {"memswap_limit": scoring.LIMITS["mem_limit"]}
-    with container.running(CAPSTONE_TAG, client=client, environment={"API_TOKEN": application.TOKEN}, **limits) as server:
+    with container.running(
+        CAPSTONE_TAG, client=client, environment={"API_TOKEN": application.TOKEN}, **limits
+    ) as server:
         load_generator.run(server.url, *normal, 5, 1)
         before = memory(server.container, "VmRSS", PYTHON)
-        with (silent(server.url), load_generator.traffic(server.url, *normal, clients=FIRST, pause=0, timeout=60) as usual,
-              load_generator.traffic(server.url, *attack, clients=3, pause=0, timeout=60) as worst, load_generator.traffic(server.url, clients=1) as probes):
+        with (
+            silent(server.url),
+            load_generator.traffic(server.url, *normal, clients=FIRST, pause=0, timeout=60) as usual,
+            load_generator.traffic(server.url, *attack, clients=3, pause=0, timeout=60) as worst,
+            load_generator.traffic(server.url, clients=1) as probes,
+        ):
             polling.wait_until(lambda: False, 10, 0.5)
         answered(usual, worst)
         assert probes.samples and not probes.failed, probes
-        assert [load_generator.run(server.url, each, 1, 1).samples[0].status for each in attack[:2]] == [413, 413]
+        assert [load_generator.run(server.url, each, 1, 1).samples[0].status for each in attack[:2]] == [
+            413,
+            413,
+        ]
         unnamed(server.url)
         assert memory(server.container, "VmHWM", PYTHON) - before < ONE_PICTURE
         server.container.reload()
-        assert (server.container.attrs["State"]["Running"], server.container.attrs["State"]["OOMKilled"]) == (True, False)
+        assert (server.container.attrs["State"]["Running"], server.container.attrs["State"]["OOMKilled"]) == (
+            True,
+            False,
+        )
 
 
 @pytest.mark.engine

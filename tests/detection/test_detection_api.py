@@ -33,7 +33,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     sys.path[:0] = paths
     try:
         model = importlib.import_module("tiny_model").write(tmp_path_factory.mktemp("model") / "tiny.onnx")
-        app_settings = importlib.import_module("app.settings").Settings(model=str(model), max_image_bytes=300_000)
+        app_settings = importlib.import_module("app.settings").Settings(
+            model=str(model), max_image_bytes=300_000
+        )
         app = importlib.import_module("app.main").create_app(app_settings)
         running = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
         thread = threading.Thread(target=running.run, daemon=True)
@@ -60,9 +62,18 @@ def test_no_request_makes_the_server_fail(server: str, operation: str) -> None:
     """Requests made up from the API's own description, right ones and wrong ones."""
     method, path = operation.split()
     described = schemathesis.openapi.from_url(f"{server}/openapi.json")
-    cases = described[path][method].as_strategy(), described[path][method].as_strategy(generation_mode=GenerationMode.NEGATIVE)
+    cases = (
+        described[path][method].as_strategy(),
+        described[path][method].as_strategy(generation_mode=GenerationMode.NEGATIVE),
+    )
 
-    @settings(max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=60,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
     @given(case=one_of(*cases) if method == "POST" else cases[0])
     def fuzz(case: schemathesis.Case) -> None:
         answer = case.call(timeout=10)
@@ -82,7 +93,9 @@ def test_no_damaged_picture_makes_the_server_fail(server: str) -> None:
         data = bytearray(whole[: chance.choice((len(whole), chance.randrange(1, len(whole))))])
         for _ in range(chance.randrange(0, 12)):
             data[chance.randrange(len(data))] = chance.randrange(256)
-        answer = requests.post(f"{server}/detect", files={"image": ("a.jpg", bytes(data), "image/jpeg")}, timeout=10)
+        answer = requests.post(
+            f"{server}/detect", files={"image": ("a.jpg", bytes(data), "image/jpeg")}, timeout=10
+        )
         seen.add(answer.status_code)
         assert answer.status_code in (200, 400, 413), answer.text
     assert {200, 400} <= seen

@@ -22,11 +22,17 @@ NAME = "tiny"
 
 
 @pytest.fixture
-def builds(client: docker.DockerClient, tiny_image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+def builds(
+    client: docker.DockerClient, tiny_image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[list[dict[str, Any]]]:
     """A ladder of one small rung in a folder of its own; every build of it is listed."""
     assets = tmp_path / "assets"
-    for name, text in {"detection-api/Dockerfile.tiny": f"FROM {tiny_image}\nRUN mkdir -p /app\nCOPY app /app\n", "detection-api/app/main.py": "one = 1\n",
-                       "detection-api/Dockerfile.other": "FROM scratch\n", "model/harbour-n.pt": "weights"}.items():
+    for name, text in {
+        "detection-api/Dockerfile.tiny": f"FROM {tiny_image}\nRUN mkdir -p /app\nCOPY app /app\n",
+        "detection-api/app/main.py": "one = 1\n",
+        "detection-api/Dockerfile.other": "FROM scratch\n",
+        "model/harbour-n.pt": "weights",
+    }.items():
         (assets / name).parent.mkdir(parents=True, exist_ok=True)
         (assets / name).write_text(text)
     made: list[dict[str, Any]] = []
@@ -67,7 +73,9 @@ def test_a_rung_is_built_once_and_kept(client: docker.DockerClient, builds: list
 
 
 @pytest.mark.engine
-def test_whoever_needs_only_the_image_gets_it_once(client: docker.DockerClient, builds: list[dict[str, Any]]) -> None:
+def test_whoever_needs_only_the_image_gets_it_once(
+    client: docker.DockerClient, builds: list[dict[str, Any]]
+) -> None:
     for _ in range(2):
         variants.have_rung(NAME, client)
     assert _present(client, variants.RUNGS[NAME].tag)
@@ -75,7 +83,9 @@ def test_whoever_needs_only_the_image_gets_it_once(client: docker.DockerClient, 
 
 
 @pytest.mark.engine
-def test_edited_code_is_built_but_not_measured_anew(client: docker.DockerClient, builds: list[dict[str, Any]]) -> None:
+def test_edited_code_is_built_but_not_measured_anew(
+    client: docker.DockerClient, builds: list[dict[str, Any]]
+) -> None:
     first = variants.ensure_rung(NAME, client)
     count, before = len(builds), client.images.get(variants.RUNGS[NAME].tag).id
     (settings.ASSETS / "detection-api/app/main.py").write_text("one = 2\n")
@@ -86,7 +96,9 @@ def test_edited_code_is_built_but_not_measured_anew(client: docker.DockerClient,
 
 
 @pytest.mark.engine
-def test_another_dockerfile_is_measured_anew(client: docker.DockerClient, builds: list[dict[str, Any]]) -> None:
+def test_another_dockerfile_is_measured_anew(
+    client: docker.DockerClient, builds: list[dict[str, Any]]
+) -> None:
     variants.ensure_rung(NAME, client)
     count = len(builds)
     (settings.ASSETS / "detection-api/Dockerfile.other").write_text("FROM scratch\nLABEL a=b\n")
@@ -99,7 +111,9 @@ def test_another_dockerfile_is_measured_anew(client: docker.DockerClient, builds
 
 
 @pytest.mark.engine
-def test_fresh_measures_in_any_case_and_leaves_no_old_image(client: docker.DockerClient, builds: list[dict[str, Any]]) -> None:
+def test_fresh_measures_in_any_case_and_leaves_no_old_image(
+    client: docker.DockerClient, builds: list[dict[str, Any]]
+) -> None:
     variants.ensure_rung(NAME, client)
     old, count = client.images.get(variants.RUNGS[NAME].tag).id, len(builds)
     variants.ensure_rung(NAME, client, fresh=True)
@@ -114,10 +128,14 @@ def test_only_a_build_without_any_cached_run_is_noted_as_one_without_a_cache() -
 
     assert variants._is_cold(report(("[2/4] WORKDIR /app", True), ("[3/4] RUN pip", False)))
     assert not variants._is_cold(report(("[a 2/4] RUN apt", True), ("[3/4] RUN pip", False)))
-    assert not variants._is_cold(report(("[2/2] COPY app app", False))), "what is fully cached may not list its RUNs"
+    assert not variants._is_cold(report(("[2/2] COPY app app", False))), (
+        "what is fully cached may not list its RUNs"
+    )
 
 
-def test_notes_add_up_and_a_damaged_file_counts_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notes_add_up_and_a_damaged_file_counts_as_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(variants, "BUILD", tmp_path)
     variants.note("a", "x", build_seconds=1.234)
     variants.note("a", "x", rebuild_seconds=0.5)
@@ -138,17 +156,40 @@ def test_notes_taken_at_the_same_time_are_all_kept(tmp_path: Path, monkeypatch: 
 def test_packages_are_added_up_by_their_folder() -> None:
     site = "usr/local/lib/python3.11/site-packages"
     layers = [
-        image_report.Layer("COPY", files={f"{site}/torch/lib/a.so": 5_000_000, f"{site}/torch-2.0.dist-info/RECORD": 100_000, "usr/bin/python": 7_000_000}),
-        image_report.Layer("RUN", files={f"{site}/nvidia/cudnn/lib/b.so": 9_000_000, f"{site}/nvidia/nccl/c.so": 1_000_000, f"{site}/numpy/d.so": 2_000_000,
-                                  f"{site}/numpy.libs/blas.so": 3_000_000, f"{site}/six.py": 200_000}),
+        image_report.Layer(
+            "COPY",
+            files={
+                f"{site}/torch/lib/a.so": 5_000_000,
+                f"{site}/torch-2.0.dist-info/RECORD": 100_000,
+                "usr/bin/python": 7_000_000,
+            },
+        ),
+        image_report.Layer(
+            "RUN",
+            files={
+                f"{site}/nvidia/cudnn/lib/b.so": 9_000_000,
+                f"{site}/nvidia/nccl/c.so": 1_000_000,
+                f"{site}/numpy/d.so": 2_000_000,
+                f"{site}/numpy.libs/blas.so": 3_000_000,
+                f"{site}/six.py": 200_000,
+            },
+        ),
     ]
     table = benchmark.packages(image_report.ImageReport("x", layers, {})).set_index("package")
-    assert table["MB"].to_dict() == {"nvidia cudnn": 9.0, "torch": 5.1, "numpy": 5.0, "nvidia nccl": 1.0, "six": 0.2}
+    assert table["MB"].to_dict() == {
+        "nvidia cudnn": 9.0,
+        "torch": 5.1,
+        "numpy": 5.0,
+        "nvidia nccl": 1.0,
+        "six": 0.2,
+    }
     assert set(table.index[table["group"] == "gpu"]) == {"nvidia cudnn", "nvidia nccl"}
 
 
 @pytest.mark.engine
-def test_the_download_is_what_a_registry_stores_but_for_the_compressor(client: docker.DockerClient, registry: str) -> None:
+def test_the_download_is_what_a_registry_stores_but_for_the_compressor(
+    client: docker.DockerClient, registry: str
+) -> None:
     """`docker push` packs with Go's gzip, which packs a few per cent less tightly than zlib at the same level."""
     variants.have_rung("minimal", client)
     source, name = variants.RUNGS["minimal"].tag, f"{registry}/harbour/minimal"
@@ -158,7 +199,9 @@ def test_the_download_is_what_a_registry_stores_but_for_the_compressor(client: d
     finally:
         client.images.remove(f"{name}:1")
     kinds = "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"
-    manifest = requests.get(f"http://{registry}/v2/harbour/minimal/manifests/1", headers={"Accept": kinds}, timeout=30).json()
+    manifest = requests.get(
+        f"http://{registry}/v2/harbour/minimal/manifests/1", headers={"Accept": kinds}, timeout=30
+    ).json()
     stored = sum(layer["size"] for layer in manifest["layers"])
     assert 0.93 * stored < image.inspect(source, client).download_bytes <= stored
     assert stored <= 60e6, "the smallest rung is to be fetched from a registry in 60 MB"

@@ -23,7 +23,9 @@ def test_the_current_docker_context_is_found(tmp_path: Path) -> None:
     meta = config / "contexts/meta" / hashlib.sha256(b"lab").hexdigest()
     meta.mkdir(parents=True)
     (config / "config.json").write_text(json.dumps({"currentContext": "lab"}))
-    (meta / "meta.json").write_text(json.dumps({"Name": "lab", "Endpoints": {"docker": {"Host": "unix:///lab.sock"}}}))
+    (meta / "meta.json").write_text(
+        json.dumps({"Name": "lab", "Endpoints": {"docker": {"Host": "unix:///lab.sock"}}})
+    )
     assert [place.url for place in endpoint.endpoints({}, tmp_path)] == ["unix:///lab.sock"]
     with pytest.raises(endpoint.EngineUnavailable, match="context other is chosen"):
         endpoint.endpoints({"DOCKER_CONTEXT": "other"}, tmp_path)
@@ -32,7 +34,12 @@ def test_the_current_docker_context_is_found(tmp_path: Path) -> None:
 def test_sockets_of_other_engines_are_found_in_order() -> None:
     with tempfile.TemporaryDirectory(dir="/tmp") as short:  # a socket's path may not be longer than 107 bytes
         home, run = Path(short, "h"), Path(short, "r")
-        paths = [run / "docker.sock", home / ".colima/default/docker.sock", home / ".orbstack/run/docker.sock", run / "podman/podman.sock"]
+        paths = [
+            run / "docker.sock",
+            home / ".colima/default/docker.sock",
+            home / ".orbstack/run/docker.sock",
+            run / "podman/podman.sock",
+        ]
         for path in paths:
             path.parent.mkdir(parents=True, exist_ok=True)
             with socket.socket(socket.AF_UNIX) as listener:
@@ -53,7 +60,9 @@ def test_no_engine_is_one_sentence_each(monkeypatch) -> None:
 
 
 def test_a_closed_socket_says_who_may_use_it() -> None:
-    error = reach._unavailable([(endpoint.Endpoint("Docker", "unix:///s"), PermissionError(13, "Permission denied"))])
+    error = reach._unavailable(
+        [(endpoint.Endpoint("Docker", "unix:///s"), PermissionError(13, "Permission denied"))]
+    )
     assert "usermod -aG docker" in error.fix
 
 
@@ -61,7 +70,10 @@ def test_a_closed_socket_says_who_may_use_it() -> None:
     ("info", "store"),
     [
         ({"Driver": "overlay2", "DriverStatus": [["Backing Filesystem", "extfs"]]}, "overlay2"),
-        ({"Driver": "overlayfs", "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]}, "containerd"),
+        (
+            {"Driver": "overlayfs", "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]},
+            "containerd",
+        ),
         ({"Driver": "vfs", "DriverStatus": None}, "vfs"),
     ],
 )

@@ -84,7 +84,9 @@ docker-compose-v2:
 """
 
 
-@pytest.mark.parametrize(("version", "number"), [("5:27.1-1", 27), ("26.1.5+dfsg1", 26), ("v2.40", 2), ("", 0), ("(none)", 0)])
+@pytest.mark.parametrize(
+    ("version", "number"), [("5:27.1-1", 27), ("26.1.5+dfsg1", 26), ("v2.40", 2), ("", 0), ("(none)", 0)]
+)
 def test_major_ignores_the_epoch(version: str, number: int) -> None:
     assert major(version) == number
 
@@ -97,7 +99,12 @@ def test_policy_without_candidate_is_left_out() -> None:
 
 def test_distribution_packages_must_be_new_and_complete() -> None:
     assert debian_packages(parse_policy(POLICY_BOOKWORM)) is None
-    assert debian_packages(parse_policy(POLICY_TRIXIE)) == ("docker.io", "docker-cli", "docker-buildx", "docker-compose")
+    assert debian_packages(parse_policy(POLICY_TRIXIE)) == (
+        "docker.io",
+        "docker-cli",
+        "docker-buildx",
+        "docker-compose",
+    )
     assert debian_packages(parse_policy(POLICY_NOBLE)) == ("docker.io", "docker-buildx", "docker-compose-v2")
     assert debian_packages(parse_policy(POLICY_NOBLE.replace("docker-buildx", "other"))) is None
 
@@ -133,9 +140,15 @@ def test_nothing_is_chosen_where_nothing_fits() -> None:
 
 
 def test_sources_in_both_formats() -> None:
-    text = "# deb http://no.example/debian x main\ndeb [signed-by=/k] http://one.example/debian bookworm main\n"
+    text = (
+        "# deb http://no.example/debian x main\ndeb [signed-by=/k] http://one.example/debian bookworm main\n"
+    )
     text += "\n\nEnabled: no\nTypes: deb\nURIs: http://off.example/debian\n\nTypes: deb\nURIs: http://a.example/debian http://b.example/debian\n"
-    assert source_uris(text) == ["http://one.example/debian", "http://a.example/debian", "http://b.example/debian"]
+    assert source_uris(text) == [
+        "http://one.example/debian",
+        "http://a.example/debian",
+        "http://b.example/debian",
+    ]
 
 
 # What apt knows: package -> what it depends on, recommends, and conflicts with.
@@ -202,7 +215,11 @@ class AptMachine(installation.Machine):
                 world.files[rest[1]] = world.files.pop(rest[0])
             case "rm":
                 for path in rest[1:]:
-                    world.files = {name: content for name, content in world.files.items() if name != path and not name.startswith(f"{path}/")}
+                    world.files = {
+                        name: content
+                        for name, content in world.files.items()
+                        if name != path and not name.startswith(f"{path}/")
+                    }
                     world.folders.discard(path)
             case "rmdir":
                 for path in rest[1:]:
@@ -238,7 +255,9 @@ class AptMachine(installation.Machine):
         return ""
 
     def apt_get(self, rest: list[str]) -> None:
-        words = [word for index, word in enumerate(rest) if not word.startswith("-") and rest[index - 1] != "-o"]
+        words = [
+            word for index, word in enumerate(rest) if not word.startswith("-") and rest[index - 1] != "-o"
+        ]
         if words[0] == "update":
             return
         if self.world.interrupted or any(state.startswith("iHR") for state in self.world.packages.values()):
@@ -266,12 +285,21 @@ class AptMachine(installation.Machine):
         return found
 
     def lost(self, names) -> set[str]:
-        enemies = {enemy for name in self.closure(names) for enemy in CONFLICTS.get(name, ()) if enemy in self.world.packages}
+        enemies = {
+            enemy
+            for name in self.closure(names)
+            for enemy in CONFLICTS.get(name, ())
+            if enemy in self.world.packages
+        }
         return self.dependants(enemies)
 
     def dependants(self, names) -> set[str]:
         going = {name for name in names if name in self.world.packages}
-        while more := {name for name in self.world.packages if name not in going and going & set(DEPENDS.get(name, ())) and self.ii(name)}:
+        while more := {
+            name
+            for name in self.world.packages
+            if name not in going and going & set(DEPENDS.get(name, ())) and self.ii(name)
+        }:
             going |= more
         return going
 
@@ -312,7 +340,10 @@ class AptMachine(installation.Machine):
         world = self.world
         match command[0]:
             case "dpkg-query":
-                return "".join(f"{state.split()[0]} \t{name}\t{state.split()[1]}\n" for name, state in world.packages.items())
+                return "".join(
+                    f"{state.split()[0]} \t{name}\t{state.split()[1]}\n"
+                    for name, state in world.packages.items()
+                )
             case "apt-mark":
                 return "\n".join(world.manual)
             case "apt-cache":
@@ -330,7 +361,9 @@ class AptMachine(installation.Machine):
                 if words[0] == "purge":
                     return "".join(f"Purg {name} [1]\n" for name in self.dependants(words[1:]))
                 new = [name for name in self.closure(words[1:]) if not self.ii(name)]
-                return "".join(f"Remv {name} [1]\n" for name in self.lost(words[1:])) + "".join(f"Inst {name} (1 Debian [amd64])\n" for name in new)
+                return "".join(f"Remv {name} [1]\n" for name in self.lost(words[1:])) + "".join(
+                    f"Inst {name} (1 Debian [amd64])\n" for name in new
+                )
         raise AssertionError(command)
 
     def read(self, path: str) -> str:
@@ -456,7 +489,11 @@ def test_what_is_recorded_comes_before_what_is_done() -> None:
 def worlds() -> dict[str, World]:
     """Machines of several histories."""
     taken = World(group=["ann", "bob"], folders={"/etc/apt/sources.list.d", "/etc/apt/keyrings"})
-    again = World(packages={"bash": "ii 5", "docker.io": "rc 1", "iptables": "ii 1", "libnftnl11": "ii 1"}, group=[], files={installation.LOG: "old"})
+    again = World(
+        packages={"bash": "ii 5", "docker.io": "rc 1", "iptables": "ii 1", "libnftnl11": "ii 1"},
+        group=[],
+        files={installation.LOG: "old"},
+    )
     return {"bare": World(), "a docker group was there": taken, "an engine was there once": again}
 
 
@@ -515,7 +552,16 @@ def test_what_came_later_stays_with_all_that_it_needs() -> None:
     world.install("ufw", "wget")
     machine = AptMachine(world)
     installation.remove(True, machine)
-    assert set(world.packages) == {"bash", "openssl-tool", "ufw", "iptables", "libnftnl11", "wget", "ca-certificates", "openssl"}
+    assert set(world.packages) == {
+        "bash",
+        "openssl-tool",
+        "ufw",
+        "iptables",
+        "libnftnl11",
+        "wget",
+        "ca-certificates",
+        "openssl",
+    }
     assert "ca-certificates, iptables, libnftnl11, openssl stayed" in machine.said[-2]
     assert "iptables" not in machine.said[0]
 
@@ -588,8 +634,14 @@ def test_a_second_installation_keeps_the_record_of_the_first() -> None:
 
 
 def test_the_record_of_an_older_course_is_understood() -> None:
-    old = json.dumps({"source": "x", "files": [installation.SOURCES], "packages": ["docker.io", "gone"], "user": ""})
-    world = World(packages={"bash": "ii 5", "docker.io": "ii 1"}, manual={"bash", "docker.io"}, files={str(installation.RECORD): old})
+    old = json.dumps(
+        {"source": "x", "files": [installation.SOURCES], "packages": ["docker.io", "gone"], "user": ""}
+    )
+    world = World(
+        packages={"bash": "ii 5", "docker.io": "ii 1"},
+        manual={"bash", "docker.io"},
+        files={str(installation.RECORD): old},
+    )
     installation.remove(True, AptMachine(world))
     assert world.packages == {"bash": "ii 5"} and world.files == {}
 
@@ -602,7 +654,9 @@ def test_nothing_is_removed_that_the_course_did_not_install() -> None:
 def test_a_failed_installation_is_undone(monkeypatch) -> None:
     world = World()
     machine = AptMachine(world)
-    monkeypatch.setattr(machine, "apt_install", lambda names: (_ for _ in ()).throw(InstallFailed("apt-get failed.")))
+    monkeypatch.setattr(
+        machine, "apt_install", lambda names: (_ for _ in ()).throw(InstallFailed("apt-get failed."))
+    )
     with pytest.raises(InstallFailed, match="apt-get failed"):
         installation.install(True, machine)
     assert world == World()
@@ -651,15 +705,28 @@ def test_a_second_key_is_refused_and_text_around_the_block_is_dropped() -> None:
     other = bytes([*data[:-1], data[-1] ^ 1])
     old_header = bytes([0x98, len(data) - 2]) + data[2:]  # the same packet with the older form of a header
     assert verified_key(armored(old_header), SAMPLE_FINGERPRINT)
-    for bad in (armored(data + other), armored(other), armored(data[:-3]), armored(b"\x01" + data), "<html>", ""):
+    for bad in (
+        armored(data + other),
+        armored(other),
+        armored(data[:-3]),
+        armored(b"\x01" + data),
+        "<html>",
+        "",
+    ):
         with pytest.raises(InstallFailed):
             verified_key(bad, SAMPLE_FINGERPRINT)
     assert verified_key(SAMPLE + armored(other), SAMPLE_FINGERPRINT) == armored(data)
 
 
-def test_what_dockers_repository_serves_is_taken_by_its_fingerprint_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_dockers_repository_serves_is_taken_by_its_fingerprint_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     asked = []
-    monkeypatch.setattr(installation.urllib.request, "urlopen", lambda url, timeout: asked.append(url) or io.BytesIO(SAMPLE.encode()))
+    monkeypatch.setattr(
+        installation.urllib.request,
+        "urlopen",
+        lambda url, timeout: asked.append(url) or io.BytesIO(SAMPLE.encode()),
+    )
     with pytest.raises(InstallFailed, match=f"should have the fingerprint {DOCKER_FINGERPRINT}") as caught:
         installation.Machine().docker_key("debian")
     assert SAMPLE_FINGERPRINT in caught.value.why and "Nothing was installed from there" in caught.value.fix
@@ -669,13 +736,17 @@ def test_what_dockers_repository_serves_is_taken_by_its_fingerprint_only(monkeyp
 
 
 @pytest.mark.parametrize(("size", "moved"), [(5_000_001, True), (5_000_000, False), (None, False)])
-def test_a_long_log_is_put_aside_before_the_daemon_starts(tmp_path: Path, size: int | None, moved: bool) -> None:
+def test_a_long_log_is_put_aside_before_the_daemon_starts(
+    tmp_path: Path, size: int | None, moved: bool
+) -> None:
     log = tmp_path / "dockerd.log"
     if size is not None:
         log.write_bytes(b"x" * size)
     Path(tmp_path, "dockerd").write_text('#!/bin/sh\necho "$@"\n')
     Path(tmp_path, "dockerd").chmod(0o755)
-    script = installation.START_SCRIPT.replace(installation.LOG, str(log)).replace("setsid ", "").removesuffix("&")
+    script = (
+        installation.START_SCRIPT.replace(installation.LOG, str(log)).replace("setsid ", "").removesuffix("&")
+    )
     subprocess.run(["sh", "-c", script], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=True)
     assert log.read_text().endswith("--log-level=warn\n") and Path(f"{log}.1").exists() is moved
     assert log.stat().st_size < 100 or not moved

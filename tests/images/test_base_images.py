@@ -34,7 +34,12 @@ from dockerlab.images.base_images import BaseMissing, site_layer
 from tests.support.daemons import second_daemon
 
 pytestmark = pytest.mark.engine
-MANIFEST = {"Accept": ", ".join(f"application/vnd.{kind}+json" for kind in ("docker.distribution.manifest.v2", "oci.image.manifest.v1", "oci.image.index.v1"))}
+MANIFEST = {
+    "Accept": ", ".join(
+        f"application/vnd.{kind}+json"
+        for kind in ("docker.distribution.manifest.v2", "oci.image.manifest.v1", "oci.image.index.v1")
+    )
+}
 
 
 def inside(service: Running, *command: str) -> str:
@@ -52,24 +57,38 @@ class TestRegistry:
         base_images.ensure(base_images.REGISTRY, client)
 
     def test_push_list_pull_and_delete_by_digest(self, client: docker.DockerClient, tiny_image: str) -> None:
-        with running(base_images.REGISTRY, port=5000, ready="/v2/", environment={"REGISTRY_STORAGE_DELETE_ENABLED": "true"}, client=client) as service:
+        with running(
+            base_images.REGISTRY,
+            port=5000,
+            ready="/v2/",
+            environment={"REGISTRY_STORAGE_DELETE_ENABLED": "true"},
+            client=client,
+        ) as service:
             repository = f"{service.url.removeprefix('http://')}/harbour/tiny"
             image = client.images.get(tiny_image)
             image.tag(repository, "1.0")
             try:
                 pushed = client.images.push(repository, tag="1.0")
                 assert "error" not in pushed.lower(), pushed
-                assert requests.get(f"{service.url}/v2/_catalog", timeout=5).json() == {"repositories": ["harbour/tiny"]}
-                assert requests.get(f"{service.url}/v2/harbour/tiny/tags/list", timeout=5).json()["tags"] == ["1.0"]
+                assert requests.get(f"{service.url}/v2/_catalog", timeout=5).json() == {
+                    "repositories": ["harbour/tiny"]
+                }
+                assert requests.get(f"{service.url}/v2/harbour/tiny/tags/list", timeout=5).json()["tags"] == [
+                    "1.0"
+                ]
                 client.images.remove(f"{repository}:1.0")
                 assert client.images.pull(repository, tag="1.0").attrs["RootFS"] == image.attrs["RootFS"]
 
                 manifest = f"{service.url}/v2/harbour/tiny/manifests"
-                digest = requests.head(f"{manifest}/1.0", headers=MANIFEST, timeout=5).headers["Docker-Content-Digest"]
+                digest = requests.head(f"{manifest}/1.0", headers=MANIFEST, timeout=5).headers[
+                    "Docker-Content-Digest"
+                ]
                 assert client.images.get(f"{repository}@{digest}").id
                 assert requests.delete(f"{manifest}/{digest}", timeout=5).status_code == 202
                 assert requests.head(f"{manifest}/1.0", headers=MANIFEST, timeout=5).status_code == 404
-                assert "blobs marked" in inside(service, "registry", "garbage-collect", "/etc/docker/registry/config.yml")
+                assert "blobs marked" in inside(
+                    service, "registry", "garbage-collect", "/etc/docker/registry/config.yml"
+                )
             finally:
                 client.images.remove(f"{repository}:1.0")
 
@@ -79,7 +98,13 @@ class TestRegistry:
             assert (answer.status_code, answer.json()["errors"][0]["code"]) == (405, "UNSUPPORTED")
 
     def test_variables_override_the_configuration_file(self, client: docker.DockerClient) -> None:
-        with running(base_images.REGISTRY, port=5005, ready="/v2/", environment={"REGISTRY_HTTP_ADDR": ":5005"}, client=client) as service:
+        with running(
+            base_images.REGISTRY,
+            port=5005,
+            ready="/v2/",
+            environment={"REGISTRY_HTTP_ADDR": ":5005"},
+            client=client,
+        ) as service:
             assert "listening on [::]:5005" in service.logs(20)
 
     def test_port_volume_and_command_are_the_official_ones(self, client: docker.DockerClient) -> None:
@@ -100,7 +125,9 @@ class TestRedis:
     @contextlib.contextmanager
     def redis(self, client: docker.DockerClient, **options: object) -> Iterator[Running]:
         with running(base_images.REDIS, port=6379, ready=None, client=client, **options) as service:
-            assert wait_until(lambda: service.container.exec_run(["redis-cli", "ping"]).output == b"PONG\n", 120), service.logs()
+            assert wait_until(
+                lambda: service.container.exec_run(["redis-cli", "ping"]).output == b"PONG\n", 120
+            ), service.logs()
             yield service
 
     def test_answers_from_outside_without_protected_mode(self, client: docker.DockerClient) -> None:
@@ -112,19 +139,32 @@ class TestRedis:
 
     def test_runs_as_redis_and_owns_its_folder(self, client: docker.DockerClient) -> None:
         with self.redis(client) as service:
-            assert inside(service, "sh", "-c", "grep -o 'Uid:.[0-9]*' /proc/1/status; stat -c %U:%u:%g /data").split() == ["Uid:", "999", "redis:999:999"]
+            assert inside(
+                service, "sh", "-c", "grep -o 'Uid:.[0-9]*' /proc/1/status; stat -c %U:%u:%g /data"
+            ).split() == ["Uid:", "999", "redis:999:999"]
 
     def test_options_alone_mean_the_server(self, client: docker.DockerClient) -> None:
         with self.redis(client, command=["--maxmemory", "64mb", "--appendonly", "yes"]) as service:
             assert inside(service, "redis-cli", "config", "get", "maxmemory").split()[1] == str(64 << 20)
             assert "appendonlydir" in inside(service, "ls", "/data")
 
-    def test_a_configuration_file_has_the_last_word(self, client: docker.DockerClient, tmp_path: Path) -> None:
+    def test_a_configuration_file_has_the_last_word(
+        self, client: docker.DockerClient, tmp_path: Path
+    ) -> None:
         (tmp_path / "redis.conf").write_text("protected-mode yes\nmaxclients 77\n")
         volumes = {str(tmp_path): {"bind": "/usr/local/etc/redis", "mode": "ro"}}
         tmp_path.chmod(0o755)
-        with self.redis(client, command=["redis-server", "/usr/local/etc/redis/redis.conf", "--databases", "3"], volumes=volumes) as service:
-            told = inside(service, "sh", "-c", "for key in protected-mode maxclients databases; do redis-cli config get $key; done").split()
+        with self.redis(
+            client,
+            command=["redis-server", "/usr/local/etc/redis/redis.conf", "--databases", "3"],
+            volumes=volumes,
+        ) as service:
+            told = inside(
+                service,
+                "sh",
+                "-c",
+                "for key in protected-mode maxclients databases; do redis-cli config get $key; done",
+            ).split()
             assert told[1::2] == ["yes", "77", "3"]
 
     def test_another_user_may_run_it(self, client: docker.DockerClient) -> None:
@@ -132,7 +172,9 @@ class TestRedis:
             assert inside(service, "redis-cli", "set", "a", "b") == "OK"
 
     def test_data_outlive_the_container(self, client: docker.DockerClient) -> None:
-        volume = client.volumes.create(f"dockerlab-test-{uuid.uuid4().hex[:8]}", labels=object_labels.labels(kind="test"))
+        volume = client.volumes.create(
+            f"dockerlab-test-{uuid.uuid4().hex[:8]}", labels=object_labels.labels(kind="test")
+        )
         try:
             options = {"volumes": {volume.name: {"bind": "/data"}}}
             with self.redis(client, **options) as service:
@@ -145,7 +187,11 @@ class TestRedis:
 
     def test_port_volume_and_command_are_the_official_ones(self, client: docker.DockerClient) -> None:
         config = client.images.get(base_images.REDIS).attrs["Config"]
-        assert (config["Entrypoint"], config["Cmd"], config["WorkingDir"]) == (["docker-entrypoint.sh"], ["redis-server"], "/data")
+        assert (config["Entrypoint"], config["Cmd"], config["WorkingDir"]) == (
+            ["docker-entrypoint.sh"],
+            ["redis-server"],
+            "/data",
+        )
         assert (list(config["ExposedPorts"]), list(config["Volumes"])) == (["6379/tcp"], ["/data"])
 
 
@@ -160,19 +206,43 @@ class TestPostgres:
     def postgres(self, client: docker.DockerClient, *command: str, **options: object) -> Iterator[Running]:
         """Ready only when it answers by TCP: while it runs its first-start files it listens on its socket alone."""
         environment = options.pop("environment", {"POSTGRES_PASSWORD": "harbour"})
-        with running(base_images.POSTGRES, command=list(command) or None, port=5432, ready=None, environment=environment, client=client, **options) as service:
-            assert wait_until(lambda: service.container.exec_run(["pg_isready", "-h", "127.0.0.1", "-U", "postgres"]).exit_code == 0, 240), service.logs(30)
+        with running(
+            base_images.POSTGRES,
+            command=list(command) or None,
+            port=5432,
+            ready=None,
+            environment=environment,
+            client=client,
+            **options,
+        ) as service:
+            assert wait_until(
+                lambda: (
+                    service.container.exec_run(["pg_isready", "-h", "127.0.0.1", "-U", "postgres"]).exit_code
+                    == 0
+                ),
+                240,
+            ), service.logs(30)
             yield service
 
     def init_files(self, folder: Path) -> dict[str, dict[str, str]]:
         return {str(folder): {"bind": "/docker-entrypoint-initdb.d", "mode": "ro"}}
 
     def sql(self, service: Running, query: str, *options: str) -> str:
-        return inside(service, "psql", "-v", "ON_ERROR_STOP=1", "-qtA", "-U", "postgres", *options, "-c", query)
+        return inside(
+            service, "psql", "-v", "ON_ERROR_STOP=1", "-qtA", "-U", "postgres", *options, "-c", query
+        )
 
-    def ends(self, client: docker.DockerClient, environment: dict[str, str], *command: str, **options: object) -> tuple[int, str]:
+    def ends(
+        self, client: docker.DockerClient, environment: dict[str, str], *command: str, **options: object
+    ) -> tuple[int, str]:
         """Exit code and output of a container that is expected to end by itself."""
-        container = client.containers.create(base_images.POSTGRES, list(command), environment=environment, labels=object_labels.labels(kind="test"), **options)
+        container = client.containers.create(
+            base_images.POSTGRES,
+            list(command),
+            environment=environment,
+            labels=object_labels.labels(kind="test"),
+            **options,
+        )
         try:
             container.start()
             return container.wait(timeout=20)["StatusCode"], container.logs().decode()
@@ -192,12 +262,18 @@ class TestPostgres:
         assert self.ends(client, {}, "postgres", "--version")[1].startswith("postgres (PostgreSQL) 15.")
 
     def test_user_database_and_password_over_the_network(self, client: docker.DockerClient) -> None:
-        environment = {"POSTGRES_PASSWORD": "it's $1 \"quoted\"", "POSTGRES_USER": "harbour-master", "POSTGRES_DB": "detections 2"}
+        environment = {
+            "POSTGRES_PASSWORD": 'it\'s $1 "quoted"',
+            "POSTGRES_USER": "harbour-master",
+            "POSTGRES_DB": "detections 2",
+        }
         with self.postgres(client, environment=environment) as service:
             at = address(service.container)
             query = "select current_user, rolsuper from pg_roles where rolname = current_user"
             line = ["psql", "-h", at, "-U", "harbour-master", "-d", "detections 2", "-w", "-tAc", query]
-            code, output = service.container.exec_run(line, environment={"PGPASSWORD": environment["POSTGRES_PASSWORD"]})
+            code, output = service.container.exec_run(
+                line, environment={"PGPASSWORD": environment["POSTGRES_PASSWORD"]}
+            )
             assert (code, output.decode().strip()) == (0, "harbour-master|t"), output
             code, output = service.container.exec_run(line, environment={"PGPASSWORD": "wrong"})
             assert code != 0 and b"password authentication failed" in output
@@ -211,23 +287,46 @@ class TestPostgres:
         tmp_path.chmod(0o755)
         for name in ("password", "user", "db"):
             (tmp_path / name).write_text(f"secret-{name}\n")
-        environment = {f"POSTGRES_{name.upper()}_FILE": f"/run/secrets/{name}" for name in ("password", "user", "db")}
-        with self.postgres(client, environment=environment, volumes={str(tmp_path): {"bind": "/run/secrets", "mode": "ro"}}) as service:
+        environment = {
+            f"POSTGRES_{name.upper()}_FILE": f"/run/secrets/{name}" for name in ("password", "user", "db")
+        }
+        with self.postgres(
+            client, environment=environment, volumes={str(tmp_path): {"bind": "/run/secrets", "mode": "ro"}}
+        ) as service:
             line = ["sh", "-c", "psql -h $(hostname -i) -U secret-user -d secret-db -tAc 'select 1'"]
-            assert service.container.exec_run(line, environment={"PGPASSWORD": "secret-password"}).output == b"1\n"
+            assert (
+                service.container.exec_run(line, environment={"PGPASSWORD": "secret-password"}).output
+                == b"1\n"
+            )
 
-    def test_first_start_files_run_once_and_in_order(self, client: docker.DockerClient, tmp_path: Path) -> None:
+    def test_first_start_files_run_once_and_in_order(
+        self, client: docker.DockerClient, tmp_path: Path
+    ) -> None:
         tmp_path.chmod(0o755)
         (tmp_path / "1_table.sql").write_text("create table log (line int); insert into log values (1);")
-        (tmp_path / "2_row.sh").write_text('psql -v ON_ERROR_STOP=1 -U "$POSTGRES_USER" -d "$POSTGRES_DB" -c "insert into log values (2)"\n')
-        (tmp_path / "3_run.sh").write_text("#!/bin/sh\npsql -U postgres -d port -c 'insert into log values (3)'\n")
+        (tmp_path / "2_row.sh").write_text(
+            'psql -v ON_ERROR_STOP=1 -U "$POSTGRES_USER" -d "$POSTGRES_DB" -c "insert into log values (2)"\n'
+        )
+        (tmp_path / "3_run.sh").write_text(
+            "#!/bin/sh\npsql -U postgres -d port -c 'insert into log values (3)'\n"
+        )
         (tmp_path / "3_run.sh").chmod(0o755)
         (tmp_path / "4_row.sql.gz").write_bytes(gzip.compress(b"insert into log values (4);"))
         (tmp_path / "README").write_text("not for the server")
-        with self.postgres(client, environment={"POSTGRES_PASSWORD": "x", "POSTGRES_DB": "port"}, volumes=self.init_files(tmp_path)) as service:
+        with self.postgres(
+            client,
+            environment={"POSTGRES_PASSWORD": "x", "POSTGRES_DB": "port"},
+            volumes=self.init_files(tmp_path),
+        ) as service:
             assert self.sql(service, "select string_agg(line::text, ' ') from log", "-d", "port") == "1 2 3 4"
             service.container.restart(timeout=10)
-            assert wait_until(lambda: service.container.exec_run(["pg_isready", "-h", "127.0.0.1", "-U", "postgres"]).exit_code == 0, 240)
+            assert wait_until(
+                lambda: (
+                    service.container.exec_run(["pg_isready", "-h", "127.0.0.1", "-U", "postgres"]).exit_code
+                    == 0
+                ),
+                240,
+            )
             assert self.sql(service, "select count(*) from log", "-d", "port") == "4"
             assert "nothing is initialised" in service.logs(40)
 
@@ -245,13 +344,21 @@ class TestPostgres:
         }  # fmt: skip
         with self.postgres(client, "-c", "max_connections=17", environment=environment) as service:
             query = "select current_setting('data_checksums'), current_setting('max_connections'), current_setting('data_directory')"
-            assert inside(service, "sh", "-c", f'psql -w -h $(hostname -i) -U postgres -tAc "{query}"') == "on|17|/var/lib/postgresql/data/deeper"
-            assert self.sql(service, "select daticulocale from pg_database where datname = 'postgres'") in ("sv-SE", "sv")
+            assert (
+                inside(service, "sh", "-c", f'psql -w -h $(hostname -i) -U postgres -tAc "{query}"')
+                == "on|17|/var/lib/postgresql/data/deeper"
+            )
+            assert self.sql(service, "select daticulocale from pg_database where datname = 'postgres'") in (
+                "sv-SE",
+                "sv",
+            )
             assert "without a password" in service.container.logs().decode()
 
     def test_runs_as_postgres_on_every_interface_and_stops_at_once(self, client: docker.DockerClient) -> None:
         with self.postgres(client) as service:
-            assert inside(service, "sh", "-c", "grep -o 'Uid:.[0-9]*' /proc/1/status; stat -c %U:%a $PGDATA").split() == ["Uid:", "999", "postgres:700"]
+            assert inside(
+                service, "sh", "-c", "grep -o 'Uid:.[0-9]*' /proc/1/status; stat -c %U:%a $PGDATA"
+            ).split() == ["Uid:", "999", "postgres:700"]
             assert self.sql(service, "show listen_addresses") == "*"
             started = time.monotonic()
             service.container.stop(timeout=10)
@@ -260,11 +367,15 @@ class TestPostgres:
             assert "received fast shutdown request" in service.logs(20)
 
     def test_another_user_may_run_it(self, client: docker.DockerClient) -> None:
-        with self.postgres(client, user="1234:1234", tmpfs={"/var/lib/postgresql/data": "uid=1234,gid=1234,mode=0700"}) as service:
+        with self.postgres(
+            client, user="1234:1234", tmpfs={"/var/lib/postgresql/data": "uid=1234,gid=1234,mode=0700"}
+        ) as service:
             assert self.sql(service, "select 1") == "1"
 
     def test_data_outlive_the_container(self, client: docker.DockerClient) -> None:
-        volume = client.volumes.create(f"dockerlab-test-{uuid.uuid4().hex[:8]}", labels=object_labels.labels(kind="test"))
+        volume = client.volumes.create(
+            f"dockerlab-test-{uuid.uuid4().hex[:8]}", labels=object_labels.labels(kind="test")
+        )
         try:
             options = {"volumes": {volume.name: {"bind": "/var/lib/postgresql/data"}}}
             with self.postgres(client, **options) as service:
@@ -276,14 +387,23 @@ class TestPostgres:
 
     def test_port_volume_signal_and_command_are_the_official_ones(self, client: docker.DockerClient) -> None:
         config = client.images.get(base_images.POSTGRES).attrs["Config"]
-        assert (config["Entrypoint"], config["Cmd"], config["StopSignal"]) == (["docker-entrypoint.sh"], ["postgres"], "SIGINT")
-        assert (list(config["ExposedPorts"]), list(config["Volumes"])) == (["5432/tcp"], ["/var/lib/postgresql/data"])
+        assert (config["Entrypoint"], config["Cmd"], config["StopSignal"]) == (
+            ["docker-entrypoint.sh"],
+            ["postgres"],
+            "SIGINT",
+        )
+        assert (list(config["ExposedPorts"]), list(config["Volumes"])) == (
+            ["5432/tcp"],
+            ["/var/lib/postgresql/data"],
+        )
 
 
 def test_debian_slim_can_be_built_upon(client: docker.DockerClient) -> None:
     base_images.ensure(base_images.DEBIAN, client)
     run = {"remove": True, "labels": object_labels.labels(kind="test")}
-    assert b'VERSION_CODENAME=bookworm' in client.containers.run(base_images.DEBIAN, ["cat", "/etc/os-release"], **run)
+    assert b"VERSION_CODENAME=bookworm" in client.containers.run(
+        base_images.DEBIAN, ["cat", "/etc/os-release"], **run
+    )
     install = "apt-get update -qq && apt-get install -y -qq --no-install-recommends tree >/dev/null 2>&1 && tree --version"
     assert b"tree v2" in client.containers.run(base_images.DEBIAN, ["sh", "-c", install], **run)
     assert client.images.get(base_images.DEBIAN).attrs["Config"]["Cmd"] == ["bash"]
@@ -292,16 +412,24 @@ def test_debian_slim_can_be_built_upon(client: docker.DockerClient) -> None:
 def test_apt_leaves_in_a_layer_what_it_leaves_in_the_official_images(client: docker.DockerClient) -> None:
     base = replace(base_images.BASES[base_images.DEBIAN], name=f"dockerlab-test-apt:{uuid.uuid4().hex[:8]}")
     base_images.debian.make(base, client, load_site())
-    look = ("apt-get update -qq && apt-get install -y -qq jq >/dev/null 2>&1; find /var/cache/apt -type f; "
-            "find /var/lib/apt/lists -type f -name '*_Packages*'; apt-config dump APT::Install-Recommends")
+    look = (
+        "apt-get update -qq && apt-get install -y -qq jq >/dev/null 2>&1; find /var/cache/apt -type f; "
+        "find /var/lib/apt/lists -type f -name '*_Packages*'; apt-config dump APT::Install-Recommends"
+    )
     try:
-        left = client.containers.run(base.name, ["sh", "-c", look], remove=True, labels=object_labels.labels(kind="test")).decode().split()
+        left = (
+            client.containers.run(
+                base.name, ["sh", "-c", look], remove=True, labels=object_labels.labels(kind="test")
+            )
+            .decode()
+            .split()
+        )
     finally:
         client.images.remove(base.name, force=True)
     assert not [path for path in left if path.endswith((".bin", ".deb"))]
     lists = [path for path in left if "_Packages" in path]
     assert lists and all(path.endswith(".lz4") for path in lists)
-    assert "\"false\";" not in left
+    assert '"false";' not in left
 
 
 def test_every_standin_says_so_and_is_counted_as_a_base(client: docker.DockerClient) -> None:
@@ -351,7 +479,9 @@ class TestSources:
         with pytest.raises(BaseMissing, match="pull: .*(not found|unknown)"):
             base_images.ensure(f"{registry}/harbour/base:2", client, Site(), "pull")
 
-    def test_mirror_gives_the_public_name(self, client: docker.DockerClient, registry: str, tiny_image: str, names: list[str]) -> None:
+    def test_mirror_gives_the_public_name(
+        self, client: docker.DockerClient, registry: str, tiny_image: str, names: list[str]
+    ) -> None:
         self.push(client, tiny_image, f"{registry}/library/{names[0]}")
         site = Site(registry_mirror=f"http://{registry}")
         assert base_images.ensure(names[0], client, site, "mirror").source == "mirror"
@@ -359,7 +489,9 @@ class TestSources:
         with pytest.raises(BaseMissing, match=names[1]):
             base_images.ensure(names[1], client, site, "mirror")
 
-    def test_a_mirror_keeps_names_of_other_registries(self, client: docker.DockerClient, registry: str, tiny_image: str) -> None:
+    def test_a_mirror_keeps_names_of_other_registries(
+        self, client: docker.DockerClient, registry: str, tiny_image: str
+    ) -> None:
         name = f"gcr.io/dockerlab-test/base:{uuid.uuid4().hex[:6]}"
         self.push(client, tiny_image, f"{registry}/{name}")
         try:
@@ -373,57 +505,121 @@ class TestSources:
     ) -> None:  # fmt: skip
         for name in names:
             client.images.get(tiny_image).tag(*name.split(":"))
-            monkeypatch.setitem(base_images.BASES, name, replace(base_images.BASES[base_images.DISTROLESS], name=name))
+            monkeypatch.setitem(
+                base_images.BASES, name, replace(base_images.BASES[base_images.DISTROLESS], name=name)
+            )
         file = tmp_path / "made" / f"bases.{suffix}"
         assert base_images.save(file, client, names) == file.stat().st_size > 100_000
         assert [each.name for each in file.parent.iterdir()] == [file.name]
         self.forget(client, *names)
         monkeypatch.setattr(base_images, "ThreadPoolExecutor", lambda threads: ThreadPoolExecutor(at_once))
-        states = base_images.ensure_all(client, Site(bases_bundle=str(file)), "bundle", names, say=lambda line: None)
+        states = base_images.ensure_all(
+            client, Site(bases_bundle=str(file)), "bundle", names, say=lambda line: None
+        )
         assert [state.source for state in states] == ["bundle", "bundle"]
         with pytest.raises(BaseMissing, match="does not hold it"):
             base_images.ensure("dockerlab-test-base:other", client, Site(bases_bundle=str(file)), "bundle")
 
-    def test_a_docker_save_file_is_a_bundle(self, client: docker.DockerClient, tiny_image: str, names: list[str], tmp_path: Path,
-                                                         monkeypatch) -> None:
+    def test_a_docker_save_file_is_a_bundle(
+        self, client: docker.DockerClient, tiny_image: str, names: list[str], tmp_path: Path, monkeypatch
+    ) -> None:
         client.images.get(tiny_image).tag(*names[0].split(":"))
-        monkeypatch.setitem(base_images.BASES, names[0], replace(base_images.BASES[base_images.DISTROLESS], name=names[0]))
+        monkeypatch.setitem(
+            base_images.BASES, names[0], replace(base_images.BASES[base_images.DISTROLESS], name=names[0])
+        )
         file = tmp_path / "saved.tar"
         file.write_bytes(b"".join(client.images.get(names[0]).save(named=names[0])))
         self.forget(client, names[0])
         assert base_images.ensure(names[0], client, Site(bases_bundle=str(file)), "bundle").source == "bundle"
 
-    def test_a_bundle_with_another_image_is_refused_whole(self, client: docker.DockerClient, tiny_image: str, names: list[str], tmp_path: Path) -> None:
+    def test_a_bundle_with_another_image_is_refused_whole(
+        self, client: docker.DockerClient, tiny_image: str, names: list[str], tmp_path: Path
+    ) -> None:
         for name in names:
             client.images.get(tiny_image).tag(*name.split(":"))
         file = tmp_path / "bases.tar.zst"
         base_images.save(file, client, names)
         before = client.images.get(tiny_image).tags
-        with pytest.raises(BaseMissing, match=f"holds {min(names)}, {max(names)}, which is no base of the course, so nothing of it was loaded"):
-            base_images.ensure(base_images.BASES[base_images.DISTROLESS].name + "-none", client, Site(bases_bundle=str(file)), "bundle")
+        with pytest.raises(
+            BaseMissing,
+            match=f"holds {min(names)}, {max(names)}, which is no base of the course, so nothing of it was loaded",
+        ):
+            base_images.ensure(
+                base_images.BASES[base_images.DISTROLESS].name + "-none",
+                client,
+                Site(bases_bundle=str(file)),
+                "bundle",
+            )
         assert client.images.get(tiny_image).tags == before
 
-    def test_a_bundle_must_be_the_file_that_was_meant(self, client, tiny_image: str, names: list[str], tmp_path: Path, monkeypatch) -> None:
+    def test_a_bundle_must_be_the_file_that_was_meant(
+        self, client, tiny_image: str, names: list[str], tmp_path: Path, monkeypatch
+    ) -> None:
         client.images.get(tiny_image).tag(*names[0].split(":"))
-        monkeypatch.setitem(base_images.BASES, names[0], replace(base_images.BASES[base_images.DISTROLESS], name=names[0]))
+        monkeypatch.setitem(
+            base_images.BASES, names[0], replace(base_images.BASES[base_images.DISTROLESS], name=names[0])
+        )
         file = tmp_path / "bases.tar"
         base_images.save(file, client, names[:1])
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
         self.forget(client, names[0])
         with pytest.raises(BaseMissing, match=f"its SHA-256 is {digest}"):
-            base_images.ensure(names[0], client, Site(bases_bundle=str(file), bases_bundle_sha256=digest[::-1]), "bundle")
+            base_images.ensure(
+                names[0], client, Site(bases_bundle=str(file), bases_bundle_sha256=digest[::-1]), "bundle"
+            )
         assert not base_images.present(client, names[0])
-        assert base_images.ensure(names[0], client, Site(bases_bundle=str(file), bases_bundle_sha256=digest.upper()), "bundle").source == "bundle"
+        assert (
+            base_images.ensure(
+                names[0], client, Site(bases_bundle=str(file), bases_bundle_sha256=digest.upper()), "bundle"
+            ).source
+            == "bundle"
+        )
 
-    @pytest.mark.parametrize(("member", "document", "stranger"), [
-        ("manifest.json", [{"RepoTags": ["evil:1"]}], "evil:1"),
-        ("repositories", {"evil": {"1": "x"}}, "evil:1"), ("./manifest.json", [{"RepoTags": ["evil:1"]}], "evil:1"),
-        ("index.json", {"manifests": [{"annotations": {"io.containerd.image.name": "docker.io/library/evil:1"}}]}, "evil:1"),
-        ("index.json", {"manifests": [{"annotations": {"org.opencontainers.image.ref.name": "ghcr.io/evil/python:3.11-slim-bookworm"}}]}, "ghcr.io/evil"),
-        ("manifest.json", [{"RepoTags": ["docker.io/library/python:3.11-slim-bookworm", "registry:2", "docker.io/registry:2"]}], ""),
-        ("manifest.json", [{"RepoTags": None}], ""), ("index.json", {"manifests": None}, ""), ("manifest.json", {"a": 1}, "no file of saved images"),
-    ])
-    def test_names_are_looked_for_where_the_engine_reads_them(self, member: str, document: object, stranger: str) -> None:
+    @pytest.mark.parametrize(
+        ("member", "document", "stranger"),
+        [
+            ("manifest.json", [{"RepoTags": ["evil:1"]}], "evil:1"),
+            ("repositories", {"evil": {"1": "x"}}, "evil:1"),
+            ("./manifest.json", [{"RepoTags": ["evil:1"]}], "evil:1"),
+            (
+                "index.json",
+                {"manifests": [{"annotations": {"io.containerd.image.name": "docker.io/library/evil:1"}}]},
+                "evil:1",
+            ),
+            (
+                "index.json",
+                {
+                    "manifests": [
+                        {
+                            "annotations": {
+                                "org.opencontainers.image.ref.name": "ghcr.io/evil/python:3.11-slim-bookworm"
+                            }
+                        }
+                    ]
+                },
+                "ghcr.io/evil",
+            ),
+            (
+                "manifest.json",
+                [
+                    {
+                        "RepoTags": [
+                            "docker.io/library/python:3.11-slim-bookworm",
+                            "registry:2",
+                            "docker.io/registry:2",
+                        ]
+                    }
+                ],
+                "",
+            ),
+            ("manifest.json", [{"RepoTags": None}], ""),
+            ("index.json", {"manifests": None}, ""),
+            ("manifest.json", {"a": 1}, "no file of saved images"),
+        ],
+    )
+    def test_names_are_looked_for_where_the_engine_reads_them(
+        self, member: str, document: object, stranger: str
+    ) -> None:
         file = io.BytesIO()
         with tarfile.open(fileobj=file, mode="w") as archive:
             entry, data = tarfile.TarInfo(member), json.dumps(document).encode()
@@ -436,7 +632,9 @@ class TestSources:
         else:
             base_images.check_bundle(file, "bases.tar")
 
-    def test_nothing_is_written_where_a_base_is_missing(self, client: docker.DockerClient, tmp_path: Path) -> None:
+    def test_nothing_is_written_where_a_base_is_missing(
+        self, client: docker.DockerClient, tmp_path: Path
+    ) -> None:
         with pytest.raises(Exception, match="not saved"):
             base_images.save(tmp_path / "bases.tar", client, ["dockerlab-test-base:never"])
         assert list(tmp_path.iterdir()) == []
@@ -445,7 +643,9 @@ class TestSources:
         (tmp_path / "broken.tar").write_text("not a tar")
         for file in ("absent.tar", "broken.tar"):
             with pytest.raises(BaseMissing, match="bundle: "):
-                base_images.ensure("dockerlab-test-base:never", client, Site(bases_bundle=str(tmp_path / file)), "bundle")
+                base_images.ensure(
+                    "dockerlab-test-base:never", client, Site(bases_bundle=str(tmp_path / file)), "bundle"
+                )
 
     def test_a_registry_that_never_answers_costs_seconds_once(self, client: docker.DockerClient) -> None:
         with black_hole() as address:
@@ -458,17 +658,28 @@ class TestSources:
         assert seconds[0] < base_images.PROBE_SECONDS + 2
         assert max(seconds[1:]) < 1
 
-    def test_without_a_network_one_sentence_says_so(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(base_images.debian, "debian_sources", lambda site: ["deb http://debian.invalid/debian bookworm main"])
+    def test_without_a_network_one_sentence_says_so(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(
+            base_images.debian,
+            "debian_sources",
+            lambda site: ["deb http://debian.invalid/debian bookworm main"],
+        )
         with second_daemon(tmp_path) as daemon:
             started = time.monotonic()
             with pytest.raises(BaseMissing) as caught:
                 base_images.ensure(base_images.REGISTRY, daemon.client, Site(), "auto")
         assert time.monotonic() - started < 30
-        assert caught.value.what == f"The base image {base_images.REGISTRY} is not on the engine, and this machine reaches no network that has it."
+        assert (
+            caught.value.what
+            == f"The base image {base_images.REGISTRY} is not on the engine, and this machine reaches no network that has it."
+        )
         assert "bases_bundle" in caught.value.fix
 
-    def test_debian_and_a_file_for_the_class(self, client: docker.DockerClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    def test_debian_and_a_file_for_the_class(
+        self, client: docker.DockerClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+    ) -> None:
         """One engine makes a base and saves it by the command; another, without a network, loads the file."""
         file = tmp_path / "class" / "bases.tar.zst"
         with second_daemon(tmp_path / "1", containerd=False) as teacher:
@@ -491,6 +702,7 @@ def black_hole() -> Iterator[str]:
     """A port that takes connections and says nothing, as a firewall makes a registry look."""
     taken: list[socket.socket] = []
     with socket.create_server(("127.0.0.1", 0), backlog=50) as server:
+
         def take() -> None:
             with contextlib.suppress(OSError):
                 while True:
@@ -519,11 +731,26 @@ def test_the_default_set_from_nothing_takes_less_than_four_minutes(tmp_path: Pat
 
 
 def test_uv_is_told_the_same_as_pip() -> None:
-    told = tomllib.loads(site_layer.uv_toml(Site(index_url="http://10.0.0.1:8901/simple", ca_bundle="/etc/ssl/site.crt"), "10.0.0.1"))
-    assert told == {"system-certs": True, "allow-insecure-host": ["10.0.0.1"], "index": [{"url": "http://10.0.0.1:8901/simple", "default": True}]}
+    told = tomllib.loads(
+        site_layer.uv_toml(
+            Site(index_url="http://10.0.0.1:8901/simple", ca_bundle="/etc/ssl/site.crt"), "10.0.0.1"
+        )
+    )
+    assert told == {
+        "system-certs": True,
+        "allow-insecure-host": ["10.0.0.1"],
+        "index": [{"url": "http://10.0.0.1:8901/simple", "default": True}],
+    }
 
 
 def test_pip_and_uv_both_find_packages_in_the_slim_base(client: docker.DockerClient) -> None:
     base_images.ensure(base_images.SLIM, client)
     command = "pip install --quiet uv && uv pip install --system --quiet itsdangerous && python -c 'import itsdangerous; print(\"found\")'"
-    assert client.containers.run(base_images.SLIM, ["sh", "-c", command], remove=True, labels=object_labels.labels(kind="test")).decode().strip() == "found"
+    assert (
+        client.containers.run(
+            base_images.SLIM, ["sh", "-c", command], remove=True, labels=object_labels.labels(kind="test")
+        )
+        .decode()
+        .strip()
+        == "found"
+    )

@@ -34,7 +34,9 @@ def tag(client: docker.DockerClient) -> Iterator[str]:
 
 
 @pytest.fixture
-def make(tmp_path: Path, tiny_image: str, client: docker.DockerClient, tag: str) -> Callable[..., BuildReport]:
+def make(
+    tmp_path: Path, tiny_image: str, client: docker.DockerClient, tag: str
+) -> Callable[..., BuildReport]:
     """Build a Dockerfile given as text on top of the tiny image."""
 
     def run(text: str, **options: object) -> BuildReport:
@@ -44,7 +46,9 @@ def make(tmp_path: Path, tiny_image: str, client: docker.DockerClient, tag: str)
     return run
 
 
-def test_second_build_comes_from_the_cache(make: Callable[..., BuildReport], client: docker.DockerClient, tag: str) -> None:
+def test_second_build_comes_from_the_cache(
+    make: Callable[..., BuildReport], client: docker.DockerClient, tag: str
+) -> None:
     text = f"FROM BASE\nRUN echo {uuid.uuid4()} > /one\nRUN echo two > /two\n"
     first, second = make(text), make(text)
     assert len(first.ran) == 2 and not first.cached
@@ -62,8 +66,10 @@ def test_report_has_the_log_and_the_seconds_of_a_step(make: Callable[..., BuildR
 
 
 def test_independent_stages_overlap(make: Callable[..., BuildReport]) -> None:
-    report = make("FROM BASE AS a\nRUN sleep 2; echo > /a\nFROM BASE AS b\nRUN sleep 2; echo > /b\nFROM BASE\nCOPY --from=a /a /\nCOPY --from=b /b /\n",
-                  no_cache=True)
+    report = make(
+        "FROM BASE AS a\nRUN sleep 2; echo > /a\nFROM BASE AS b\nRUN sleep 2; echo > /b\nFROM BASE\nCOPY --from=a /a /\nCOPY --from=b /b /\n",
+        no_cache=True,
+    )
     sleeps = [step for step in report.steps if "sleep 2" in step.name]
     assert {step.stage for step in sleeps} == {"a", "b"}
     assert max(step.started for step in sleeps) < min(step.started + step.seconds for step in sleeps)
@@ -73,14 +79,21 @@ def test_independent_stages_overlap(make: Callable[..., BuildReport]) -> None:
 def test_failure_names_line_log_and_exit_code(make: Callable[..., BuildReport]) -> None:
     with pytest.raises(BuildFailed) as caught:
         make("FROM BASE\n\nRUN echo before it breaks && false\n")
-    assert "line 3" in str(caught.value) and "before it breaks" in str(caught.value) and "exit code: 1" in str(caught.value)
+    assert (
+        "line 3" in str(caught.value)
+        and "before it breaks" in str(caught.value)
+        and "exit code: 1" in str(caught.value)
+    )
 
 
-@pytest.mark.parametrize(("text", "expected"), [
-    ("FROM BASE\nCOPY missing.txt /\n", "not in the context"),
-    ("FROM BASE\nRUNN true\n", "syntax error"),
-    ("FROM dockerlab.invalid/nothing:here\nRUN true\n", "dockerlab bases"),
-])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("FROM BASE\nCOPY missing.txt /\n", "not in the context"),
+        ("FROM BASE\nRUNN true\n", "syntax error"),
+        ("FROM dockerlab.invalid/nothing:here\nRUN true\n", "dockerlab bases"),
+    ],
+)
 def test_likely_cause(make: Callable[..., BuildReport], text: str, expected: str) -> None:
     with pytest.raises(BuildFailed, match=expected):
         make(text)
@@ -105,8 +118,14 @@ def test_names_with_spaces_and_accents(make: Callable[..., BuildReport], tmp_pat
     make('FROM BASE\nCOPY . /c\nRUN test -f "/c/été à la mer.txt"\n')
 
 
-def test_arguments_and_target(make: Callable[..., BuildReport], client: docker.DockerClient, tag: str) -> None:
-    make('FROM BASE AS first\nARG WHO\nRUN echo "$WHO" > /who\nFROM first\nRUN false\n', buildargs={"WHO": "learner"}, target="first")
+def test_arguments_and_target(
+    make: Callable[..., BuildReport], client: docker.DockerClient, tag: str
+) -> None:
+    make(
+        'FROM BASE AS first\nARG WHO\nRUN echo "$WHO" > /who\nFROM first\nRUN false\n',
+        buildargs={"WHO": "learner"},
+        target="first",
+    )
     assert client.containers.run(tag, ["cat", "/who"], remove=True).decode().strip() == "learner"
 
 
@@ -133,13 +152,17 @@ def test_an_interrupt_stops_the_build_on_the_engine(make: Callable[..., BuildRep
 @pytest.mark.parametrize("backend", ["buildkit", "classic"])
 def test_another_thread_can_cancel(make: Callable[..., BuildReport], backend: str) -> None:
     marker, cancel = f"42{os.getpid() % 1000:03d}", module.Cancel()
-    threading.Thread(target=lambda: wait_until(lambda: sleeps(marker), 300) and cancel.request(), daemon=True).start()
+    threading.Thread(
+        target=lambda: wait_until(lambda: sleeps(marker), 300) and cancel.request(), daemon=True
+    ).start()
     with pytest.raises(build_errors.BuildCancelled):
         make(f"FROM BASE\nRUN sleep {marker}\n", no_cache=True, cancel=cancel, backend=backend)
     assert wait_until(lambda: not sleeps(marker), 60)
 
 
-def test_a_build_that_is_cancelled_as_it_ends_names_no_image(make: Callable[..., BuildReport], client: docker.DockerClient, tag: str) -> None:
+def test_a_build_that_is_cancelled_as_it_ends_names_no_image(
+    make: Callable[..., BuildReport], client: docker.DockerClient, tag: str
+) -> None:
     text, cancel, seen = f"FROM BASE\nRUN echo {uuid.uuid4()} > /marker\n", module.Cancel(), []
 
     def at_the_end(step: build_report.Step) -> None:

@@ -17,13 +17,19 @@ from dockerlab.images.build_report import BuildReport
 pytestmark = pytest.mark.engine
 
 
-def test_the_cache_of_a_build_made_once_is_freed(client: docker.DockerClient, tiny_image: str, tmp_path: Path) -> None:
+def test_the_cache_of_a_build_made_once_is_freed(
+    client: docker.DockerClient, tiny_image: str, tmp_path: Path
+) -> None:
     def fill(marker: str) -> BuildReport:
-        (tmp_path / "Dockerfile").write_text(f"FROM {tiny_image}\nRUN dd if=/dev/urandom of=/{marker} bs=1000000 count=20\n")
+        (tmp_path / "Dockerfile").write_text(
+            f"FROM {tiny_image}\nRUN dd if=/dev/urandom of=/{marker} bs=1000000 count=20\n"
+        )
         return build(tmp_path, tag=f"dockerlab-test:{marker}", client=client)
 
     def held(marker: str) -> int:
-        return sum(record["Size"] for record in build_cache.cache_records(client) if marker in record["Description"])
+        return sum(
+            record["Size"] for record in build_cache.cache_records(client) if marker in record["Description"]
+        )
 
     other, mine = uuid.uuid4().hex, uuid.uuid4().hex
     fill(other)
@@ -36,7 +42,9 @@ def test_the_cache_of_a_build_made_once_is_freed(client: docker.DockerClient, ti
     assert (held(mine), held(other)) == (0, 20_000_000)
 
 
-def test_the_same_command_in_a_build_of_somebody_else_stays(client: docker.DockerClient, tiny_image: str, tmp_path: Path) -> None:
+def test_the_same_command_in_a_build_of_somebody_else_stays(
+    client: docker.DockerClient, tiny_image: str, tmp_path: Path
+) -> None:
     command = f"echo {uuid.uuid4().hex} > /made"
 
     def built(who: str) -> BuildReport:
@@ -44,7 +52,11 @@ def test_the_same_command_in_a_build_of_somebody_else_stays(client: docker.Docke
         return build(tmp_path, client=client)
 
     def steps() -> set[str]:
-        return {record["ID"] for record in build_cache.cache_records(client) if record["Description"].endswith(command)}
+        return {
+            record["ID"]
+            for record in build_cache.cache_records(client)
+            if record["Description"].endswith(command)
+        }
 
     before = {record["ID"] for record in build_cache.cache_records(client)}
     report = built("us")

@@ -23,10 +23,18 @@ from dockerlab.notebook.charts.timeline import build_timeline
 
 DATA = Path(__file__).parents[1] / "data"
 CLASSIC = [
-    {"stream": "Step 1/4 : FROM base AS left"}, {"stream": "\n"}, {"stream": " ---> a418f096fbcb\n"},
-    {"stream": "Step 2/4 : RUN echo kept > /kept"}, {"stream": "\n"}, {"stream": " ---> Using cache\n"},
-    {"stream": "Step 3/4 : RUN echo new"}, {"stream": "\n"}, {"stream": "new\n"},
-    {"stream": "Step 4/4 : LABEL dockerlab.course=1"}, {"stream": "\n"}, {"aux": {"ID": "sha256:f5"}},
+    {"stream": "Step 1/4 : FROM base AS left"},
+    {"stream": "\n"},
+    {"stream": " ---> a418f096fbcb\n"},
+    {"stream": "Step 2/4 : RUN echo kept > /kept"},
+    {"stream": "\n"},
+    {"stream": " ---> Using cache\n"},
+    {"stream": "Step 3/4 : RUN echo new"},
+    {"stream": "\n"},
+    {"stream": "new\n"},
+    {"stream": "Step 4/4 : LABEL dockerlab.course=1"},
+    {"stream": "\n"},
+    {"aux": {"ID": "sha256:f5"}},
     {"stream": "Successfully built f5d44f18e824\n"},
 ]
 
@@ -59,7 +67,9 @@ def record_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def replay(tmp_path: Path, answer: Answer, dockerfile: str = "FROM base\n", **options: Any) -> BuildReport:
     (tmp_path / "Dockerfile").write_text(dockerfile)
     sent: dict[str, Any] = {}
-    api = SimpleNamespace(base_url="http://engine", api_version="1.51", post=lambda url, **more: sent.update(more) or answer)
+    api = SimpleNamespace(
+        base_url="http://engine", api_version="1.51", post=lambda url, **more: sent.update(more) or answer
+    )
     client = SimpleNamespace(info=lambda: {"ID": "recorded"}, api=api)
     try:
         return build(tmp_path, client=client, **options)
@@ -71,7 +81,10 @@ def test_recorded_build(tmp_path: Path) -> None:
     report = replay(tmp_path, Answer([(DATA / "buildkit_success.jsonl").read_bytes()]), tag="here")
     assert report.image_id.startswith("sha256:")
     assert report.cached == ["[stage-1 2/3] RUN echo > /kept"]
-    assert report.ran == ["[left 2/2] RUN echo left side && sleep 1 && echo > /left", "[stage-1 3/3] COPY --from=left /left /"]
+    assert report.ran == [
+        "[left 2/2] RUN echo left side && sleep 1 && echo > /left",
+        "[stage-1 3/3] COPY --from=left /left /",
+    ]
     slow, copy = (step for step in report.instructions if not step.cached)
     assert slow.stage == "left" and slow.log == "left side\n" and 1.0 < slow.seconds < 1.5
     assert len(copy.inputs) == 2 and copy.started >= slow.started + slow.seconds - 0.01
@@ -80,36 +93,60 @@ def test_recorded_build(tmp_path: Path) -> None:
 
 
 def test_cached_steps_stand_in_the_order_of_the_dockerfile() -> None:
-    names = ["[5/5] RUN b", "[4/5] COPY a .", "[left 2/2] RUN x", "[2/5] WORKDIR /app", "[1/5] FROM base", "[3/5] RUN a"]
+    names = [
+        "[5/5] RUN b",
+        "[4/5] COPY a .",
+        "[left 2/2] RUN x",
+        "[2/5] WORKDIR /app",
+        "[1/5] FROM base",
+        "[3/5] RUN a",
+    ]
     report = BuildReport("sha256:0", None, [Step(name, cached=True, done=True) for name in names])
     assert [step.number for step in report.instructions] == [2, 3, 2, 4, 5]
     assert report.cached[2] == "[left 2/2] RUN x"
 
 
-@pytest.mark.parametrize(("name", "stage", "number"), [
-    ("[3/7] COPY app app", "", 3), ("[ 3/12] COPY app app", "", 3), ("[stage-1  3/12] RUN a", "stage-1", 3), ("[left 2/2] RUN x", "left", 2),
-    ("[internal] load build context", "", 0), ("exporting to image", "", 0),
-])
+@pytest.mark.parametrize(
+    ("name", "stage", "number"),
+    [
+        ("[3/7] COPY app app", "", 3),
+        ("[ 3/12] COPY app app", "", 3),
+        ("[stage-1  3/12] RUN a", "stage-1", 3),
+        ("[left 2/2] RUN x", "left", 2),
+        ("[internal] load build context", "", 0),
+        ("exporting to image", "", 0),
+    ],
+)
 def test_the_place_of_a_step(name: str, stage: str, number: int) -> None:
     assert (Step(name).stage, Step(name).number) == (stage, number)
 
 
 def test_recorded_failure_names_line_and_log(tmp_path: Path) -> None:
     text = "FROM python:3.11-slim-bookworm AS left\nRUN echo left\nFROM python:3.11-slim-bookworm\n# why\nRUN echo it breaks here && exit 7\n"
-    with pytest.raises(BuildFailed, match=r"line 5 failed: RUN echo it breaks here && exit 7\n    it breaks here") as caught:
+    with pytest.raises(
+        BuildFailed, match=r"line 5 failed: RUN echo it breaks here && exit 7\n    it breaks here"
+    ) as caught:
         replay(tmp_path, Answer([(DATA / "buildkit_failure.jsonl").read_bytes()]), text)
     assert "exit code: 7" in caught.value.why
 
 
 def test_times_count_from_our_own_context_not_from_a_step_that_another_build_began() -> None:
     trace = Trace()
-    for name, begun in (("[internal] load remote build context", 100), ("[2/9] WORKDIR /app", 60), ("[3/3] RUN a", 101)):
+    for name, begun in (
+        ("[internal] load remote build context", 100),
+        ("[2/9] WORKDIR /app", 60),
+        ("[3/3] RUN a", 101),
+    ):
         status = pb.StatusResponse()
         vertex = status.vertexes.add(name=name, digest=name)
         vertex.started.FromSeconds(1_800_000_000 + begun)
         vertex.completed.FromSeconds(1_800_000_000 + begun + 1)
         trace.add({"id": "moby.buildkit.trace", "aux": base64.b64encode(status.SerializeToString()).decode()})
-    assert {step.name: step.started for step in trace.steps()} == {"[2/9] WORKDIR /app": 0, "[internal] load remote build context": 0, "[3/3] RUN a": 1}
+    assert {step.name: step.started for step in trace.steps()} == {
+        "[2/9] WORKDIR /app": 0,
+        "[internal] load remote build context": 0,
+        "[3/3] RUN a": 1,
+    }
 
 
 def test_a_step_at_which_another_build_was_cancelled_begins_anew() -> None:
@@ -145,12 +182,23 @@ def test_every_step_is_announced_when_it_starts_and_when_it_ends() -> None:
     assert slow[0] is False and slow[-1] is True
 
 
-@pytest.mark.parametrize("answer", [
-    Answer([(DATA / "buildkit_success.jsonl").read_bytes()[:3000]]),
-    Answer([(DATA / "buildkit_success.jsonl").read_bytes()[:3000]], requests.exceptions.ChunkedEncodingError("cut")),
-    Answer([], requests.ConnectionError("reset")),
-    Answer([b'{"errorDetail":{"message":"rpc error: code = Canceled desc = context canceled"},"error":"context canceled"}\n']),
-], ids=["ends early", "cut off", "reset", "told"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer([(DATA / "buildkit_success.jsonl").read_bytes()[:3000]]),
+        Answer(
+            [(DATA / "buildkit_success.jsonl").read_bytes()[:3000]],
+            requests.exceptions.ChunkedEncodingError("cut"),
+        ),
+        Answer([], requests.ConnectionError("reset")),
+        Answer(
+            [
+                b'{"errorDetail":{"message":"rpc error: code = Canceled desc = context canceled"},"error":"context canceled"}\n'
+            ]
+        ),
+    ],
+    ids=["ends early", "cut off", "reset", "told"],
+)
 def test_an_engine_that_goes_away_is_named(tmp_path: Path, answer: Answer) -> None:
     with pytest.raises(EngineStopped, match="make engine"):
         replay(tmp_path, answer)
@@ -169,11 +217,27 @@ def test_an_interrupt_closes_the_connection(tmp_path: Path) -> None:
 
 def test_options_reach_the_engine(tmp_path: Path) -> None:
     answer = Answer([(DATA / "buildkit_success.jsonl").read_bytes()])
-    replay(tmp_path, answer, network="none", target="left", no_cache=True, buildargs={"A": 1}, labels={"mine": "yes"})
+    replay(
+        tmp_path,
+        answer,
+        network="none",
+        target="left",
+        no_cache=True,
+        buildargs={"A": 1},
+        labels={"mine": "yes"},
+    )
     query = replay.query
-    assert (query["version"], query["networkmode"], query["target"], query["nocache"]) == ("2", "none", "left", "1")
+    assert (query["version"], query["networkmode"], query["target"], query["nocache"]) == (
+        "2",
+        "none",
+        "left",
+        "1",
+    )
     assert json.loads(query["buildargs"]) == {"A": "1"}
-    assert json.loads(query["labels"])["mine"] == "yes" and json.loads(query["labels"])["dockerlab.course"] == "1"
+    assert (
+        json.loads(query["labels"])["mine"] == "yes"
+        and json.loads(query["labels"])["dockerlab.course"] == "1"
+    )
 
 
 def test_an_unknown_back_end_is_refused(tmp_path: Path) -> None:
@@ -192,7 +256,13 @@ def test_classic_stream_becomes_the_same_report(tmp_path: Path) -> None:
 
 def test_classic_failure_belongs_to_the_last_step() -> None:
     trace = ClassicTrace()
-    for entry in [*CLASSIC[:8], {"errorDetail": {"code": 3, "message": "returned a non-zero code: 3"}, "error": "returned a non-zero code: 3"}]:
+    for entry in [
+        *CLASSIC[:8],
+        {
+            "errorDetail": {"code": 3, "message": "returned a non-zero code: 3"},
+            "error": "returned a non-zero code: 3",
+        },
+    ]:
         trace.add(entry)
     assert trace.failed() and trace.failed().name == "[left 3/3] RUN echo new"
 
@@ -202,5 +272,7 @@ def test_a_folder_of_small_files_is_named_as_one(tmp_path: Path) -> None:
     for number in range(10):
         (tmp_path / "frames" / f"{number}.jpg").write_bytes(bytes(300_000))
     (tmp_path / "weights.bin").write_bytes(bytes(1_000_000))
-    with pytest.raises(build_errors.ContextTooLarge, match=r"frames/ \(3 MB\), weights\.bin \(1 MB\).*\.dockerignore"):
+    with pytest.raises(
+        build_errors.ContextTooLarge, match=r"frames/ \(3 MB\), weights\.bin \(1 MB\).*\.dockerignore"
+    ):
         replay(tmp_path, Answer([]), max_context_bytes=2_000_000)

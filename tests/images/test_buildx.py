@@ -29,8 +29,12 @@ def tag(client: docker.DockerClient) -> Iterator[str]:
 
 
 @pytest.fixture
-def make(tmp_path: Path, tiny_image: str, client: docker.DockerClient, tag: str) -> Callable[..., BuildReport]:
-    (tmp_path / "a").write_text(str(uuid.uuid4()))  # else a second run on the same engine finds its step in the cache
+def make(
+    tmp_path: Path, tiny_image: str, client: docker.DockerClient, tag: str
+) -> Callable[..., BuildReport]:
+    (tmp_path / "a").write_text(
+        str(uuid.uuid4())
+    )  # else a second run on the same engine finds its step in the cache
 
     def run(text: str, rules: str = "Dockerfile\n", **options: object) -> BuildReport:
         (tmp_path / "Dockerfile").write_text(text.replace("BASE", tiny_image), encoding="utf-8")
@@ -40,12 +44,18 @@ def make(tmp_path: Path, tiny_image: str, client: docker.DockerClient, tag: str)
     return run
 
 
-def test_the_report_is_that_of_a_build_by_the_api(make: Callable[..., BuildReport], client: docker.DockerClient, tag: str) -> None:
-    text = f"FROM BASE AS one\nARG WHO\nCOPY a /c/\nRUN echo {uuid.uuid4()} $WHO > /who\nFROM one\nRUN false\n"
+def test_the_report_is_that_of_a_build_by_the_api(
+    make: Callable[..., BuildReport], client: docker.DockerClient, tag: str
+) -> None:
+    text = (
+        f"FROM BASE AS one\nARG WHO\nCOPY a /c/\nRUN echo {uuid.uuid4()} $WHO > /who\nFROM one\nRUN false\n"
+    )
     options = {"buildargs": {"WHO": "a b=c"}, "target": "one", "network": "none", "labels": {"x": 'quote"d'}}
     seen: list[Step] = []
     first = make(text, on_step=seen.append, **options)
-    assert [step.name for step in first.instructions] == [step.name for step in make(text, "", **options).instructions]
+    assert [step.name for step in first.instructions] == [
+        step.name for step in make(text, "", **options).instructions
+    ]
     assert len(first.ran) == 2 and {step.name for step in first.instructions} <= {step.name for step in seen}
     again = make(text, **options)
     assert len(again.cached) == 2 and again.image_id == client.images.get(tag).id
@@ -57,14 +67,20 @@ def test_the_report_is_that_of_a_build_by_the_api(make: Callable[..., BuildRepor
 def test_a_failure_names_line_log_and_exit_code(make: Callable[..., BuildReport]) -> None:
     with pytest.raises(BuildFailed) as caught:
         make("FROM BASE\n\nRUN echo before it breaks && false\n")
-    assert "line 3" in str(caught.value) and "before it breaks" in str(caught.value) and "exit code: 1" in str(caught.value)
+    assert (
+        "line 3" in str(caught.value)
+        and "before it breaks" in str(caught.value)
+        and "exit code: 1" in str(caught.value)
+    )
     with pytest.raises(BuildFailed, match="syntax error"):
         make("FROM BASE\nRUNN true\n")
 
 
 def test_another_thread_can_cancel(make: Callable[..., BuildReport]) -> None:
     marker, cancel = f"43{os.getpid() % 1000:03d}", Cancel()
-    threading.Thread(target=lambda: wait_until(lambda: sleeps(marker), 300) and cancel.request(), daemon=True).start()
+    threading.Thread(
+        target=lambda: wait_until(lambda: sleeps(marker), 300) and cancel.request(), daemon=True
+    ).start()
     with pytest.raises(BuildCancelled):
         make(f"FROM BASE\nRUN sleep {marker}\n", no_cache=True, cancel=cancel)
     assert wait_until(lambda: not sleeps(marker), 60)

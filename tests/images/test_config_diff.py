@@ -8,7 +8,10 @@ import pytest
 
 from dockerlab.images.config_diff import LAYERS, changes, effects
 
-BASE: dict[str, Any] = {"Config": {"Env": ["PATH=/bin", "LANG=C"], "Cmd": ["python3"], "Labels": {"dockerlab.course": "1"}}, "RootFS": {"Layers": ["a"]}}
+BASE: dict[str, Any] = {
+    "Config": {"Env": ["PATH=/bin", "LANG=C"], "Cmd": ["python3"], "Labels": {"dockerlab.course": "1"}},
+    "RootFS": {"Layers": ["a"]},
+}
 
 
 def _after(layers: int = 1, **config: Any) -> dict[str, Any]:
@@ -30,7 +33,10 @@ def _rows(after: dict[str, Any]) -> list[tuple[str, str, str]]:
         (_after(Volumes={"/data": {}}), ("Volumes", "", "/data")),
         (_after(Labels={"dockerlab.course": "2", "team": "x"}), ("Labels team", "", "x")),
         (_after(StopSignal="SIGINT"), ("StopSignal", "", "SIGINT")),
-        (_after(Healthcheck={"Test": ["CMD", "true"], "Interval": 1_500_000_000}), ("Healthcheck", "", 'Interval=1.5s ["CMD", "true"]')),
+        (
+            _after(Healthcheck={"Test": ["CMD", "true"], "Interval": 1_500_000_000}),
+            ("Healthcheck", "", 'Interval=1.5s ["CMD", "true"]'),
+        ),
         (_after(layers=3), (LAYERS, "", "+2")),
     ],
 )
@@ -44,8 +50,11 @@ def test_the_same_image_has_no_changes() -> None:
 
 
 def test_effects_tell_layers_from_settings() -> None:
-    frames = {"WORKDIR": changes(BASE, _after(layers=2, WorkingDir="/srv")), "ENV": changes(BASE, _after(Env=["PATH=/bin", "LANG=C", "A=1", "B=2"])),
-              "ARG": changes(BASE, _after())}
+    frames = {
+        "WORKDIR": changes(BASE, _after(layers=2, WorkingDir="/srv")),
+        "ENV": changes(BASE, _after(Env=["PATH=/bin", "LANG=C", "A=1", "B=2"])),
+        "ARG": changes(BASE, _after()),
+    }
     assert effects(frames).to_dict("records") == [
         {"instruction": "WORKDIR", "adds a layer": True, "config keys": "WorkingDir"},
         {"instruction": "ENV", "adds a layer": False, "config keys": "Env"},

@@ -10,8 +10,15 @@ import pytest
 from dockerlab.images import context_contents
 from dockerlab.images.build import build
 
-FILES = {"Dockerfile": "FROM scratch\nCOPY . /\n", "app/main.py": "1\n", "app/__pycache__/main.pyc": "22\n", "__pycache__/top.pyc": "333\n",
-         ".env": "SECRET=1\n", "docs/a.md": "4444\n", "README.md": "55555\n"}
+FILES = {
+    "Dockerfile": "FROM scratch\nCOPY . /\n",
+    "app/main.py": "1\n",
+    "app/__pycache__/main.pyc": "22\n",
+    "__pycache__/top.pyc": "333\n",
+    ".env": "SECRET=1\n",
+    "docs/a.md": "4444\n",
+    "README.md": "55555\n",
+}
 
 
 @pytest.fixture
@@ -36,8 +43,21 @@ def test_without_a_list_everything_is_sent(folder: Path) -> None:
 
 
 def test_patterns_count_from_the_top_and_the_last_match_wins(folder: Path) -> None:
-    assert _sent(folder, "__pycache__\n*.md\n") == {"Dockerfile", ".dockerignore", "app/main.py", "app/__pycache__/main.pyc", ".env", "docs/a.md"}
-    assert _sent(folder, "**/__pycache__\n**/*.md\n!README.md\n") == {"Dockerfile", ".dockerignore", "app/main.py", ".env", "README.md"}
+    assert _sent(folder, "__pycache__\n*.md\n") == {
+        "Dockerfile",
+        ".dockerignore",
+        "app/main.py",
+        "app/__pycache__/main.pyc",
+        ".env",
+        "docs/a.md",
+    }
+    assert _sent(folder, "**/__pycache__\n**/*.md\n!README.md\n") == {
+        "Dockerfile",
+        ".dockerignore",
+        "app/main.py",
+        ".env",
+        "README.md",
+    }
     assert _sent(folder, "*\n!app\n**/__pycache__\n") == {"app/main.py"}
 
 
@@ -52,7 +72,9 @@ def test_bytes_are_summed_by_the_entry_at_the_top(folder: Path) -> None:
     (folder / ".dockerignore").write_text("app/__pycache__\n")
     summed = context_contents.by_top(context_contents.contents(folder)).set_index("entry")
     assert tuple(summed.loc["app/"]) == (len(FILES["app/main.py"]), len(FILES["app/__pycache__/main.pyc"]))
-    assert list(summed["sent"] + summed["ignored"]) == sorted(summed["sent"] + summed["ignored"], reverse=True)
+    assert list(summed["sent"] + summed["ignored"]) == sorted(
+        summed["sent"] + summed["ignored"], reverse=True
+    )
 
 
 @pytest.mark.engine

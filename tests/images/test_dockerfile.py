@@ -51,8 +51,17 @@ def _words(each: Instruction) -> list[str]:
 
 def _row(each: Instruction) -> dict[str, Any]:
     flags = [f"--{name}{f'={value}' if value else ''}" for name, value in each.flags]
-    heredocs = [[heredoc.name, heredoc.content] for heredoc in each.heredocs if each.keyword != "ONBUILD"]  # the yardstick does not show those
-    return {"keyword": each.keyword, "json": each.json is not None, "line": each.line, "flags": flags, "words": _words(each), "heredocs": heredocs}
+    heredocs = [
+        [heredoc.name, heredoc.content] for heredoc in each.heredocs if each.keyword != "ONBUILD"
+    ]  # the yardstick does not show those
+    return {
+        "keyword": each.keyword,
+        "json": each.json is not None,
+        "line": each.line,
+        "flags": flags,
+        "words": _words(each),
+        "heredocs": heredocs,
+    }
 
 
 @pytest.mark.parametrize(("text", "expected"), OF_BUILDKIT, ids=range(len(OF_BUILDKIT)))
@@ -63,7 +72,11 @@ def test_read_as_buildkit_reads(text: str, expected: list[dict[str, Any]]) -> No
 
 @pytest.mark.parametrize("text", [text for text, expected in READ if expected is None])
 def test_what_buildkit_refuses_gives_what_can_be_read(text: str) -> None:
-    keywords = [line.split()[0].upper() for line in text.splitlines() if line.startswith(("FROM", "RUN", "ENV", "COPY", "ENTRYPOINT"))]
+    keywords = [
+        line.split()[0].upper()
+        for line in text.splitlines()
+        if line.startswith(("FROM", "RUN", "ENV", "COPY", "ENTRYPOINT"))
+    ]
     assert [each.keyword for each in parse(text).instructions][: len(keywords)] == keywords
 
 
@@ -78,12 +91,16 @@ def test_what_buildkit_refuses_gives_what_can_be_read(text: str) -> None:
         ("RUN echo 1 << 2\nRUN b\n2", ["RUN"], ["RUN b\n"]),
     ],
 )
-def test_what_buildkit_reads_otherwise_since_0_18(text: str, keywords: list[str], heredocs: list[str]) -> None:
+def test_what_buildkit_reads_otherwise_since_0_18(
+    text: str, keywords: list[str], heredocs: list[str]
+) -> None:
     """Tried on engine 28.5.2: JSON with something behind it is no JSON, and spaces may stand behind `<<`."""
     instructions = parse(text).instructions
     assert [each.keyword for each in instructions] == keywords and not any(each.json for each in instructions)
     assert [heredoc.content for each in instructions for heredoc in each.heredocs] == heredocs
-    assert [each.text for each in parse("# check=skip=all\n# escape=`\nFROM a\nRUN b `\n c").instructions] == ["a", "b  c"]
+    assert [
+        each.text for each in parse("# check=skip=all\n# escape=`\nFROM a\nRUN b `\n c").instructions
+    ] == ["a", "b  c"]
 
 
 @pytest.mark.parametrize(
@@ -113,12 +130,19 @@ def test_what_buildkit_reads_otherwise_since_0_18(text: str, keywords: list[str]
 )
 def test_nothing_makes_it_stumble(text: str) -> None:
     for each in parse(text).instructions:
-        assert isinstance(each.words, list) and isinstance(each.pairs, list) and isinstance(each.mounts, list) and str(each)
+        assert (
+            isinstance(each.words, list)
+            and isinstance(each.pairs, list)
+            and isinstance(each.mounts, list)
+            and str(each)
+        )
         assert each.trigger is None or each.keyword == "ONBUILD"
 
 
 def test_a_mount_is_read_as_csv() -> None:
-    run = parse('FROM a\nRUN --mount=type=bind,Source=b,readonly --mount="type=secret,\\"id=a,b\\"" c').instructions[1]
+    run = parse(
+        'FROM a\nRUN --mount=type=bind,Source=b,readonly --mount="type=secret,\\"id=a,b\\"" c'
+    ).instructions[1]
     assert run.mounts == [{"type": "bind", "source": "b", "readonly": ""}, {"type": "secret", "id": "a,b"}]
 
 

@@ -28,7 +28,12 @@ COPY main.py /dockerlab-external/
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["overlay2", "containerd"])
-def other(request: pytest.FixtureRequest, client: docker.DockerClient, tiny_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+def other(
+    request: pytest.FixtureRequest,
+    client: docker.DockerClient,
+    tiny_image: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Daemon]:
     """A second engine with a base, and a registry on its own loopback."""
     base_images.ensure(base_images.REGISTRY, client)
     with second_daemon(tmp_path_factory.mktemp("engine"), containerd=request.param) as daemon:
@@ -39,7 +44,14 @@ def other(request: pytest.FixtureRequest, client: docker.DockerClient, tiny_imag
 
 
 def docker_cli(daemon: Daemon, *arguments: str) -> list[str]:
-    done = subprocess.run(["docker", *arguments], env={**os.environ, "DOCKER_HOST": daemon.url}, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        ["docker", *arguments],
+        env={**os.environ, "DOCKER_HOST": daemon.url},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     return (done.stdout + done.stderr).splitlines()
 
 
@@ -47,7 +59,16 @@ def elsewhere(daemon: Daemon, context: Path, *options: str) -> BuildReport:
     """Forget these steps and nothing else, then build."""
     docker_cli(daemon, "image", "rm", "--force", REF, "dockerlab-external:built")
     docker_cli(daemon, "buildx", "prune", "--force", "--all", "--filter", "description~=dockerlab-external")
-    log = docker_cli(daemon, "buildx", "build", "--progress=plain", "-t", "dockerlab-external:built", *options, str(context))
+    log = docker_cli(
+        daemon,
+        "buildx",
+        "build",
+        "--progress=plain",
+        "-t",
+        "dockerlab-external:built",
+        *options,
+        str(context),
+    )
     report = plain_progress.read(log)
     assert len(report.instructions) == 3, log
     print(*log, sep="\n")  # pytest shows it when the test fails
@@ -57,17 +78,40 @@ def elsewhere(daemon: Daemon, context: Path, *options: str) -> BuildReport:
 def test_inline_cache(other: Daemon, tiny_image: str, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text(DOCKERFILE.format(base=tiny_image, mark=time.time_ns()))
     (tmp_path / "main.py").write_text("1")
-    pushed = docker_cli(other, "buildx", "build", "--progress=plain", "-t", REF, "--cache-to", "type=inline", "--push", str(tmp_path))
+    pushed = docker_cli(
+        other,
+        "buildx",
+        "build",
+        "--progress=plain",
+        "-t",
+        REF,
+        "--cache-to",
+        "type=inline",
+        "--push",
+        str(tmp_path),
+    )
     assert not any("ERROR" in line for line in pushed), pushed
     assert len(elsewhere(other, tmp_path).ran) == 3
     assert elsewhere(other, tmp_path, "--cache-from", f"type=registry,ref={REF}").ran == []
     (tmp_path / "main.py").write_text("2")
-    assert elsewhere(other, tmp_path, "--cache-from", f"type=registry,ref={REF}").ran == ["[4/4] COPY main.py /dockerlab-external/"]
+    assert elsewhere(other, tmp_path, "--cache-from", f"type=registry,ref={REF}").ran == [
+        "[4/4] COPY main.py /dockerlab-external/"
+    ]
 
 
-def test_a_cache_under_its_own_name_needs_the_containerd_store(other: Daemon, tiny_image: str, tmp_path: Path) -> None:
+def test_a_cache_under_its_own_name_needs_the_containerd_store(
+    other: Daemon, tiny_image: str, tmp_path: Path
+) -> None:
     (tmp_path / "Dockerfile").write_text(DOCKERFILE.format(base=tiny_image, mark=time.time_ns()))
     (tmp_path / "main.py").write_text("1")
-    log = docker_cli(other, "buildx", "build", "--progress=plain", "--cache-to", f"type=registry,ref={REF}-max,mode=max", str(tmp_path))
+    log = docker_cli(
+        other,
+        "buildx",
+        "build",
+        "--progress=plain",
+        "--cache-to",
+        f"type=registry,ref={REF}-max,mode=max",
+        str(tmp_path),
+    )
     refused = any("Cache export is not supported for the docker driver" in line for line in log)
     assert refused == (connection.facts(other.client).image_store != "containerd"), log

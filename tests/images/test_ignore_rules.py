@@ -26,7 +26,9 @@ from dockerlab.images import ignore_rules
 from dockerlab.images.build import build
 from dockerlab.images.ignore_rules import BadPattern, IgnoreRules
 
-RECORDED = json.loads((Path(__file__).parents[1] / "data").joinpath("ignore_rules.json").read_text(encoding="utf-8"))
+RECORDED = json.loads(
+    (Path(__file__).parents[1] / "data").joinpath("ignore_rules.json").read_text(encoding="utf-8")
+)
 
 
 def _state(rules: IgnoreRules, path: str) -> str:
@@ -60,7 +62,11 @@ def test_as_filepath_match() -> None:
         except BadPattern:
             return "bad"
 
-    wrong = [(pattern, names, wanted) for pattern, names, wanted in RECORDED["names"] if [one(pattern, name) for name in names] != wanted]
+    wrong = [
+        (pattern, names, wanted)
+        for pattern, names, wanted in RECORDED["names"]
+        if [one(pattern, name) for name in names] != wanted
+    ]
     assert len(RECORDED["names"]) > 50 and not wrong
 
 
@@ -99,14 +105,54 @@ def test_a_walk_names_folders_links_and_files_in_order(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x") if "." in name else (tmp_path / name).mkdir()
     (tmp_path / "link").symlink_to("a")
-    assert list(IgnoreRules().walk(tmp_path)) == ["a", "a/deep", "a/deep/x.py", "a/y.txt", "b", "b/z.txt", "empty", "link"]
+    assert list(IgnoreRules().walk(tmp_path)) == [
+        "a",
+        "a/deep",
+        "a/deep/x.py",
+        "a/y.txt",
+        "b",
+        "b/z.txt",
+        "empty",
+        "link",
+    ]
     assert list(IgnoreRules.parse("*\n!**/*.py\n").walk(tmp_path)) == ["a", "a/deep", "a/deep/x.py"]
     assert list(IgnoreRules.parse("a\nempty\n").walk(tmp_path)) == ["b", "b/z.txt", "link"]
 
+
 # What follows is compared with `docker build` itself.
 
-NAMES = ("a.py", "b.pyc", "README.md", "notes.md", ".env", "x", "Data", "data", "a1.txt", "b1.txt", "#hash", "!bang", "w*d", "node_modules", "é")
-PIECES = ("*", "**", "*.py", "*.pyc", "?1.txt", "[ab]1.txt", "[^a]1.txt", "*.md", "src", "apps", "deep", "**.pyc", "x*")
+NAMES = (
+    "a.py",
+    "b.pyc",
+    "README.md",
+    "notes.md",
+    ".env",
+    "x",
+    "Data",
+    "data",
+    "a1.txt",
+    "b1.txt",
+    "#hash",
+    "!bang",
+    "w*d",
+    "node_modules",
+    "é",
+)
+PIECES = (
+    "*",
+    "**",
+    "*.py",
+    "*.pyc",
+    "?1.txt",
+    "[ab]1.txt",
+    "[^a]1.txt",
+    "*.md",
+    "src",
+    "apps",
+    "deep",
+    "**.pyc",
+    "x*",
+)
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +165,13 @@ def tag(client: docker.DockerClient) -> Iterator[str]:
 
 def _tree(folder: Path, choice: random.Random) -> None:
     """Some sixty files, four folders deep at most."""
-    places = [folder, *(folder / place for place in ("src", "src/deep", "apps", "apps/web", "apps/web/node_modules", "apps/web/deep/src"))]
+    places = [
+        folder,
+        *(
+            folder / place
+            for place in ("src", "src/deep", "apps", "apps/web", "apps/web/node_modules", "apps/web/deep/src")
+        ),
+    ]
     for place in places:
         place.mkdir(parents=True, exist_ok=True)
     for place in places:
@@ -133,7 +185,10 @@ def _rules(choice: random.Random) -> str:
         path = "/".join(choice.choice((*PIECES, *NAMES)) for _ in range(choice.choice((1, 1, 2, 2, 3))))
         return choice.choice(("", "", "!", "!", "/")) + path + choice.choice(("", "", "/"))
 
-    return "\n".join([choice.choice(("*", "**", "src", "", "")), *(line() for _ in range(choice.randint(1, 5)))]) + "\n"
+    return (
+        "\n".join([choice.choice(("*", "**", "src", "", "")), *(line() for _ in range(choice.randint(1, 5)))])
+        + "\n"
+    )
 
 
 @pytest.mark.engine
@@ -151,17 +206,26 @@ def test_as_docker_build(tmp_path: Path, client: docker.DockerClient, tag: str) 
         options += ["--build-context", f"c{number}={folder}"]
         text.append(f"COPY --from=c{number} / /{number}/")
     (tmp_path / "Dockerfile").write_text("\n".join(text))
-    subprocess.run(["docker", "buildx", "build", "--builder", "default", "--quiet", "-t", tag, *options, str(tmp_path)], check=True, capture_output=True)
+    subprocess.run(
+        ["docker", "buildx", "build", "--builder", "default", "--quiet", "-t", tag, *options, str(tmp_path)],
+        check=True,
+        capture_output=True,
+    )
     got = _paths(client, tag) - {str(number) for number in range(100)}
     wrong = {path.partition("/")[0] for path in got ^ wanted}
     assert len(wanted) > 1000
-    assert {(tmp_path / f"c{number}/.dockerignore").read_text(encoding="utf-8"): sorted(path for path in got ^ wanted if path.startswith(f"{number}/"))
-            for number in wrong} == {}
+    assert {
+        (tmp_path / f"c{number}/.dockerignore").read_text(encoding="utf-8"): sorted(
+            path for path in got ^ wanted if path.startswith(f"{number}/")
+        )
+        for number in wrong
+    } == {}
 
 
 @pytest.mark.engine
-def test_a_build_of_the_course_brings_what_docker_build_brings(tmp_path: Path, client: docker.DockerClient, tag: str,
-                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_build_of_the_course_brings_what_docker_build_brings(
+    tmp_path: Path, client: docker.DockerClient, tag: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """G02: links, pipes, sockets, modes, old times, empty folders, a list that is a link."""
     (tmp_path / "sub").mkdir(mode=0o700)
     (tmp_path / "empty").mkdir()
@@ -180,11 +244,24 @@ def test_a_build_of_the_course_brings_what_docker_build_brings(tmp_path: Path, c
     with socket.socket(socket.AF_UNIX) as door:
         monkeypatch.chdir(tmp_path)  # a socket's path may have 108 characters at most
         door.bind("door")
-        subprocess.run(["docker", "buildx", "build", "--builder", "default", "--quiet", "-t", tag, str(tmp_path)], check=True, capture_output=True)
+        subprocess.run(
+            ["docker", "buildx", "build", "--builder", "default", "--quiet", "-t", tag, str(tmp_path)],
+            check=True,
+            capture_output=True,
+        )
         wanted = _entries(client, tag)
         build(tmp_path, tag=tag, client=client)
     assert _entries(client, tag) == wanted
-    assert {name.removeprefix("ctx/") for name in wanted} >= {"a", "hard", "link", "dangling", "pipe", "door", "empty", "sub/b"}
+    assert {name.removeprefix("ctx/") for name in wanted} >= {
+        "a",
+        "hard",
+        "link",
+        "dangling",
+        "pipe",
+        "door",
+        "empty",
+        "sub/b",
+    }
     assert "ctx/ignored" not in wanted
 
 
@@ -196,7 +273,16 @@ def _entries(client: docker.DockerClient, tag: str) -> dict[str, tuple[object, .
     finally:
         container.remove()
     with tarfile.open(fileobj=file) as archive:
-        return {each.name: (each.type, each.mode, each.size, each.linkname, 0 if each.isdir() else max(0, int(each.mtime))) for each in archive}
+        return {
+            each.name: (
+                each.type,
+                each.mode,
+                each.size,
+                each.linkname,
+                0 if each.isdir() else max(0, int(each.mtime)),
+            )
+            for each in archive
+        }
 
 
 def _paths(client: docker.DockerClient, tag: str) -> set[str]:

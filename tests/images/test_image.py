@@ -49,11 +49,17 @@ def saved(*layers: bytes, history: list[dict[str, object]] | None = None) -> io.
     """A `docker save` tar; as engines do, the manifest comes last."""
     buffer = io.BytesIO()
     names = [f"blobs/sha256/{number:064d}" for number in range(len(layers))]
-    config = {"config": {"User": "10001"}, "history": history or [{"created_by": f"RUN step {n}"} for n in range(len(layers))]}
+    config = {
+        "config": {"User": "10001"},
+        "history": history or [{"created_by": f"RUN step {n}"} for n in range(len(layers))],
+    }
     manifest = [{"Config": "blobs/sha256/config", "RepoTags": ["a:b"], "Layers": names}]
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, content in [*zip(names, layers, strict=True), ("blobs/sha256/config", json.dumps(config).encode()),
-                              ("manifest.json", json.dumps(manifest).encode())]:
+        for name, content in [
+            *zip(names, layers, strict=True),
+            ("blobs/sha256/config", json.dumps(config).encode()),
+            ("manifest.json", json.dumps(manifest).encode()),
+        ]:
             entry = tarfile.TarInfo(name)
             entry.size = len(content)
             tar.addfile(entry, io.BytesIO(content))
@@ -76,7 +82,9 @@ def test_a_deleted_file_still_ships() -> None:
 
 
 def test_a_deleted_folder_hides_all_below_it() -> None:
-    report = inspect_tar(saved(layer({"d/a": b"x" * 500, "d/e/b": b"x" * 70, "dd": b"1"}), layer({".wh.d": b""})))
+    report = inspect_tar(
+        saved(layer({"d/a": b"x" * 500, "d/e/b": b"x" * 70, "dd": b"1"}), layer({".wh.d": b""}))
+    )
     assert (report.wasted_bytes, report.paths()) == (570, ["dd"])
 
 
@@ -95,8 +103,13 @@ def test_both_sizes_do_not_depend_on_how_a_layer_is_stored() -> None:
 
 
 def test_history_without_layers_is_skipped_and_instructions_are_readable() -> None:
-    history = [{"created_by": "ENV A=1", "empty_layer": True}, {"created_by": "RUN /bin/sh -c pip install x # buildkit"}]
-    assert inspect_tar(saved(layer({"a": b"1"}), history=history)).layers[0].instruction == "RUN pip install x"
+    history = [
+        {"created_by": "ENV A=1", "empty_layer": True},
+        {"created_by": "RUN /bin/sh -c pip install x # buildkit"},
+    ]
+    assert (
+        inspect_tar(saved(layer({"a": b"1"}), history=history)).layers[0].instruction == "RUN pip install x"
+    )
 
 
 def test_a_file_that_is_no_image(tmp_path: Path) -> None:
@@ -128,7 +141,12 @@ def sized(name: str, size: int) -> tarfile.TarInfo:
 
 
 def test_links_and_devices_are_files_without_a_size() -> None:
-    links = special(("hard", tarfile.LNKTYPE, "file"), ("soft", tarfile.SYMTYPE, "file"), ("dev/null", tarfile.CHRTYPE, ""), ("folder", tarfile.DIRTYPE, ""))
+    links = special(
+        ("hard", tarfile.LNKTYPE, "file"),
+        ("soft", tarfile.SYMTYPE, "file"),
+        ("dev/null", tarfile.CHRTYPE, ""),
+        ("folder", tarfile.DIRTYPE, ""),
+    )
     report = inspect_tar(saved(links))
     assert report.disk_bytes == 100
     assert report.paths() == ["dev/null", "file", "hard", "soft"]
@@ -146,7 +164,13 @@ def test_a_file_deleted_and_written_again_counts_once_as_waste() -> None:
 
 
 def test_the_table_counts_what_each_layer_did() -> None:
-    report = inspect_tar(saved(layer({"d/a": b"x" * 2_000_000, "d/b": b"x", "c": b"1"}), layer({"c": b"2", "new": b"3"}), layer({".wh.d": b""})))
+    report = inspect_tar(
+        saved(
+            layer({"d/a": b"x" * 2_000_000, "d/b": b"x", "c": b"1"}),
+            layer({"c": b"2", "new": b"3"}),
+            layer({".wh.d": b""}),
+        )
+    )
     frame = report.frame()
     assert frame[["added", "changed", "deleted"]].values.tolist() == [[3, 0, 0], [1, 1, 0], [0, 0, 2]]
     assert frame["MB wasted"].tolist() == [2.0, 0.0, 0.0]
@@ -157,15 +181,26 @@ def test_the_table_counts_what_each_layer_did() -> None:
 
 def test_an_image_without_layers() -> None:
     report = inspect_tar(saved(history=[{"created_by": "ENV A=1", "empty_layer": True}]))
-    assert (report.disk_bytes, report.download_bytes, report.wasted_bytes, len(report.frame())) == (0, 0, 0, 0)
+    assert (report.disk_bytes, report.download_bytes, report.wasted_bytes, len(report.frame())) == (
+        0,
+        0,
+        0,
+        0,
+    )
 
 
 def test_one_blob_in_two_places_keeps_both_instructions() -> None:
     empty, buffer = layer({}), io.BytesIO()
     config = {"history": [{"created_by": "WORKDIR /a"}, {"created_by": "WORKDIR /b"}]}
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, content in (("blobs/sha256/e", empty), ("blobs/sha256/c", json.dumps(config).encode()),
-                              ("manifest.json", json.dumps([{"Config": "blobs/sha256/c", "Layers": ["blobs/sha256/e"] * 2}]).encode())):
+        for name, content in (
+            ("blobs/sha256/e", empty),
+            ("blobs/sha256/c", json.dumps(config).encode()),
+            (
+                "manifest.json",
+                json.dumps([{"Config": "blobs/sha256/c", "Layers": ["blobs/sha256/e"] * 2}]).encode(),
+            ),
+        ):
             tar.addfile(sized(name, len(content)), io.BytesIO(content))
     buffer.seek(0)
     assert [each.instruction for each in inspect_tar(buffer).layers] == ["WORKDIR /a", "WORKDIR /b"]
@@ -176,21 +211,35 @@ def test_the_older_layout_with_a_folder_for_each_layer_and_links_between_them() 
     config = {"config": {}, "history": [{"created_by": "COPY a /"}, {"created_by": "COPY again /"}]}
     manifest = [{"Config": "c.json", "RepoTags": ["old:1"], "Layers": ["one/layer.tar", "two/layer.tar"]}]
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, data in (("one/VERSION", b"1.0"), ("one/json", b"{}"), ("one/layer.tar", content), ("c.json", json.dumps(config).encode()),
-                           ("manifest.json", json.dumps(manifest).encode()), ("repositories", b"{}")):
+        for name, data in (
+            ("one/VERSION", b"1.0"),
+            ("one/json", b"{}"),
+            ("one/layer.tar", content),
+            ("c.json", json.dumps(config).encode()),
+            ("manifest.json", json.dumps(manifest).encode()),
+            ("repositories", b"{}"),
+        ):
             tar.addfile(sized(name, len(data)), io.BytesIO(data))
         link = tarfile.TarInfo("two/layer.tar")
         link.type, link.linkname = tarfile.SYMTYPE, "../one/layer.tar"
         tar.addfile(link)
     buffer.seek(0)
     report = inspect_tar(buffer)
-    assert (report.reference, report.disk_bytes, report.wasted_bytes, report.user) == ("old:1", 100, 50, "root")
+    assert (report.reference, report.disk_bytes, report.wasted_bytes, report.user) == (
+        "old:1",
+        100,
+        50,
+        "root",
+    )
 
 
 def test_a_tar_that_lacks_a_layer_is_refused_not_counted_as_nothing() -> None:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, data in (("c", b"{}"), ("manifest.json", json.dumps([{"Config": "c", "Layers": ["blobs/sha256/gone"]}]).encode())):
+        for name, data in (
+            ("c", b"{}"),
+            ("manifest.json", json.dumps([{"Config": "c", "Layers": ["blobs/sha256/gone"]}]).encode()),
+        ):
             tar.addfile(sized(name, len(data)), io.BytesIO(data))
     buffer.seek(0)
     with pytest.raises(ImageUnreadable, match="lacks blobs/sha256/gone"):
@@ -209,23 +258,33 @@ def test_a_path_that_is_not_there(tmp_path: Path) -> None:
         inspect_tar(tmp_path / "none.tar")
 
 
-@pytest.mark.parametrize(("created_by", "instruction"), [
-    ("/bin/sh -c #(nop)  CMD [\"sh\"]", 'CMD ["sh"]'),
-    ("/bin/sh -c apt-get update", "RUN apt-get update"),
-    ("|1 INDEX=https://a/b /bin/sh -c pip install x", "RUN pip install x"),
-    ("RUN |2 A=1 B=2 /bin/sh -c pip install x # buildkit", "RUN pip install x"),
-    (f"/bin/sh -c #(nop) COPY dir:{'0f' * 32} in /app ", "COPY … /app"),
-    ("", "(base image)"),
-])
+@pytest.mark.parametrize(
+    ("created_by", "instruction"),
+    [
+        ('/bin/sh -c #(nop)  CMD ["sh"]', 'CMD ["sh"]'),
+        ("/bin/sh -c apt-get update", "RUN apt-get update"),
+        ("|1 INDEX=https://a/b /bin/sh -c pip install x", "RUN pip install x"),
+        ("RUN |2 A=1 B=2 /bin/sh -c pip install x # buildkit", "RUN pip install x"),
+        (f"/bin/sh -c #(nop) COPY dir:{'0f' * 32} in /app ", "COPY … /app"),
+        ("", "(base image)"),
+    ],
+)
 def test_instructions_read_as_in_the_dockerfile(created_by: str, instruction: str) -> None:
-    assert inspect_tar(saved(layer({"a": b"1"}), history=[{"created_by": created_by}])).layers[0].instruction == instruction
+    assert (
+        inspect_tar(saved(layer({"a": b"1"}), history=[{"created_by": created_by}])).layers[0].instruction
+        == instruction
+    )
 
 
 def test_the_estimate_for_long_layers_is_close_to_gzip(monkeypatch: pytest.MonkeyPatch) -> None:
     """Python packages, as they fill real layers, in 16 times smaller blocks and strata: so with four times the error of a real layer."""
     monkeypatch.setattr(gzip_estimate, "STRATA", ((16, 1), (64, 4), (1 << 62, 16)))
     monkeypatch.setattr(gzip_estimate, "BLOCK", 1 << 16)
-    packages = sorted(path for path in Path(pytest.__file__).parents[1].rglob("*") if path.suffix in (".py", ".so", ".json", ".js"))
+    packages = sorted(
+        path
+        for path in Path(pytest.__file__).parents[1].rglob("*")
+        if path.suffix in (".py", ".so", ".json", ".js")
+    )
     content = bytearray()
     for path in packages:
         content += path.read_bytes()[:2_000_000]
@@ -250,7 +309,10 @@ class Endless(io.RawIOBase):
         for _ in range(size // len(block)):
             yield block
         yield bytes(1024)
-        for name, data in (("c", b"{}"), ("manifest.json", json.dumps([{"Config": "c", "Layers": ["blobs/sha256/l"]}]).encode())):
+        for name, data in (
+            ("c", b"{}"),
+            ("manifest.json", json.dumps([{"Config": "c", "Layers": ["blobs/sha256/l"]}]).encode()),
+        ):
             yield sized(name, len(data)).tobuf() + data.ljust(512, b"\0")
         yield bytes(1024)
 
@@ -277,7 +339,12 @@ def test_memory_does_not_grow_with_the_image() -> None:
 
 
 def test_sizes_are_written_the_same_way_everywhere() -> None:
-    assert [mb(0), mb(1_234_567), mb(48_300_000), mb(6_670_000_000)] == ["0.0 MB", "1.2 MB", "48 MB", "6,670 MB"]
+    assert [mb(0), mb(1_234_567), mb(48_300_000), mb(6_670_000_000)] == [
+        "0.0 MB",
+        "1.2 MB",
+        "48 MB",
+        "6,670 MB",
+    ]
 
 
 def test_the_chart_states_what_it_shows() -> None:
@@ -285,14 +352,18 @@ def test_the_chart_states_what_it_shows() -> None:
     assert one.axes[0].get_title(loc="left") == "One layer holds 90% of the 10 MB"
     assert one.axes[0].get_xlim()[0] == 0
     assert [text.get_text() for text in one.axes[0].texts] == ["9.0 MB", "1.0 MB"]
-    waste = layer_stack(inspect_tar(saved(layer({"a": b"x" * 5_000_000}), layer({".wh.a": b"", "b": b"y" * 5_000_000}))))
+    waste = layer_stack(
+        inspect_tar(saved(layer({"a": b"x" * 5_000_000}), layer({".wh.a": b"", "b": b"y" * 5_000_000})))
+    )
     assert waste.axes[0].get_title(loc="left") == "50% of the 10 MB ship but are never seen"
     assert waste.axes[0].texts[0].get_text() == "5.0 MB, 5.0 MB of it wasted"
     assert layer_stack(inspect_tar(saved())).axes[0].get_title(loc="left") == "The image holds no file"
 
 
 @pytest.mark.engine
-def test_both_sizes_are_the_same_on_both_image_stores(client: docker.DockerClient, tiny_image: str, tmp_path: Path) -> None:
+def test_both_sizes_are_the_same_on_both_image_stores(
+    client: docker.DockerClient, tiny_image: str, tmp_path: Path
+) -> None:
     """The engine's own figures for one image disagree between stores; these must not."""
     tag = f"dockerlab-two-stores:{uuid.uuid4().hex[:8]}"
     dockerfile = f"""FROM {tiny_image}
@@ -302,7 +373,13 @@ RUN rm /noise
 WORKDIR /a
 WORKDIR /b
 """
-    client.images.build(fileobj=io.BytesIO(dockerfile.encode()), tag=tag, labels=object_labels.labels(kind="test"), rm=True, forcerm=True)
+    client.images.build(
+        fileobj=io.BytesIO(dockerfile.encode()),
+        tag=tag,
+        labels=object_labels.labels(kind="test"),
+        rm=True,
+        forcerm=True,
+    )
     try:
         path = tmp_path / "image.tar"
         with path.open("wb") as file:
@@ -319,7 +396,9 @@ WORKDIR /b
             loaded = inspect(tag, second.client)
             # Layers that were loaded lie there as they came; those that were built there are compressed.
             second.take(tiny_image, client)
-            second.client.images.build(fileobj=io.BytesIO(dockerfile.encode()), tag=f"{tag}-built", rm=True, forcerm=True)
+            second.client.images.build(
+                fileobj=io.BytesIO(dockerfile.encode()), tag=f"{tag}-built", rm=True, forcerm=True
+            )
             built = inspect(f"{tag}-built", second.client)
     finally:
         client.images.remove(tag, force=True)
@@ -337,7 +416,9 @@ def test_a_name_without_a_tag_means_latest(client: docker.DockerClient, tiny_ima
     name = f"dockerlab-bare-{uuid.uuid4().hex[:8]}"
     other = io.BytesIO(f"FROM {tiny_image}\nRUN echo other > /other".encode())
     try:
-        client.images.build(fileobj=other, tag=f"{name}:aaa", labels=object_labels.labels(kind="test"), rm=True, forcerm=True)
+        client.images.build(
+            fileobj=other, tag=f"{name}:aaa", labels=object_labels.labels(kind="test"), rm=True, forcerm=True
+        )
         client.images.get(tiny_image).tag(name, "latest")
         assert "other" not in inspect(name, client).paths()
         assert "other" in inspect(f"{name}:aaa", client).paths()
@@ -347,7 +428,9 @@ def test_a_name_without_a_tag_means_latest(client: docker.DockerClient, tiny_ima
 
 
 @pytest.mark.engine
-def test_the_engines_stream_and_a_saved_file_agree(client: docker.DockerClient, tiny_image: str, tmp_path: Path) -> None:
+def test_the_engines_stream_and_a_saved_file_agree(
+    client: docker.DockerClient, tiny_image: str, tmp_path: Path
+) -> None:
     path = tmp_path / "tiny.tar"
     with path.open("wb") as file:
         for chunk in client.images.get(tiny_image).save(named=True):
@@ -359,10 +442,14 @@ def test_the_engines_stream_and_a_saved_file_agree(client: docker.DockerClient, 
 
 
 @pytest.mark.engine
-def test_what_was_read_once_is_not_read_again(client: docker.DockerClient, tiny_image: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_read_once_is_not_read_again(
+    client: docker.DockerClient, tiny_image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = inspect(tiny_image, client)
     monkeypatch.setattr(image, "_REMEMBERED", {})
-    monkeypatch.setattr(client.api, "get_image", lambda *_, **__: pytest.fail("the engine was asked for the image again"))
+    monkeypatch.setattr(
+        client.api, "get_image", lambda *_, **__: pytest.fail("the engine was asked for the image again")
+    )
     again = inspect(tiny_image, client)
     assert again == first
     assert again.frame().equals(first.frame())
@@ -370,7 +457,9 @@ def test_what_was_read_once_is_not_read_again(client: docker.DockerClient, tiny_
 
 @pytest.mark.engine
 @pytest.mark.parametrize("damage", ["cut", "missing", "unwritable"])
-def test_a_damaged_cache_costs_time_and_nothing_else(client: docker.DockerClient, tiny_image: str, damage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_cache_costs_time_and_nothing_else(
+    client: docker.DockerClient, tiny_image: str, damage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = inspect(tiny_image, client)
     monkeypatch.setattr(image, "_REMEMBERED", {})
     files = sorted(disk_cache.folder().glob("layer-*"))
@@ -406,7 +495,11 @@ def test_the_cache_keeps_what_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
         os.utime(disk_cache._file("layer", f"{number:064x}"), (number, number))
     disk_cache.recall("layer", f"{0:064x}")
     disk_cache.remember("layer", f"{2:064x}", {"number": 2})
-    assert [disk_cache.recall("layer", f"{number:064x}") is not None for number in range(3)] == [True, False, True]
+    assert [disk_cache.recall("layer", f"{number:064x}") is not None for number in range(3)] == [
+        True,
+        False,
+        True,
+    ]
 
 
 @pytest.mark.engine

@@ -13,13 +13,39 @@ from dockerlab.images import lint
 from dockerlab.images.lint import Annotated, Finding, LintFailed
 
 DOUBTFUL = "FROM python:3.11-slim-bookworm\nWORKDIR app\nENV MODEL=/m/${MODLE}\nCMD python app.py\n"
-HADOLINT = json.dumps([
-    {"code": "DL3025", "column": 1, "file": "Dockerfile", "level": "warning", "line": 4, "message": "Use arguments JSON notation\nfor CMD"},
-    {"code": "DL3000", "column": 1, "file": "Dockerfile", "level": "error", "line": 2, "message": "Use absolute WORKDIR"},
-])
-CHECK = json.dumps({"warnings": [{"ruleName": "UndefinedVar", "description": "Variables should be defined", "detail": "Usage of undefined variable '$MODLE'",
-                                  "location": {"ranges": [{"start": {"line": 3}, "end": {"line": 3}}]}},
-                                 {"ruleName": "Whole", "description": "about the file", "location": {}}]})
+HADOLINT = json.dumps(
+    [
+        {
+            "code": "DL3025",
+            "column": 1,
+            "file": "Dockerfile",
+            "level": "warning",
+            "line": 4,
+            "message": "Use arguments JSON notation\nfor CMD",
+        },
+        {
+            "code": "DL3000",
+            "column": 1,
+            "file": "Dockerfile",
+            "level": "error",
+            "line": 2,
+            "message": "Use absolute WORKDIR",
+        },
+    ]
+)
+CHECK = json.dumps(
+    {
+        "warnings": [
+            {
+                "ruleName": "UndefinedVar",
+                "description": "Variables should be defined",
+                "detail": "Usage of undefined variable '$MODLE'",
+                "location": {"ranges": [{"start": {"line": 3}, "end": {"line": 3}}]},
+            },
+            {"ruleName": "Whole", "description": "about the file", "location": {}},
+        ]
+    }
+)
 
 
 def test_hadolint_is_read_in_the_order_of_lines() -> None:
@@ -82,11 +108,18 @@ def test_hadolint_itself(tmp_path: Path) -> None:
 @pytest.mark.engine
 def test_the_builder_itself(tmp_path: Path, client: docker.DockerClient) -> None:
     (tmp_path / "Dockerfile").write_text(DOUBTFUL)
-    assert {(each.line, each.rule) for each in lint.build_check(tmp_path)} >= {(2, "WorkdirRelativePath"), (3, "UndefinedVar"), (4, "JSONArgsRecommended")}
+    assert {(each.line, each.rule) for each in lint.build_check(tmp_path)} >= {
+        (2, "WorkdirRelativePath"),
+        (3, "UndefinedVar"),
+        (4, "JSONArgsRecommended"),
+    }
     (tmp_path / "Dockerfile").write_text("FROM scratch\nFOO bar\n")
     with pytest.raises(LintFailed, match="FOO"):
         lint.build_check(tmp_path)
 
 
 def test_lines_are_counted_as_the_linters_count() -> None:
-    assert Annotated("FROM a\x0cb\r\nRUN c\u2028d\n", []).lines == ["FROM a\x0cb", "RUN c\u2028d"] and Annotated("", []).lines == []
+    assert (
+        Annotated("FROM a\x0cb\r\nRUN c\u2028d\n", []).lines == ["FROM a\x0cb", "RUN c\u2028d"]
+        and Annotated("", []).lines == []
+    )

@@ -48,7 +48,11 @@ def test_columns_of_json_lines() -> None:
 
 
 def test_what_is_no_json_is_kept_for_the_reader_to_see() -> None:
-    assert column(["Error response from daemon: no", "7", '{"Names": "a"}'], "Names") == ["Error response from daemon: no", "7", "a"]
+    assert column(["Error response from daemon: no", "7", '{"Names": "a"}'], "Names") == [
+        "Error response from daemon: no",
+        "7",
+        "a",
+    ]
 
 
 def test_which_of_two() -> None:
@@ -58,4 +62,7 @@ def test_which_of_two() -> None:
 
 
 def test_pairs_read_as_words() -> None:
-    assert BothWays().add("df", {"networks": 0}.items(), {"networks": 0}.items()).frame().loc["df", "CLI says"] == "networks 0"
+    assert (
+        BothWays().add("df", {"networks": 0}.items(), {"networks": 0}.items()).frame().loc["df", "CLI says"]
+        == "networks 0"
+    )

@@ -9,8 +9,11 @@ from dockerlab.images.cache_model import Verdict
 from dockerlab.notebook.predict import marked, score, tick_steps
 
 STEPS = ["WORKDIR /app", "COPY app app", "RUN compile"]
-HAPPENED = [Verdict("WORKDIR /app", False, "same", False), Verdict("COPY app app", True, "app/a, which it copies, changed", True),
-            Verdict("RUN compile", True, "an earlier step ran: COPY app app", True)]
+HAPPENED = [
+    Verdict("WORKDIR /app", False, "same", False),
+    Verdict("COPY app app", True, "app/a, which it copies, changed", True),
+    Verdict("RUN compile", True, "an earlier step ran: COPY app app", True),
+]
 
 
 def test_the_printed_form_names_what_is_ticked() -> None:

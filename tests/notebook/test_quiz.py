@@ -18,7 +18,9 @@ def _quiz(folder: Path, *rights: str, feedback: str = "because") -> Quiz:
     for marks in rights:
         text += '[[question]]\ntext = "What then?"\n'
         for number, mark in enumerate(marks):
-            text += OPTION.format(text=f"option {number}", feedback=feedback, right="right = true\n" if mark == "x" else "")
+            text += OPTION.format(
+                text=f"option {number}", feedback=feedback, right="right = true\n" if mark == "x" else ""
+            )
     (folder / "09.toml").write_text(text)
     return Quiz.load("09", folder)
 
@@ -41,7 +43,9 @@ def test_an_answer_that_is_not_there_is_refused(tmp_path: Path, number: int, let
         _quiz(tmp_path, "x--", "-x-", "--x").answer(number, letter)
 
 
-@pytest.mark.parametrize("marks", [("x-", "-x"), ("---", "x--"), ("xx-", "x--"), ("x----", "-x-"), ("x--", "x---", "x--")])
+@pytest.mark.parametrize(
+    "marks", [("x-", "-x"), ("---", "x--"), ("xx-", "x--"), ("x----", "-x-"), ("x--", "x---", "x--")]
+)
 def test_an_unfair_quiz_is_refused(tmp_path: Path, marks: tuple[str, ...]) -> None:
     with pytest.raises(CourseError):
         _quiz(tmp_path, *marks)

@@ -19,13 +19,26 @@ _spec.loader.exec_module(screenshots)
 
 @pytest.fixture
 def course(tmp_path: Path) -> Path:
-    for name in ("notebooks/00_start.ipynb", "notebooks/05_ship.ipynb", "labs/05_shrink/lab.ipynb", "labs/.saved/05-1/lab.ipynb"):
+    for name in (
+        "notebooks/00_start.ipynb",
+        "notebooks/05_ship.ipynb",
+        "labs/05_shrink/lab.ipynb",
+        "labs/.saved/05-1/lab.ipynb",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("{}")
     return tmp_path
 
 
-@pytest.mark.parametrize(("names", "found"), [([], ["00_start", "05_ship"]), (["05"], ["05_ship", "lab"]), (["05_shrink"], ["lab"]), (["00"], ["00_start"])])
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        ([], ["00_start", "05_ship"]),
+        (["05"], ["05_ship", "lab"]),
+        (["05_shrink"], ["lab"]),
+        (["00"], ["00_start"]),
+    ],
+)
 def test_names_choose_lessons_and_labs(course: Path, names: list[str], found: list[str]) -> None:
     assert [path.stem for path in screenshots.lessons(names, course)] == found
 

@@ -66,7 +66,14 @@ def _sockets() -> int:
 @pytest.fixture
 def sleeper(client: docker.DockerClient, tiny_image: str) -> Iterator[str]:
     name = f"dockerlab-console-{uuid.uuid4().hex[:8]}"
-    made = client.containers.run(tiny_image, ["sh", "-c", "echo ready; sleep 300"], name=name, detach=True, init=True, labels=object_labels.labels(kind="test"))
+    made = client.containers.run(
+        tiny_image,
+        ["sh", "-c", "echo ready; sleep 300"],
+        name=name,
+        detach=True,
+        init=True,
+        labels=object_labels.labels(kind="test"),
+    )
     yield name
     remove(made)
 
@@ -125,7 +132,9 @@ def test_fifty_runs_of_one_cell_leave_nothing_behind(sleeper: str) -> None:
 
 
 @pytest.mark.engine
-def test_after_the_clean_up_it_is_still_there_to_be_read(client: docker.DockerClient, sleeper: str, tiny_image: str) -> None:
+def test_after_the_clean_up_it_is_still_there_to_be_read(
+    client: docker.DockerClient, sleeper: str, tiny_image: str
+) -> None:
     console, explorer = ContainerConsole(sleeper), LayerExplorer(tiny_image)
     assert console.wait_for("running")
     explorer.wait(120)
@@ -185,7 +194,9 @@ def test_two_threads_share_one_connection(slow_connect: threading.Event) -> None
 
 
 @pytest.mark.parametrize("connected", [False, True])
-def test_a_thread_that_outlives_its_instrument_leaves_no_connection(slow_connect: threading.Event, connected: bool) -> None:
+def test_a_thread_that_outlives_its_instrument_leaves_no_connection(
+    slow_connect: threading.Event, connected: bool
+) -> None:
     instrument, go_on, reached = live_module.Instrument(), threading.Event(), threading.Event()
 
     def work() -> None:
@@ -215,7 +226,9 @@ def test_making_one_blocks_nobody(sleeper: str) -> None:
 @pytest.mark.engine
 def test_a_build_is_seen_while_it_runs_and_its_log_can_be_read(tiny_image: str, tmp_path: Path) -> None:
     marker = uuid.uuid4().hex
-    (tmp_path / "Dockerfile").write_text(f"FROM {tiny_image}\nRUN echo hello-{marker}; sleep 2\nRUN touch /b\n")
+    (tmp_path / "Dockerfile").write_text(
+        f"FROM {tiny_image}\nRUN echo hello-{marker}; sleep 2\nRUN touch /b\n"
+    )
     shown = BuildTimeline(tmp_path, tag=f"dockerlab-test:{marker[:8]}")
     assert shown.text() == "The build is running."
     assert wait_until(lambda: "running" in shown.note.value, 300)
@@ -249,9 +262,13 @@ def test_a_build_can_be_cancelled_and_ends_with_its_cell(tiny_image: str, tmp_pa
 
 
 @pytest.mark.engine
-def test_drawing_and_the_end_of_the_build_do_not_meet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_drawing_and_the_end_of_the_build_do_not_meet(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """A slow drawing of a running build, and the build ends meanwhile: each step once, and the end has the last word."""
-    drawn = BuildReport("sha256:1", "a:b", [Step(f"[{number}/3] RUN x", str(number), done=True) for number in range(1, 4)])
+    drawn = BuildReport(
+        "sha256:1", "a:b", [Step(f"[{number}/3] RUN x", str(number), done=True) for number in range(1, 4)]
+    )
     reached = threading.Event()
 
     def built(*_: object, on_step: Callable[[Step], None], **__: object) -> BuildReport:
@@ -296,14 +313,24 @@ def test_an_explorer_opens_any_image(tiny_image: str) -> None:
     assert "no image dockerlab-nothing" in missing.note.value
 
 
-REPORT = ImageReport("a:b", [Layer("COPY a", 900, 400, {"app/main.py": 300, "app/data/big.bin": 600}),
-                             Layer("RUN rm", 50, 20, {"app/main.py": 50}, ["app/data/big.bin"])], {})
+REPORT = ImageReport(
+    "a:b",
+    [
+        Layer("COPY a", 900, 400, {"app/main.py": 300, "app/data/big.bin": 600}),
+        Layer("RUN rm", 50, 20, {"app/main.py": 50}, ["app/data/big.bin"]),
+    ],
+    {},
+)
 
 
 def test_the_tree_adds_up_and_marks_changes() -> None:
     root = tree(REPORT, 0)
     assert root.size == 900 and root.children["app"].children["data"].size == 600
-    assert [(level, node.name, node.size) for level, node in lines(root)] == [(0, "app", 900), (1, "data/big.bin", 600), (1, "main.py", 300)]
+    assert [(level, node.name, node.size) for level, node in lines(root)] == [
+        (0, "app", 900),
+        (1, "data/big.bin", 600),
+        (1, "main.py", 300),
+    ]
     kinds = {node.name: node.kind for _, node in lines(tree(REPORT, 1))}
     assert kinds["main.py"] == "changed" and kinds["data/big.bin"] == "deleted"
     assert tree(REPORT, ALL, "BIG").size == 600
@@ -312,9 +339,11 @@ def test_the_tree_adds_up_and_marks_changes() -> None:
 
 
 def test_load_follows_the_engines_formulas() -> None:
-    stats = {"cpu_stats": {"cpu_usage": {"total_usage": 300}, "system_cpu_usage": 2000, "online_cpus": 2},
-             "precpu_stats": {"cpu_usage": {"total_usage": 100}, "system_cpu_usage": 1000},
-             "memory_stats": {"usage": 50, "limit": 100, "stats": {"inactive_file": 20}}}
+    stats = {
+        "cpu_stats": {"cpu_usage": {"total_usage": 300}, "system_cpu_usage": 2000, "online_cpus": 2},
+        "precpu_stats": {"cpu_usage": {"total_usage": 100}, "system_cpu_usage": 1000},
+        "memory_stats": {"usage": 50, "limit": 100, "stats": {"inactive_file": 20}},
+    }
     assert load(stats) == Load(40.0, 30, 100)
     assert load({"cpu_stats": {}, "memory_stats": {}}) is None
 
@@ -326,8 +355,14 @@ def test_state_is_health_where_there_is_a_check() -> None:
 
 
 def test_spans_count_from_the_first_step_and_running_steps_grow() -> None:
-    done, running = Step("[1/2] RUN a", "1", started=1_000_000_010.0, seconds=4.0, done=True), Step("[2/2] RUN b", "2", started=1_000_000_014.0)
-    assert [(start, length) for _, start, length in spans([done, running], now=1_000_000_020.0)] == [(0.0, 4.0), (4.0, 6.0)]
+    done, running = (
+        Step("[1/2] RUN a", "1", started=1_000_000_010.0, seconds=4.0, done=True),
+        Step("[2/2] RUN b", "2", started=1_000_000_014.0),
+    )
+    assert [(start, length) for _, start, length in spans([done, running], now=1_000_000_020.0)] == [
+        (0.0, 4.0),
+        (4.0, 6.0),
+    ]
     finished = Step("[1/1] RUN a", "1", started=3.0, seconds=2.0, done=True)
     assert spans([finished])[0][1:] == (3.0, 2.0)
     assert "cached" in bar_html(Step("x", cached=True), 0, 0, 5) and "…" in bar_html(running, 0, 1, 5)
@@ -342,13 +377,26 @@ def test_a_sparkline_of_nothing_is_still_drawn() -> None:
     assert "<svg" in sparkline([], "cpu") and "cpu" in sparkline([0.0, 1.0], "cpu")
 
 
-LADDER = pd.DataFrame({"rung": ["naive", "minimal"], "disk_bytes": [6.7e9, 1.6e8], "download_bytes": [3.4e9, 6e7], "build_seconds": [90.0, 60.0],
-                       "rebuild_seconds": [80.0, 0.5], "cold_start_seconds": [2.7, 0.9], "latency_p50_ms": [40.0, 20.0]})
+LADDER = pd.DataFrame(
+    {
+        "rung": ["naive", "minimal"],
+        "disk_bytes": [6.7e9, 1.6e8],
+        "download_bytes": [3.4e9, 6e7],
+        "build_seconds": [90.0, 60.0],
+        "rebuild_seconds": [80.0, 0.5],
+        "cold_start_seconds": [2.7, 0.9],
+        "latency_p50_ms": [40.0, 20.0],
+    }
+)
 
 
 def test_the_ladder_switches_between_measures_and_shows_dockerfiles() -> None:
     chart = LadderChart(LADDER)
-    assert chart.text().splitlines() == ["disk: minimal needs 41.9 times less than naive", "naive            6,700 MB", "minimal            160 MB"]
+    assert chart.text().splitlines() == [
+        "disk: minimal needs 41.9 times less than naive",
+        "naive            6,700 MB",
+        "minimal            160 MB",
+    ]
     chart.switch.value = "rebuild"
     assert "160.0 times less" in chart.text() and "0.50 s" in chart.text()
     chart.show("minimal")
@@ -365,7 +413,8 @@ def test_limits_in_words_rows_and_a_chart() -> None:
     assert list(frame([ALIVE, DEAD])["outcome"]) == ["answers", "OOM killed"]
     slow = UnderLimits(256, 0.25, 200.0, 300.0, None, False)
     assert latency_under_limits([ALIVE, slow, DEAD]).axes[0].get_title(loc="left") == (
-        "At 0.25 CPUs an answer takes 5.0 times as long as at 1; 1 of 3 tries was killed")
+        "At 0.25 CPUs an answer takes 5.0 times as long as at 1; 1 of 3 tries was killed"
+    )
     assert latency_under_limits([DEAD]).axes[0].get_title(loc="left") == "No try survived its memory limit"
 
 
@@ -376,12 +425,27 @@ def test_sliders_state_their_command_and_tell_what_happened(tiny_image: str) -> 
     assert sliders.command == f"docker run --memory 64m --memory-swap 64m --cpus 0.5 {tiny_image}"
     sliders.run.click()
     sliders.wait(120)
-    assert sliders.tries[0].exit_code == 0 and not sliders.tries[0].survived  # a shell without input ends at once
+    assert (
+        sliders.tries[0].exit_code == 0 and not sliders.tries[0].survived
+    )  # a shell without input ends at once
     assert "ended, exit code 0" in sliders.note.value and not sliders.run.disabled
 
 
-CONFIG = {"services": {"api": {"image": "api", "networks": {"back": None}, "depends_on": {"db": {}}, "ports": [{"published": "80", "target": 8000}]},
-                       "db": {"image": "postgres", "networks": {"back": None}, "volumes": [{"source": "rows", "target": "/data"}]}}}
+CONFIG = {
+    "services": {
+        "api": {
+            "image": "api",
+            "networks": {"back": None},
+            "depends_on": {"db": {}},
+            "ports": [{"published": "80", "target": 8000}],
+        },
+        "db": {
+            "image": "postgres",
+            "networks": {"back": None},
+            "volumes": [{"source": "rows", "target": "/data"}],
+        },
+    }
+}
 
 
 def test_the_picture_of_a_stack_reads_from_left_to_right() -> None:
@@ -390,18 +454,30 @@ def test_the_picture_of_a_stack_reads_from_left_to_right() -> None:
     svg = stack_svg(drawn, {"api": "unhealthy"})
     for said in ("✗ unhealthy", "⇅ port 80 → 8000", "rows → /data", "network back"):
         assert said in svg
-    circle = graph({"services": {name: {"image": "x", "depends_on": {other: {}}} for name, other in (("a", "b"), ("b", "a"))}})
+    circle = graph(
+        {
+            "services": {
+                name: {"image": "x", "depends_on": {other: {}}} for name, other in (("a", "b"), ("b", "a"))
+            }
+        }
+    )
     assert stack_svg(circle).startswith("<svg")
 
 
 def test_the_worst_container_speaks_for_its_service() -> None:
-    several = [Service("api", "api-1", "running", "healthy", 0), Service("api", "api-2", "exited", "", 1), Service("db", "db-1", "running", "", 0)]
+    several = [
+        Service("api", "api-1", "running", "healthy", 0),
+        Service("api", "api-2", "exited", "", 1),
+        Service("db", "db-1", "running", "", 0),
+    ]
     assert states(several) == {"api": "exited", "db": "running"}
 
 
 @pytest.mark.engine
 def test_the_graph_follows_the_stack_until_it_is_down(tiny_image: str, tmp_path: Path) -> None:
-    (tmp_path / "compose.yaml").write_text(f"services:\n  one:\n    image: {tiny_image}\n    command: [sh, -c, 'echo hello; sleep 100']\n    init: true\n")
+    (tmp_path / "compose.yaml").write_text(
+        f"services:\n  one:\n    image: {tiny_image}\n    command: [sh, -c, 'echo hello; sleep 100']\n    init: true\n"
+    )
     with running_stack(tmp_path, timeout=240) as stack:
         drawn = StackGraph(stack)
         assert wait_until(lambda: drawn.states == {"one": "running"}, 120)
@@ -412,20 +488,36 @@ def test_the_graph_follows_the_stack_until_it_is_down(tiny_image: str, tmp_path:
 
 
 @pytest.mark.engine
-def test_ticks_are_marked_by_the_real_build(client: docker.DockerClient, tiny_image: str, tmp_path: Path) -> None:
+def test_ticks_are_marked_by_the_real_build(
+    client: docker.DockerClient, tiny_image: str, tmp_path: Path
+) -> None:
     marker, tag = uuid.uuid4().hex, f"dockerlab-test:{uuid.uuid4().hex[:8]}"
-    (tmp_path / "Dockerfile").write_text(f"FROM {tiny_image}\nRUN echo {marker}\nCOPY app.py /app.py\nRUN touch /done\n")
+    (tmp_path / "Dockerfile").write_text(
+        f"FROM {tiny_image}\nRUN echo {marker}\nCOPY app.py /app.py\nRUN touch /done\n"
+    )
     (tmp_path / "app.py").write_text(marker)
-    edits = {"change app.py": lambda folder: (folder / "app.py").write_text(uuid.uuid4().hex) and None,
-             "touch app.py": lambda folder: (folder / "app.py").touch()}
+    edits = {
+        "change app.py": lambda folder: (folder / "app.py").write_text(uuid.uuid4().hex) and None,
+        "touch app.py": lambda folder: (folder / "app.py").touch(),
+    }
     shown = CachePredictor(tmp_path, tag, edits)
     shown.wait(120)
-    assert [box.description for box in shown.ticks.boxes] == [f"RUN echo {marker}", "COPY app.py /app.py", "RUN touch /done"]
+    assert [box.description for box in shown.ticks.boxes] == [
+        f"RUN echo {marker}",
+        "COPY app.py /app.py",
+        "RUN touch /done",
+    ]
     shown.ticks.boxes[1].value = True
     shown.run.click()
     shown.wait(120)
-    assert list(shown.results[0]["right"]) == ["✓", "✓", "✗"] and "an earlier step ran" in shown.results[0]["why"].iloc[2]
-    assert "2 of 3 steps rightly foreseen" in shown.note.value and "app.py, which it copies, changed" in shown._marks.value
+    assert (
+        list(shown.results[0]["right"]) == ["✓", "✓", "✗"]
+        and "an earlier step ran" in shown.results[0]["why"].iloc[2]
+    )
+    assert (
+        "2 of 3 steps rightly foreseen" in shown.note.value
+        and "app.py, which it copies, changed" in shown._marks.value
+    )
     shown.choice.value = "touch app.py"
     shown.run.click()
     shown.wait(120)

@@ -36,7 +36,11 @@ STARTED = dt.datetime.now(dt.UTC)
 FREE: list[int] = []  # bytes of the disk, every SAMPLE seconds
 SAMPLE = 5
 AT_ONCE = 200  # steps that one request names
-FOLDERS, BINARY, MOST = ("assets", "dockerlab", "sources", "tests"), (".jpg", ".png", ".pt", ".onnx", ".pyc"), 300_000
+FOLDERS, BINARY, MOST = (
+    ("assets", "dockerlab", "sources", "tests"),
+    (".jpg", ".png", ".pt", ".onnx", ".pyc"),
+    300_000,
+)
 ENDED = threading.Event()
 
 
@@ -68,13 +72,20 @@ def pytest_terminal_summary(terminalreporter: Any) -> Iterator[None]:
     """After the list of failures, since it often says why."""
     yield
     ENDED.set()
-    start, least, end = (f"{size / 1e9:.1f} GB" for size in (FREE[0], min(FREE), shutil.disk_usage(ROOT).free))
+    start, least, end = (
+        f"{size / 1e9:.1f} GB" for size in (FREE[0], min(FREE), shutil.disk_usage(ROOT).free)
+    )
     terminalreporter.write_line(f"Disk free: {start} at the start, {least} at the least, {end} at the end.")
 
 
-def keep_within(client: docker.DockerClient, budget: int, since: dt.datetime = STARTED, recent: dt.timedelta = RECENT) -> int:
+def keep_within(
+    client: docker.DockerClient, budget: int, since: dt.datetime = STARTED, recent: dt.timedelta = RECENT
+) -> int:
     """Give back steps made after `since` until they hold at most `budget` bytes; returns the bytes given back. Asks the engine."""
-    records = [record | {"Shared": record["Shared"] or not is_ours(record["Description"])} for record in cache_records(client)]
+    records = [
+        record | {"Shared": record["Shared"] or not is_ours(record["Description"])}
+        for record in cache_records(client)
+    ]
     going = too_many(records, budget, since, dt.datetime.now(dt.UTC) - recent)
     freed = 0
     for first in range(0, len(going), AT_ONCE):
@@ -85,7 +96,9 @@ def keep_within(client: docker.DockerClient, budget: int, since: dt.datetime = S
     return freed
 
 
-def too_many(records: list[dict[str, Any]], budget: int, since: dt.datetime, before: dt.datetime) -> list[str]:
+def too_many(
+    records: list[dict[str, Any]], budget: int, since: dt.datetime, before: dt.datetime
+) -> list[str]:
     """Ids of the steps to give back: made after `since`, not used since `before`, those used longest ago first, ends before what they build on. Pure."""
     left = {record["ID"]: record for record in records}
     made = {key for key, record in left.items() if when(record["CreatedAt"]) > since and not record["Shared"]}
@@ -116,8 +129,17 @@ def is_ours(description: str) -> bool:
 @cache
 def _our_files() -> str:
     """The text of whatever may hold a Dockerfile, each run of blanks and each end of a continued line as one blank."""
-    files = (path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*")) if path.is_file() and path.stat().st_size < MOST)
-    return "\n".join(_squeezed(path.read_text(encoding="utf-8", errors="replace")) for path in files if path.suffix not in BINARY)
+    files = (
+        path
+        for folder in FOLDERS
+        for path in sorted((ROOT / folder).rglob("*"))
+        if path.is_file() and path.stat().st_size < MOST
+    )
+    return "\n".join(
+        _squeezed(path.read_text(encoding="utf-8", errors="replace"))
+        for path in files
+        if path.suffix not in BINARY
+    )
 
 
 def _squeezed(text: str) -> str:

@@ -34,6 +34,10 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         if report.failed:
             said = "".join(each["text"] for each in outputs if each.get("name") == "stderr")
             report.sections += [("What the cell wrote to stderr", said)] if said else []
-            report.sections += [("What the cell before wrote", _said[item.path])] if item.path in _said else []
-        _said[item.path] = "\n".join(str(each.get("text") or each.get("data", {}).get("text/plain", "")) for each in outputs)
+            report.sections += (
+                [("What the cell before wrote", _said[item.path])] if item.path in _said else []
+            )
+        _said[item.path] = "\n".join(
+            str(each.get("text") or each.get("data", {}).get("text/plain", "")) for each in outputs
+        )
     return report

@@ -36,10 +36,19 @@ from dockerlab.images import base_images
 from dockerlab.images.build_cache import cache_records
 
 MARK = "foreign.canary"
-OBJECT, TAG = "dockerlab.object", "dockerlab.tag"  # the course's mark of what it made, and its word on what an image was built as
+OBJECT, TAG = (
+    "dockerlab.object",
+    "dockerlab.tag",
+)  # the course's mark of what it made, and its word on what an image was built as
 PREFIX = "foreign-"
 TEST = "foreign things are untouched"
-PREDEFINED = ("bridge", "host", "none", "ingress", "docker_gwbridge")  # the last two are the engine's own while it is in a swarm
+PREDEFINED = (
+    "bridge",
+    "host",
+    "none",
+    "ingress",
+    "docker_gwbridge",
+)  # the last two are the engine's own while it is in a swarm
 Thing = tuple[str, str, str]  # kind, id, name
 
 
@@ -69,8 +78,9 @@ class Guard:
     def complaints(self) -> list[str]:
         """What is wrong at the end of a run, a sentence each. Asks the engine."""
         gone, left = self.missing(), self.left()
-        return [f"These were there before the tests, were not made by the course, and are gone: {', '.join(gone)}."] * bool(gone) + [
-            f"Containers of the course left these behind: {', '.join(left)}."] * bool(left)
+        return [
+            f"These were there before the tests, were not made by the course, and are gone: {', '.join(gone)}."
+        ] * bool(gone) + [f"Containers of the course left these behind: {', '.join(left)}."] * bool(left)
 
 
 GUARD = pytest.StashKey[Guard]()
@@ -91,7 +101,9 @@ class Untouched(pytest.Item):
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(
+    session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
+) -> None:
     if config.option.collectonly or _is_worker(config) or not any(_uses_the_engine(item) for item in items):
         return
     if _look(config):
@@ -112,7 +124,9 @@ def _look(config: pytest.Config) -> bool:
         return False  # the fixture `client` says it, or fails the run
     sweep(client)
     before = {(kind, key, name) for kind, key, name, ours in everything(client) if not ours}
-    config.stash[GUARD] = Guard(client, before, set(make_canaries(client)), NamelessVolumes(client, object_labels.COURSE_LABEL, "1"))
+    config.stash[GUARD] = Guard(
+        client, before, set(make_canaries(client)), NamelessVolumes(client, object_labels.COURSE_LABEL, "1")
+    )
     return True
 
 
@@ -122,7 +136,11 @@ def _is_worker(config: pytest.Config) -> bool:
 
 def _hands_out(config: pytest.Config) -> bool:
     """Whether this process only distributes the tests to others."""
-    return not _is_worker(config) and bool(getattr(config.option, "numprocesses", None)) and not config.option.collectonly
+    return (
+        not _is_worker(config)
+        and bool(getattr(config.option, "numprocesses", None))
+        and not config.option.collectonly
+    )
 
 
 @pytest.hookimpl(trylast=True)
@@ -148,35 +166,65 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def _report(session: pytest.Session, guard: Guard) -> None:
     """The last test of a run by several processes, as if one of them had run it."""
     complaints = guard.complaints()
-    report = pytest.TestReport(f"{Path(__file__).name}::{TEST}", (__file__, 0, TEST), keywords={}, when="call",
-                               outcome="failed" if complaints else "passed", longrepr=" ".join(complaints) or None)
+    report = pytest.TestReport(
+        f"{Path(__file__).name}::{TEST}",
+        (__file__, 0, TEST),
+        keywords={},
+        when="call",
+        outcome="failed" if complaints else "passed",
+        longrepr=" ".join(complaints) or None,
+    )
     session.config.hook.pytest_runtest_logreport(report=report)
     if complaints:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def _uses_the_engine(item: pytest.Item) -> bool:
-    return item.get_closest_marker("engine") is not None or "client" in getattr(item, "fixturenames", ()) or item.path.suffix == ".ipynb"
+    return (
+        item.get_closest_marker("engine") is not None
+        or "client" in getattr(item, "fixturenames", ())
+        or item.path.suffix == ".ipynb"
+    )
 
 
 def everything(client: docker.DockerClient) -> Iterator[tuple[str, str, str, bool]]:
     """Kind, id, name, and whether it is the course's or comes and goes by itself. Asks the engine."""
     mounted: set[str] = set()
-    built = ownership.read(client).ids  # where a tag has moved on, only the record tells what we built from what was built FROM it
+    built = ownership.read(
+        client
+    ).ids  # where a tag has moved on, only the record tells what we built from what was built FROM it
     for container in client.containers.list(all=True, ignore_removed=True):
-        ours = _made(container.labels, _labels(client, container.attrs["Image"]), container.name) or bool(container.attrs["HostConfig"].get("AutoRemove"))
+        ours = _made(container.labels, _labels(client, container.attrs["Image"]), container.name) or bool(
+            container.attrs["HostConfig"].get("AutoRemove")
+        )
         mounted |= {mount.get("Name", "") for mount in container.attrs["Mounts"]} if ours else set()
         yield "container", container.id, container.name, ours
     for image in _images(client, {}):
         of_a_run = any(tag.startswith(PREFIX) for tag in image.tags)
-        ours = of_a_run or (image.labels[TAG] in image.tags if TAG in image.labels else _named(*image.tags)) or (not image.tags and image.id in built)
+        ours = (
+            of_a_run
+            or (image.labels[TAG] in image.tags if TAG in image.labels else _named(*image.tags))
+            or (not image.tags and image.id in built)
+        )
         yield "image", image.id, (image.tags or [image.short_id])[0], ours
         yield from (("tag", tag, tag, ours or _named(tag)) for tag in image.tags)
     for volume in client.volumes.list():
-        yield "volume", volume.name, volume.name, _made(volume.attrs.get("Labels"), None, volume.name) or volume.name in mounted
+        yield (
+            "volume",
+            volume.name,
+            volume.name,
+            _made(volume.attrs.get("Labels"), None, volume.name) or volume.name in mounted,
+        )
     for network in client.networks.list():
-        yield "network", network.id, network.name, network.name in PREDEFINED or _made(network.attrs.get("Labels"), None, network.name)
-    yield from (("build step", record["ID"], record.get("Description", ""), True) for record in cache_records(client))
+        yield (
+            "network",
+            network.id,
+            network.name,
+            network.name in PREDEFINED or _made(network.attrs.get("Labels"), None, network.name),
+        )
+    yield from (
+        ("build step", record["ID"], record.get("Description", ""), True) for record in cache_records(client)
+    )
 
 
 def _images(client: docker.DockerClient, filters: dict[str, str]) -> Iterator[Image]:
@@ -209,28 +257,56 @@ def make_canaries(client: docker.DockerClient) -> Iterator[Thing]:
     yield "container", client.containers.create(f"{name}:1", ["/nothing"], name=name, labels=marks).id, name
     yield "volume", client.volumes.create(name, labels=marks).name, name
     yield "network", client.networks.create(name, labels=marks).id, name
-    for image, labels in _inherited().items():  # built FROM an image of the course, and a container of it by hand
+    for (
+        image,
+        labels,
+    ) in _inherited().items():  # built FROM an image of the course, and a container of it by hand
         yield _image(client, f"{name}-{image}", marks | labels)
         yield from _by_hand(client, f"{name}-{image}", f"{name}-{image}:1")
     yield _untagged(client, f"{name}-untagged", marks | _inherited()["api"])
     yield from _committed(client, f"{name}-committed", marks)
     yield from _of_another_learner(client, f"{name}-neighbour", marks)
-    task = {"com.docker.swarm.task": "", "com.docker.swarm.task.name": f"{name}.1", "com.docker.swarm.service.name": name, "com.docker.swarm.node.id": name}
-    yield "container", client.containers.create(f"{name}:1", ["/nothing"], name=f"{name}-task", labels=marks | task).id, f"{name}-task"
+    task = {
+        "com.docker.swarm.task": "",
+        "com.docker.swarm.task.name": f"{name}.1",
+        "com.docker.swarm.service.name": name,
+        "com.docker.swarm.node.id": name,
+    }
+    yield (
+        "container",
+        client.containers.create(f"{name}:1", ["/nothing"], name=f"{name}-task", labels=marks | task).id,
+        f"{name}-task",
+    )
     yield from _built(client, f"{name}-built", marks)
     if base_images.present(client, base_images.SLIM):
         plain = {object_labels.COURSE_LABEL: "", object_labels.OWNER_LABEL: "", object_labels.KIND_LABEL: ""}
-        running = client.containers.run(base_images.SLIM, ["sleep", "7200"], detach=True, name=f"{name}-runs", labels=marks | plain)
+        running = client.containers.run(
+            base_images.SLIM, ["sleep", "7200"], detach=True, name=f"{name}-runs", labels=marks | plain
+        )
         yield "container", running.id, running.name
         yield from _running_by_hand(client, f"{name}-served", marks)
 
 
 def _inherited() -> dict[str, dict[str, str]]:
     """What images of the course hand on: a base, the detection API, one that a check built, and those of lessons that clean up by a label."""
-    course = {object_labels.COURSE_LABEL: "1", object_labels.OWNER_LABEL: object_labels.owner(), object_labels.KIND_LABEL: "image", object_labels.PROCESS_LABEL: _dead()}
+    course = {
+        object_labels.COURSE_LABEL: "1",
+        object_labels.OWNER_LABEL: object_labels.owner(),
+        object_labels.KIND_LABEL: "image",
+        object_labels.PROCESS_LABEL: _dead(),
+    }
     lessons = {f"lesson{number}": {"dockerlab.lesson": number} for number in ("01", "02", "08", "12")}
-    labs = {"dockerlab.clinic": object_labels.owner(), "dockerlab.workbench": object_labels.owner(), "dockerlab.handover": "1", "dockerlab.check": "canary"}
-    others = {"api": {TAG: "dockerlab-api:multistage"}, "base": {object_labels.KIND_LABEL: "base"}, "check": {object_labels.KIND_LABEL: "check"} | labs}
+    labs = {
+        "dockerlab.clinic": object_labels.owner(),
+        "dockerlab.workbench": object_labels.owner(),
+        "dockerlab.handover": "1",
+        "dockerlab.check": "canary",
+    }
+    others = {
+        "api": {TAG: "dockerlab-api:multistage"},
+        "base": {object_labels.KIND_LABEL: "base"},
+        "check": {object_labels.KIND_LABEL: "check"} | labs,
+    }
     return {key: course | labels for key, labels in (lessons | others).items()}
 
 
@@ -241,7 +317,9 @@ def _dead() -> str:
 
 def _by_hand(client: docker.DockerClient, name: str, image: str) -> Iterator[Thing]:
     """A container with a volume for its data, as `docker run` without any label leaves it."""
-    container = client.containers.create(image, ["/nothing"], name=name, mounts=[{"Target": "/data", "Type": "volume"}])
+    container = client.containers.create(
+        image, ["/nothing"], name=name, mounts=[{"Target": "/data", "Type": "volume"}]
+    )
     container.reload()
     yield "container", container.id, name
     yield "volume", container.attrs["Mounts"][0]["Name"], f"{name}'s data"
@@ -249,9 +327,16 @@ def _by_hand(client: docker.DockerClient, name: str, image: str) -> Iterator[Thi
 
 def _committed(client: docker.DockerClient, name: str, marks: dict[str, str]) -> Iterator[Thing]:
     """`docker commit` of a container of the course writes all its labels into an image, which hands them on."""
-    holder = client.containers.create(_image(client, f"{name}-from", marks)[1], ["/nothing"], labels=object_labels.labels(lesson="01"), name=f"dockerlab-{name}")
+    holder = client.containers.create(
+        _image(client, f"{name}-from", marks)[1],
+        ["/nothing"],
+        labels=object_labels.labels(lesson="01"),
+        name=f"dockerlab-{name}",
+    )
     holder.commit(name, "1", changes=[f"LABEL {object_labels.PROCESS_LABEL}={_dead()}"])
-    with suppress(DockerException):  # it is the course's, so that a lesson which begins at this moment may remove it
+    with suppress(
+        DockerException
+    ):  # it is the course's, so that a lesson which begins at this moment may remove it
         holder.remove()
     client.images.remove(f"{name}-from:1")
     yield "tag", f"{name}:1", f"{name}:1"
@@ -268,8 +353,16 @@ def _untagged(client: docker.DockerClient, name: str, marks: dict[str, str]) -> 
 
 def _of_another_learner(client: docker.DockerClient, name: str, marks: dict[str, str]) -> Iterator[Thing]:
     """What the course made for somebody else who does lesson 01 on this engine, too."""
-    labels = marks | object_labels.labels(lesson="01") | {object_labels.OWNER_LABEL: "foreign-learner", object_labels.PROCESS_LABEL: _dead()}
-    yield _image(client, name, {key: value for key, value in labels.items() if key not in (OBJECT, object_labels.PROCESS_LABEL)})
+    labels = (
+        marks
+        | object_labels.labels(lesson="01")
+        | {object_labels.OWNER_LABEL: "foreign-learner", object_labels.PROCESS_LABEL: _dead()}
+    )
+    yield _image(
+        client,
+        name,
+        {key: value for key, value in labels.items() if key not in (OBJECT, object_labels.PROCESS_LABEL)},
+    )
     yield "container", client.containers.create(f"{name}:1", ["/nothing"], name=name, labels=labels).id, name
     yield "volume", client.volumes.create(name, labels=labels).name, name
     yield "network", client.networks.create(name, labels=labels).id, name
@@ -279,23 +372,36 @@ def _built(client: docker.DockerClient, name: str, marks: dict[str, str]) -> Ite
     """A step in the build cache that looks much like one of lab 04, but is not of the course. Builds as anybody does, over the engine's API."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
-        for path, text in (("Dockerfile", f"FROM scratch\nCOPY requirements-dev.txt /{name}\n"), ("requirements-dev.txt", name)):
+        for path, text in (
+            ("Dockerfile", f"FROM scratch\nCOPY requirements-dev.txt /{name}\n"),
+            ("requirements-dev.txt", name),
+        ):
             entry = tarfile.TarInfo(path)
             entry.size = len(text)
             tar.addfile(entry, io.BytesIO(text.encode()))
     query = {"version": "2", "t": f"{name}:1", "labels": json.dumps(marks)}
-    answer = client.api.post(f"{client.api.base_url}/v{client.api.api_version}/build", params=query, data=buffer.getvalue(),
-                             headers={"Content-Type": "application/x-tar"})
+    answer = client.api.post(
+        f"{client.api.base_url}/v{client.api.api_version}/build",
+        params=query,
+        data=buffer.getvalue(),
+        headers={"Content-Type": "application/x-tar"},
+    )
     answer.raise_for_status()
     yield "tag", f"{name}:1", f"{name}:1"
-    yield from (("build step", record["ID"], f"{name}'s") for record in cache_records(client) if name in record.get("Description", ""))
+    yield from (
+        ("build step", record["ID"], f"{name}'s")
+        for record in cache_records(client)
+        if name in record.get("Description", "")
+    )
 
 
 def _running_by_hand(client: docker.DockerClient, name: str, marks: dict[str, str]) -> Iterator[Thing]:
     """A service that somebody built FROM an image of a lesson and runs, with its data in a volume."""
     labels = marks | _inherited()["lesson01"]
     holder = client.containers.create(base_images.SLIM, ["true"], name=f"dockerlab-{name}")
-    holder.commit(name, "1", changes=[f'LABEL {key}="{value}"' for key, value in labels.items()] + ["VOLUME /data"])
+    holder.commit(
+        name, "1", changes=[f'LABEL {key}="{value}"' for key, value in labels.items()] + ["VOLUME /data"]
+    )
     holder.remove()
     yield "tag", f"{name}:1", f"{name}:1"
     running = client.containers.run(f"{name}:1", ["sleep", "7200"], detach=True, name=name)
@@ -340,11 +446,17 @@ def sweep(client: docker.DockerClient) -> None:
             found += [("container", container.id)] if not process_marks.alive(container.labels[MARK]) else []
         for image in _images(client, marked):
             if not process_marks.alive(image.labels[MARK]):
-                found += [("tag", tag) for tag in image.tags if tag.startswith(PREFIX)] or [("image", image.id)] * (not image.tags)
+                found += [("tag", tag) for tag in image.tags if tag.startswith(PREFIX)] or [
+                    ("image", image.id)
+                ] * (not image.tags)
         for network in client.networks.list(filters=marked):
-            found += [("network", network.id)] if not process_marks.alive(network.attrs["Labels"][MARK]) else []
+            found += (
+                [("network", network.id)] if not process_marks.alive(network.attrs["Labels"][MARK]) else []
+            )
         for volume in client.volumes.list(filters=marked):
-            found += [("volume", volume.name)] if not process_marks.alive(volume.attrs["Labels"][MARK]) else []
+            found += (
+                [("volume", volume.name)] if not process_marks.alive(volume.attrs["Labels"][MARK]) else []
+            )
     remove(client, found)
 
 

@@ -24,8 +24,16 @@ RUN_LESSONS = ("test_trust_notebooks.py", "test_trust_labs.py")
 FIRST_LESSONS = ("00_", "01_")
 # Lesson and lab 11 use a swarm; the others have containers that find each other by name.
 SWARM_OR_NEIGHBOURS = ("08", "10", "11", "12")
-NEIGHBOUR_TESTS = ("test_compose.py", "test_instruments.py", "test_project.py", "test_swarm.py", "test_rollout.py", "test_scoring.py",
-                   "test_clinic.py", "test_widgets.py")
+NEIGHBOUR_TESTS = (
+    "test_compose.py",
+    "test_instruments.py",
+    "test_project.py",
+    "test_swarm.py",
+    "test_rollout.py",
+    "test_scoring.py",
+    "test_clinic.py",
+    "test_widgets.py",
+)
 # Most of the others take a minute or two.
 LONGEST_FIRST = ("swarm and neighbours", "notebooks/06_", "lab 04", "lab 06", "lab 05", "lab 03")
 
@@ -37,7 +45,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def rank(name: str) -> int:
     """The place of a group in the order in which groups are handed out."""
-    return next((place for place, start in enumerate(LONGEST_FIRST) if name.startswith(start)), len(LONGEST_FIRST))
+    return next(
+        (place for place, start in enumerate(LONGEST_FIRST) if name.startswith(start)), len(LONGEST_FIRST)
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -29,7 +29,13 @@ from dockerlab.images import base_images
 SUBMISSION = "test_a_submission_is_judged_by_what_it_does"
 STARTER = "test_the_starter_does_not_pass_and_raises_nothing"
 KEPT = ROOT / "build" / "verdicts"
-CODE = ("dockerlab/**/*", "assets/*/**/*", "tests/labs/test_labs.py", "requirements.lock", "nbval_sanitize.cfg")
+CODE = (
+    "dockerlab/**/*",
+    "assets/*/**/*",
+    "tests/labs/test_labs.py",
+    "requirements.lock",
+    "nbval_sanitize.cfg",
+)
 MADE = {"figures", ".pytest_cache"}  # folders that no verdict depends on
 LEFT_OUT = pytest.StashKey[int]()
 
@@ -42,7 +48,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave out what is known, of the tests that would run."""
     if not _used(config):
         return
-    known = [item for item in items if (folder := subject(item.nodeid)) and (key := verdict(folder)) and (KEPT / key).exists()]
+    known = [
+        item
+        for item in items
+        if (folder := subject(item.nodeid)) and (key := verdict(folder)) and (KEPT / key).exists()
+    ]
     if known:
         left_out = set(known)
         items[:] = [item for item in items if item not in left_out]
@@ -60,7 +70,12 @@ def pytest_testnodedown(node: Any) -> None:
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Keep the verdict of what passed, a notebook when all its cells did; under `-n` the process that hands out the tests does so."""
-    if os.environ.get("PYTEST_XDIST_WORKER") or report.when != "call" or not report.passed or not (folder := subject(report.nodeid)):
+    if (
+        os.environ.get("PYTEST_XDIST_WORKER")
+        or report.when != "call"
+        or not report.passed
+        or not (folder := subject(report.nodeid))
+    ):
         return
     _passed[folder] += 1
     if _passed[folder] == tests_of(folder) and (key := verdict(folder)):
@@ -71,8 +86,10 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     if count := config.stash.get(LEFT_OUT, 0):
-        terminalreporter.write_line(f"{count} submissions, starters and solutions of labs are as they were when they were judged rightly on "
-                                    "this engine, and were not judged again. `make test AGAIN=1` judges all.")
+        terminalreporter.write_line(
+            f"{count} submissions, starters and solutions of labs are as they were when they were judged rightly on "
+            "this engine, and were not judged again. `make test AGAIN=1` judges all."
+        )
 
 
 def _used(config: pytest.Config) -> bool:
@@ -111,7 +128,9 @@ def verdict(folder: Path) -> str:
     number = folder.parent.name if folder.is_relative_to(ROOT / "tests") else folder.name.partition("_")[0]
     lab = (ROOT / "sources" / "labs").glob(f"{number}_*/**/*")
     place = folder.relative_to(ROOT).as_posix()  # a lab's starter and its solution are made of the same files
-    return hashlib.sha256(f"{common} {files(lab)} {place} {files(folder.rglob('*'))}".encode()).hexdigest()[:32]
+    return hashlib.sha256(f"{common} {files(lab)} {place} {files(folder.rglob('*'))}".encode()).hexdigest()[
+        :32
+    ]
 
 
 @cache
@@ -121,7 +140,11 @@ def _common() -> str:
     except CourseError:
         return ""
     info = client.info()
-    images = [str(client.images.get(name).id) for name in sorted(base_images.COURSE_BASES) if base_images.present(client, name)]
+    images = [
+        str(client.images.get(name).id)
+        for name in sorted(base_images.COURSE_BASES)
+        if base_images.present(client, name)
+    ]
     client.close()
     code = files(path for pattern in CODE for path in ROOT.glob(pattern))
     return " ".join([code, info["ID"], info["ServerVersion"], info["Driver"], *images])

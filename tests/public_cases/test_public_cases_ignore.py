@@ -39,14 +39,20 @@ def test_what_is_sent(case: str, tmp_path: Path) -> None:
 @pytest.mark.engine
 @pytest.mark.parametrize("case", ["I02_all_but_py", "I06_deep_file_back", "I07_dockerfile_listed"])
 def test_what_a_build_brings(case: str, tmp_path: Path, client: docker.DockerClient) -> None:
-    build(_folder(tmp_path, (CASES / f"{case}.dockerignore").read_bytes()), tag="dockerlab-test-case:ignore", client=client)
+    build(
+        _folder(tmp_path, (CASES / f"{case}.dockerignore").read_bytes()),
+        tag="dockerlab-test-case:ignore",
+        client=client,
+    )
     brought = image.inspect("dockerlab-test-case:ignore", client).paths()
     client.images.remove("dockerlab-test-case:ignore", force=True)
     assert brought == [f"ctx/{path}" for path in SENT[case]]
 
 
 @pytest.mark.engine
-def test_I07_a_remark_in_a_listed_dockerfile_leaves_copy_in_the_cache(tmp_path: Path, client: docker.DockerClient) -> None:
+def test_I07_a_remark_in_a_listed_dockerfile_leaves_copy_in_the_cache(
+    tmp_path: Path, client: docker.DockerClient
+) -> None:
     folder = _folder(tmp_path, b"Dockerfile\n.dockerignore\n")
     diary = BuildDiary(folder, "dockerlab-test-case:remark", client)
     diary.build()

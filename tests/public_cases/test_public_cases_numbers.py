@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 WHERE = {
     "test_public_cases_dockerfile.py": "D01 D02 D04 D05 D06 D09 D14 D16 D17 D21 D22 D22c D23 D24 D25 D28 C01 C02 C03 C05 C06 C10 B01 B03 B05 X01 "
-                                       "D05b D10 D11 D12 D13 D18 D19 D20 D26 D27 D29 C08 C09 C11",
+    "D05b D10 D11 D12 D13 D18 D19 D20 D26 D27 D29 C08 C09 C11",
     "test_public_cases_ignore.py": "I01 I02 I03 I04 I06 I07 I08 I10 I11 I13 I14 I25",
     "test_public_cases_tars.py": "T01 T02 T04 T05 T05c T06 T11b T18 T20 T02a T03 T09 T10 T11 T12 T14 T15 T17 T23 T28",
     "test_public_cases_secrets.py": "L01 L02 L04 L05",
@@ -25,7 +25,11 @@ KEYS = {"test_public_cases_ignore.py": ROOT / "tests/data/cases/ignore/sent.json
 
 @pytest.mark.parametrize("file", WHERE)
 def test_every_number_stands_where_it_is_tested(file: str) -> None:
-    text = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests/public_cases" / file, KEYS.get(file)) if path)
+    text = "".join(
+        path.read_text(encoding="utf-8")
+        for path in (ROOT / "tests/public_cases" / file, KEYS.get(file))
+        if path
+    )
     there = set(re.findall(r"(?<![A-Za-z0-9])[A-Z]\d\d[a-z]?(?![A-Za-z0-9])", text))
     assert [number for number in WHERE[file].split() if number not in there] == []
 

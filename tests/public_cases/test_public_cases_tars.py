@@ -93,7 +93,9 @@ def test_T05c_a_layer_without_a_word_has_a_text() -> None:
 # Next of kin, made here.
 
 
-def _tar(members: dict[str, bytes], links: dict[str, str] | None = None, hard: dict[str, str] | None = None) -> bytes:
+def _tar(
+    members: dict[str, bytes], links: dict[str, str] | None = None, hard: dict[str, str] | None = None
+) -> bytes:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
         for name, content in members.items():
@@ -119,8 +121,11 @@ def _saved(*layers: bytes, config: object = None, **more: bytes) -> io.BytesIO:
 LAYER = _tar({"a": b"x" * 600, "b": b"y" * 600})
 
 
-@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.compress, bz2.compress, lzma.compress],
-                         ids=["plain", "gzip", "zstd", "bzip2", "xz"])
+@pytest.mark.parametrize(
+    "pack",
+    [bytes, gzip.compress, zstandard.compress, bz2.compress, lzma.compress],
+    ids=["plain", "gzip", "zstd", "bzip2", "xz"],
+)
 def test_a_layer_cut_anywhere_is_refused(pack) -> None:
     """Whatever is missing of the files, wherever the cut is; what is cut off behind the last file may go unnoticed."""
     whole = pack(LAYER)
@@ -145,13 +150,23 @@ def test_a_layer_in_an_unknown_form_is_told() -> None:
         inspect_tar(_saved(b"LZ4?" * 400))
 
 
-@pytest.mark.parametrize("manifest", [b"null", b"[]", b"{}", b"[null]", b"no json", b'[{"Config": null}]', b'[{"Layers": ["x"]}]'])
+@pytest.mark.parametrize(
+    "manifest", [b"null", b"[]", b"{}", b"[null]", b"no json", b'[{"Config": null}]', b'[{"Layers": ["x"]}]']
+)
 def test_an_odd_manifest_is_a_sentence(manifest: bytes) -> None:
     with pytest.raises(ImageUnreadable):
         inspect_tar(io.BytesIO(_tar({"c": b"{}", "manifest.json": manifest})))
 
 
-@pytest.mark.parametrize("config", [{}, {"config": None, "architecture": None}, {"history": [None]}, {"history": [{}], "config": {"User": None}}])
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"config": None, "architecture": None},
+        {"history": [None]},
+        {"history": [{}], "config": {"User": None}},
+    ],
+)
 def test_nulls_and_missing_keys_are_taken_as_nothing(config: object) -> None:
     report = inspect_tar(_saved(LAYER, config=config))
     assert (report.user, report.architecture, report.paths()) == ("root", "", ["a", "b"])
@@ -163,14 +178,25 @@ def test_T22_a_link_to_a_link_leads_to_the_layer_and_a_circle_nowhere() -> None:
     links = {"2/layer.tar": "../1/layer.tar", "3/layer.tar": "../2/layer.tar"}
     assert inspect_tar(io.BytesIO(_tar(members, links))).disk_bytes == 2400
     with pytest.raises(ImageUnreadable, match="lacks 3/layer.tar"):
-        inspect_tar(io.BytesIO(_tar(members, {"2/layer.tar": "../3/layer.tar", "3/layer.tar": "../2/layer.tar"})))
+        inspect_tar(
+            io.BytesIO(_tar(members, {"2/layer.tar": "../3/layer.tar", "3/layer.tar": "../2/layer.tar"}))
+        )
 
 
-@pytest.mark.parametrize(("upper", "wasted"), [
-    ({".wh.one": b""}, 0), ({"one": b"z" * 10}, 0), ({".wh.two": b""}, 0), ({".wh.one": b"", ".wh.two": b""}, 0),
-    ({".wh.one": b"", ".wh.two": b"", ".wh.three": b""}, 1000), ({".wh..wh..opq": b""}, 1000),
-])
-def test_T11b_a_file_of_three_names_is_wasted_when_the_last_goes(upper: dict[str, bytes], wasted: int) -> None:
+@pytest.mark.parametrize(
+    ("upper", "wasted"),
+    [
+        ({".wh.one": b""}, 0),
+        ({"one": b"z" * 10}, 0),
+        ({".wh.two": b""}, 0),
+        ({".wh.one": b"", ".wh.two": b""}, 0),
+        ({".wh.one": b"", ".wh.two": b"", ".wh.three": b""}, 1000),
+        ({".wh..wh..opq": b""}, 1000),
+    ],
+)
+def test_T11b_a_file_of_three_names_is_wasted_when_the_last_goes(
+    upper: dict[str, bytes], wasted: int
+) -> None:
     lower = _tar({"one": b"x" * 1000}, hard={"two": "one", "three": "two"})
     assert inspect_tar(_saved(lower, _tar(upper))).wasted_bytes == wasted
 

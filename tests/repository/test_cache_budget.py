@@ -22,22 +22,32 @@ STEPS = {
 }
 
 
-def test_old_steps_of_this_run_go_and_all_others_stay(client: docker.DockerClient, tiny_image: str, tmp_path: Path) -> None:
+def test_old_steps_of_this_run_go_and_all_others_stay(
+    client: docker.DockerClient, tiny_image: str, tmp_path: Path
+) -> None:
     context = tmp_path / "context"
     context.mkdir()
     with second_daemon(tmp_path, containerd=False) as daemon:
         daemon.take(tiny_image, client)
 
         def fill(marker: str) -> None:
-            steps = STEPS.get(marker, f"RUN dd if=/dev/urandom of=/{marker} bs=1000000 count=20\nRUN touch /{marker}.done")
+            steps = STEPS.get(
+                marker, f"RUN dd if=/dev/urandom of=/{marker} bs=1000000 count=20\nRUN touch /{marker}.done"
+            )
             (context / "Dockerfile").write_text(f"FROM {tiny_image}\n{steps}\n")
             build(context, client=daemon.client)
             daemon.client.images.prune()  # without a tag nothing keeps its layers
             time.sleep(1.1)
 
         def held() -> list[str]:
-            return [name for name in ("earlier", "first", "theirs", "second") if any(
-                record["Size"] >= 20_000_000 and f"/{name} " in record["Description"] for record in build_cache.cache_records(daemon.client))]
+            return [
+                name
+                for name in ("earlier", "first", "theirs", "second")
+                if any(
+                    record["Size"] >= 20_000_000 and f"/{name} " in record["Description"]
+                    for record in build_cache.cache_records(daemon.client)
+                )
+            ]
 
         fill("earlier")
         since = dt.datetime.now(dt.UTC)
@@ -46,7 +56,9 @@ def test_old_steps_of_this_run_go_and_all_others_stay(client: docker.DockerClien
         fill("theirs")
         fill("second")
         cache_budget.keep_within(daemon.client, 0, since, dt.timedelta(seconds=60))
-        assert held() == ["earlier", "first", "theirs", "second"], "what was used in the last minute may still be wanted"
+        assert held() == ["earlier", "first", "theirs", "second"], (
+            "what was used in the last minute may still be wanted"
+        )
         assert cache_budget.keep_within(daemon.client, 25_000_000, since, dt.timedelta(0)) >= 20_000_000
         assert held() == ["earlier", "theirs", "second"]
         cache_budget.keep_within(daemon.client, 0, since, dt.timedelta(0))

@@ -51,7 +51,9 @@ def test_ctrl_c_is_130(labs) -> None:
     assert cli.main(["check", "05"]) == 130
 
 
-@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["check"], ["clean", "--everything"], ["bases", "--source", "moon"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["nonsense"], ["check"], ["clean", "--everything"], ["bases", "--source", "moon"]]
+)
 def test_wrong_arguments_are_two(arguments, capsys) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main(arguments)
@@ -60,7 +62,10 @@ def test_wrong_arguments_are_two(arguments, capsys) -> None:
 
 def test_build_arguments_reach_build(monkeypatch, capsys) -> None:
     seen = {}
-    steps = [build_report.Step("[1/2] RUN a", "1", cached=True), build_report.Step("[2/2] RUN b", "2", seconds=1.25, done=True)]
+    steps = [
+        build_report.Step("[1/2] RUN a", "1", cached=True),
+        build_report.Step("[2/2] RUN b", "2", seconds=1.25, done=True),
+    ]
     report = build_report.BuildReport("sha256:0", "dockerlab-x:1", steps, seconds=1.5)
 
     def fake(context, *, on_step, **options) -> build_report.BuildReport:
@@ -81,8 +86,13 @@ def test_build_arguments_reach_build(monkeypatch, capsys) -> None:
 
 
 def test_inspect_prints_layers_and_both_sizes(monkeypatch, capsys) -> None:
-    layers = [image_report.Layer("RUN a", 5_000_000, 2_000_000, {"a": 5_000_000}), image_report.Layer("RUN rm a", 0, 100, {}, ["a"])]
-    monkeypatch.setattr(image, "inspect", lambda name: image_report.ImageReport(name, layers, {"architecture": "amd64"}))
+    layers = [
+        image_report.Layer("RUN a", 5_000_000, 2_000_000, {"a": 5_000_000}),
+        image_report.Layer("RUN rm a", 0, 100, {}, ["a"]),
+    ]
+    monkeypatch.setattr(
+        image, "inspect", lambda name: image_report.ImageReport(name, layers, {"architecture": "amd64"})
+    )
     assert cli.main(["inspect", "x"]) == 0
     *table, last = capsys.readouterr().out.splitlines()
     assert len(table) == 3 and "RUN rm a" in table[2]
@@ -94,7 +104,11 @@ def test_no_engine_is_one_message_and_no_traceback(monkeypatch, capsys) -> None:
     for command in (["clean"], ["bases"], ["engine"]):
         assert cli.main(command) == 1
         error = capsys.readouterr().err
-        assert error.startswith("No Docker Engine answers") and "Traceback" not in error and error.count("\n") <= 3
+        assert (
+            error.startswith("No Docker Engine answers")
+            and "Traceback" not in error
+            and error.count("\n") <= 3
+        )
 
 
 def test_help_loads_neither_docker_nor_pandas() -> None:

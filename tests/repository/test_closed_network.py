@@ -42,8 +42,18 @@ RUN apt-get update && apt-get install -y --no-install-recommends class-greeting 
 RUN pip install --no-cache-dir six
 CMD ["class-greeting"]
 """
-PROXIES = [each for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY") for each in (name, name.lower())]
-PIP = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_INDEX_URL", "PIP_FIND_LINKS", "UV_DEFAULT_INDEX", "UV_INDEX_URL")
+PROXIES = [
+    each for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY") for each in (name, name.lower())
+]
+PIP = (
+    "PIP_CERT",
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "PIP_INDEX_URL",
+    "PIP_FIND_LINKS",
+    "UV_DEFAULT_INDEX",
+    "UV_INDEX_URL",
+)
 NOTHING = dict.fromkeys((*PIP, *PROXIES), "")
 
 
@@ -57,12 +67,32 @@ class Classroom:
     folder: Path
 
     def run(self, *words: str, without: str = "", **more: str) -> subprocess.CompletedProcess[str]:
-        settings = {name: value for name, value in self.settings.items() if name != f"DOCKERLAB_{without.upper()}"}
-        return dockerlab(*words, env={**NOTHING, "PIP_CONFIG_FILE": os.devnull, "DOCKER_HOST": self.daemon.url, **settings, **more}, timeout=300)
+        settings = {
+            name: value for name, value in self.settings.items() if name != f"DOCKERLAB_{without.upper()}"
+        }
+        return dockerlab(
+            *words,
+            env={
+                **NOTHING,
+                "PIP_CONFIG_FILE": os.devnull,
+                "DOCKER_HOST": self.daemon.url,
+                **settings,
+                **more,
+            },
+            timeout=300,
+        )
 
-    def proof(self, monkeypatch: pytest.MonkeyPatch, without: str = "", **more: str) -> dict[str, precondition.Check]:
+    def proof(
+        self, monkeypatch: pytest.MonkeyPatch, without: str = "", **more: str
+    ) -> dict[str, precondition.Check]:
         """What `doctor --build` adds to the doctor's checks, without one of the settings."""
-        environ = {**NOTHING, "PIP_CONFIG_FILE": os.devnull, "DOCKER_HOST": self.daemon.url, **self.settings, **more}
+        environ = {
+            **NOTHING,
+            "PIP_CONFIG_FILE": os.devnull,
+            "DOCKER_HOST": self.daemon.url,
+            **self.settings,
+            **more,
+        }
         environ[f"DOCKERLAB_{without.upper()}"] = ""
         for name, value in environ.items():
             monkeypatch.setenv(name, value)
@@ -83,7 +113,12 @@ def room(client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) 
     wheels = folder / "wheels"
     wheels.mkdir()
     labels = object_labels.labels(kind="test")
-    prepared = client.containers.create(base_images.SLIM, ["sh", "-c", f"pip download --no-deps --dest /wheels six && {PLAIN}"], name=name, labels=labels)
+    prepared = client.containers.create(
+        base_images.SLIM,
+        ["sh", "-c", f"pip download --no-deps --dest /wheels six && {PLAIN}"],
+        name=name,
+        labels=labels,
+    )
     registry = None
     try:
         prepared.start()
@@ -92,17 +127,35 @@ def room(client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) 
         with tarfile.open(fileobj=io.BytesIO(b"".join(pieces))) as archive:
             archive.extractall(folder, filter="data")
         with wire() as cable, class_box(cable.here, wheels, folder) as box:
-            registry = client.containers.run(base_images.REGISTRY, name=f"{name}-registry", detach=True, ports={"5000/tcp": (cable.here, None)}, labels=labels)
+            registry = client.containers.run(
+                base_images.REGISTRY,
+                name=f"{name}-registry",
+                detach=True,
+                ports={"5000/tcp": (cable.here, None)},
+                labels=labels,
+            )
             registry.reload()
             mirror = f"{cable.here}:{registry.ports['5000/tcp'][0]['HostPort']}"
             with (folder / "official.tar").open("wb") as file:
                 file.writelines(prepared.export(1 << 20))
             assert wait_until(lambda: answers(f"http://{mirror}/v2/"), 60)
-            publish(f"http://{mirror}", f"library/{base_images.SLIM}", folder / "official.tar",
-                    {"Cmd": ["python3"], "Env": ["PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"]})
+            publish(
+                f"http://{mirror}",
+                f"library/{base_images.SLIM}",
+                folder / "official.tar",
+                {
+                    "Cmd": ["python3"],
+                    "Env": ["PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"],
+                },
+            )
             with second_daemon(folder, containerd=False, wire=cable) as daemon:
-                settings = {"DOCKERLAB_INDEX_URL": f"{box.web}/simple", "DOCKERLAB_CA_BUNDLE": str(box.authority), "DOCKERLAB_REGISTRY_MIRROR": mirror,
-                            "DOCKERLAB_APT_MIRROR": f"{box.web}/debian {box.web}/debian-security", "DOCKERLAB_BASES_SOURCE": "mirror"}
+                settings = {
+                    "DOCKERLAB_INDEX_URL": f"{box.web}/simple",
+                    "DOCKERLAB_CA_BUNDLE": str(box.authority),
+                    "DOCKERLAB_REGISTRY_MIRROR": mirror,
+                    "DOCKERLAB_APT_MIRROR": f"{box.web}/debian {box.web}/debian-security",
+                    "DOCKERLAB_BASES_SOURCE": "mirror",
+                }
                 yield Classroom(daemon, box, settings, folder)
     finally:
         prepared.remove(force=True)
@@ -113,9 +166,21 @@ def room(client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) 
 def test_doctor_proves_the_settings_by_real_builds(room: Classroom) -> None:
     done = room.run("doctor", "--build", "--json")
     assert done.stderr == "", done.stderr
-    found = {each["name"]: precondition.Check(**each) for each in json.loads(done.stdout) if each["name"].startswith("build: ")}
+    found = {
+        each["name"]: precondition.Check(**each)
+        for each in json.loads(done.stdout)
+        if each["name"].startswith("build: ")
+    }
     assert [(check.name, check.status) for check in found.values()] == [
-        (name, "ok") for name in ("build: base", "build: apt, API", "build: pip, API", "build: apt, docker build", "build: pip, docker build")], found
+        (name, "ok")
+        for name in (
+            "build: base",
+            "build: apt, API",
+            "build: pip, API",
+            "build: apt, docker build",
+            "build: pip, docker build",
+        )
+    ], found
     assert found["build: base"].found == f"{base_images.SLIM}: mirror"
     labels = room.daemon.client.images.get(f"original-for-dockerlab/{base_images.SLIM}").labels
     assert labels == {}, "the image of the mirror was no publisher's"
@@ -131,29 +196,56 @@ def test_a_textbook_dockerfile_builds_either_way(room: Classroom, tmp_path: Path
     if way == "API":
         build.build(tmp_path, tag=tag, client=room.daemon.client, no_cache=True)
     else:
-        done = subprocess.run(["docker", "build", "--no-cache", "-t", tag, str(tmp_path)], env={**os.environ, "DOCKER_HOST": room.daemon.url},
-                              capture_output=True, text=True, timeout=200, check=False)
+        done = subprocess.run(
+            ["docker", "build", "--no-cache", "-t", tag, str(tmp_path)],
+            env={**os.environ, "DOCKER_HOST": room.daemon.url},
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr[-2000:]
-    assert {each.split("/")[1] for each in room.box.asked[asked:]} == {"debian", "debian-security", "simple", "files"}, "something came from elsewhere"
+    assert {each.split("/")[1] for each in room.box.asked[asked:]} == {
+        "debian",
+        "debian-security",
+        "simple",
+        "files",
+    }, "something came from elsewhere"
     assert room.daemon.client.containers.run(tag, remove=True) == b"hello from the mirror\n"
 
 
-@pytest.mark.parametrize(("without", "names", "holds"), [
-    ("index_url", "pip", "set index_url"), ("apt_mirror", "apt", "set apt_mirror"), ("ca_bundle", "apt pip", "set ca_bundle"),
-])
-def test_the_setting_that_is_missing_is_named(room: Classroom, monkeypatch, without: str, names: str, holds: str) -> None:
+@pytest.mark.parametrize(
+    ("without", "names", "holds"),
+    [
+        ("index_url", "pip", "set index_url"),
+        ("apt_mirror", "apt", "set apt_mirror"),
+        ("ca_bundle", "apt pip", "set ca_bundle"),
+    ],
+)
+def test_the_setting_that_is_missing_is_named(
+    room: Classroom, monkeypatch, without: str, names: str, holds: str
+) -> None:
     """Each time the base is made again for the settings that are left."""
     found = room.proof(monkeypatch, without)
     failed = {check.name: check for check in found.values() if check.status != "ok"}
-    assert sorted(failed) == sorted(f"build: {name}, {way}" for name in names.split() for way in ("API", "docker build")), found
+    assert sorted(failed) == sorted(
+        f"build: {name}, {way}" for name in names.split() for way in ("API", "docker build")
+    ), found
     assert all(holds in check.fix for check in failed.values()), failed
 
 
 def test_a_base_that_no_place_has_names_the_places(room: Classroom, monkeypatch) -> None:
     room.daemon.client.images.remove(base_images.SLIM, force=True)
-    found = room.proof(monkeypatch, "registry_mirror", DOCKERLAB_BASES_SOURCE="bundle", DOCKERLAB_BASES_BUNDLE="/nowhere.tar")
-    assert found["build: base"].status == "failed" and "Correct bases_bundle (/nowhere.tar)" in found["build: base"].fix
-    found = room.proof(monkeypatch, "registry_mirror", DOCKERLAB_BASES_SOURCE="pull", DOCKERLAB_BASES_BUNDLE="")
+    found = room.proof(
+        monkeypatch, "registry_mirror", DOCKERLAB_BASES_SOURCE="bundle", DOCKERLAB_BASES_BUNDLE="/nowhere.tar"
+    )
+    assert (
+        found["build: base"].status == "failed"
+        and "Correct bases_bundle (/nowhere.tar)" in found["build: base"].fix
+    )
+    found = room.proof(
+        monkeypatch, "registry_mirror", DOCKERLAB_BASES_SOURCE="pull", DOCKERLAB_BASES_BUNDLE=""
+    )
     assert "Set registry_mirror" in found["build: base"].fix
 
 
@@ -162,12 +254,16 @@ def test_settings_that_change_are_noticed_and_undone(room: Classroom) -> None:
     assert room.run("bases", name).returncode == 0
     first = client.images.get(name).id
     assert room.run("bases", name).stdout == f"{name}: here\n" and client.images.get(name).id == first
-    check = {each["name"]: each for each in json.loads(room.run("doctor", "--json", without="index_url").stdout)}["bases"]
+    check = {
+        each["name"]: each for each in json.loads(room.run("doctor", "--json", without="index_url").stdout)
+    }["bases"]
     assert check["status"] == "warning"
     assert room.run("bases", name, without="index_url").returncode == 0
     assert client.images.get(name).id != first
     original = client.images.get(f"original-for-dockerlab/{name}").id
-    assert len(client.images.get(name).attrs["RootFS"]["Layers"]) == 2  # one layer of settings, not one for each change
+    assert (
+        len(client.images.get(name).attrs["RootFS"]["Layers"]) == 2
+    )  # one layer of settings, not one for each change
     assert base_images.give_back(client) == [name]
     assert client.images.get(name).id == original and client.images.get(name).tags == [name]
 
@@ -196,9 +292,22 @@ def test_both_ways_of_building_use_the_proxy(room: Classroom, tmp_path: Path, wa
     by_variables = {"HTTP_PROXY": room.box.proxy} if told == "variables" else {}
     if told != "variables":
         (settings / "config.json").write_text(json.dumps({"proxies": {"default": proxies}}))
-    env = {**os.environ, **NOTHING, "DOCKER_HOST": room.daemon.url, "DOCKER_CONFIG": str(settings), **by_variables}
+    env = {
+        **os.environ,
+        **NOTHING,
+        "DOCKER_HOST": room.daemon.url,
+        "DOCKER_CONFIG": str(settings),
+        **by_variables,
+    }
     before = len(room.box.proxied)
-    done = subprocess.run([sys.executable, "-c", BUILD, str(tmp_path), way], env=env, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", BUILD, str(tmp_path), way],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert [each for each in room.box.proxied[before:] if INSIDE in each]
 

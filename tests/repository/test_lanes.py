@@ -27,6 +27,17 @@ def test_what_belongs_together_stays_together(nodeid: str, group: str) -> None:
 
 
 def test_what_takes_longest_is_handed_out_first() -> None:
-    names = ["tests/images/test_image.py", "lab 03", "notebooks/06_weigh_images_for_ml.ipynb", "swarm and neighbours", "notebooks/05_ship_only_what_runs.ipynb"]
-    assert sorted(names, key=lanes.rank) == ["swarm and neighbours", "notebooks/06_weigh_images_for_ml.ipynb", "lab 03",
-                                             "tests/images/test_image.py", "notebooks/05_ship_only_what_runs.ipynb"]
+    names = [
+        "tests/images/test_image.py",
+        "lab 03",
+        "notebooks/06_weigh_images_for_ml.ipynb",
+        "swarm and neighbours",
+        "notebooks/05_ship_only_what_runs.ipynb",
+    ]
+    assert sorted(names, key=lanes.rank) == [
+        "swarm and neighbours",
+        "notebooks/06_weigh_images_for_ml.ipynb",
+        "lab 03",
+        "tests/images/test_image.py",
+        "notebooks/05_ship_only_what_runs.ipynb",
+    ]

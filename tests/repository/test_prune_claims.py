@@ -14,12 +14,16 @@ pytestmark = pytest.mark.engine
 
 
 def _docker(daemon: Daemon, *words: str) -> str:
-    done = subprocess.run(["docker", "--host", daemon.url, *words], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        ["docker", "--host", daemon.url, *words], capture_output=True, text=True, check=True, timeout=60
+    )
     return done.stdout
 
 
 @pytest.mark.parametrize("containerd", [False, True], ids=["overlay2", "containerd"])
-def test_a_label_filter_protects_images_and_volumes_but_not_the_build_cache(tmp_path: Path, containerd: bool) -> None:
+def test_a_label_filter_protects_images_and_volumes_but_not_the_build_cache(
+    tmp_path: Path, containerd: bool
+) -> None:
     context = tmp_path / "context"
     context.mkdir()
     (context / "Dockerfile").write_text("FROM scratch\nCOPY weights /\nCOPY labels /\n")
@@ -31,7 +35,16 @@ def test_a_label_filter_protects_images_and_volumes_but_not_the_build_cache(tmp_
         assert daemon.client.df()["BuildCache"]
         assert not build(context, tag="foreign:1", client=daemon.client).ran
 
-        _docker(daemon, "system", "prune", "--all", "--force", "--volumes", "--filter", "label=dockerlab.lesson=02")
+        _docker(
+            daemon,
+            "system",
+            "prune",
+            "--all",
+            "--force",
+            "--volumes",
+            "--filter",
+            "label=dockerlab.lesson=02",
+        )
 
         assert not daemon.client.df()["BuildCache"]
         assert build(context, tag="foreign:2", client=daemon.client).ran

@@ -18,7 +18,20 @@ from dockerlab import cli
 from dockerlab.core.settings import ROOT
 
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-GROUPS = ("builder", "buildx", "compose", "container", "context", "image", "network", "service", "stack", "swarm", "system", "volume")
+GROUPS = (
+    "builder",
+    "buildx",
+    "compose",
+    "container",
+    "context",
+    "image",
+    "network",
+    "service",
+    "stack",
+    "swarm",
+    "system",
+    "volume",
+)
 COMMANDS = ("make", "dockerlab", "docker", "git", "sudo", "df", "ls", "apt-get", "journalctl", "jupyter")
 
 
@@ -31,9 +44,17 @@ def texts(file: Path) -> list[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
             parts |= {id(value) for value in node.values}
-            found.append("".join(str(value.value) if isinstance(value, ast.Constant) else "NAME" for value in node.values))
+            found.append(
+                "".join(
+                    str(value.value) if isinstance(value, ast.Constant) else "NAME" for value in node.values
+                )
+            )
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in parts | docstrings:
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and id(node) not in parts | docstrings
+        ):
             found.append(re.sub(r"\{\w*\}", "NAME", node.value))
     return found
 
@@ -97,11 +118,17 @@ def _docker_knows(words: list[str]) -> None:
         if word.isupper():
             return
         if word.startswith("-"):
-            assert re.search(rf"(?:^|[\s,]){re.escape(word.split('=')[0])}\b", text), f"{word} is no option of docker {' '.join(subcommand)}"
+            assert re.search(rf"(?:^|[\s,]){re.escape(word.split('=')[0])}\b", text), (
+                f"{word} is no option of docker {' '.join(subcommand)}"
+            )
 
 
 @functools.cache
 def _help(*subcommand: str) -> str:
-    done = subprocess.run(["docker", *subcommand, "--help"], capture_output=True, text=True, timeout=30, check=False)
-    assert done.returncode == 0 and f"docker {' '.join(subcommand)}".strip() in done.stdout, done.stdout + done.stderr
+    done = subprocess.run(
+        ["docker", *subcommand, "--help"], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 0 and f"docker {' '.join(subcommand)}".strip() in done.stdout, (
+        done.stdout + done.stderr
+    )
     return done.stdout

@@ -75,7 +75,15 @@ def images(client: docker.DockerClient) -> set[str]:
 # --- no engine -------------------------------------------------------------------------------------------------------------
 
 
-COMMANDS = [["build", "."], ["bases"], ["inspect", "x:1"], ["ladder", "slim"], ["clean"], ["clean", "--all"], ["engine"]]
+COMMANDS = [
+    ["build", "."],
+    ["bases"],
+    ["inspect", "x:1"],
+    ["ladder", "slim"],
+    ["clean"],
+    ["clean", "--all"],
+    ["engine"],
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -87,29 +95,48 @@ def test_no_engine(command: list[str], write, temporary) -> None:
 def test_no_engine_and_doctor_still_shows_the_rest(temporary) -> None:
     done = dockerlab("doctor", env=NOWHERE)
     assert done.returncode == 1 and done.stderr == ""
-    assert "✗ failed" in done.stdout and "Correct or unset DOCKER_HOST" in done.stdout and "harbour-n.pt" in done.stdout
+    assert (
+        "✗ failed" in done.stdout
+        and "Correct or unset DOCKER_HOST" in done.stdout
+        and "harbour-n.pt" in done.stdout
+    )
 
 
 # --- the engine goes away --------------------------------------------------------------------------------------------------
 
 
-def test_the_engine_is_killed_in_the_middle_of_a_build(tmp_path, tiny_tar, tiny_image, write, temporary) -> None:
+def test_the_engine_is_killed_in_the_middle_of_a_build(
+    tmp_path, tiny_tar, tiny_image, write, temporary
+) -> None:
     seconds = f"17{os.getpid() % 1000:03d}"
     context = write(f"FROM {tiny_image}\nRUN echo kept > /kept\nRUN sleep {seconds}\n")
     with second_daemon(tmp_path, containerd=False) as daemon:
         daemon.client.images.load(tiny_tar)
         before = images(daemon.client)
-        command = subprocess.Popen([COMMAND, "build", context, "-t", "dockerlab-half:1"], env={**os.environ, "DOCKER_HOST": daemon.url},
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        assert polling.wait_until(lambda: sleeps(seconds), 300, 0.1), "the build never came to its second step"
+        command = subprocess.Popen(
+            [COMMAND, "build", context, "-t", "dockerlab-half:1"],
+            env={**os.environ, "DOCKER_HOST": daemon.url},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert polling.wait_until(lambda: sleeps(seconds), 300, 0.1), (
+            "the build never came to its second step"
+        )
         daemon.kill()
         out, error = command.communicate(timeout=120)
-        says(subprocess.CompletedProcess([], command.returncode, out, error), "The engine stopped answering during the build", "build again")
+        says(
+            subprocess.CompletedProcess([], command.returncode, out, error),
+            "The engine stopped answering during the build",
+            "build again",
+        )
         daemon.start()
         assert images(daemon.client) == before and not daemon.client.containers.list(all=True)
         # As the message promised: what was finished is in the cache.
         (context / "Dockerfile").write_text(f"FROM {tiny_image}\nRUN echo kept > /kept\nRUN true\n")
-        assert any("kept" in step for step in build(context, tag="dockerlab-half:1", client=daemon.client).cached)
+        assert any(
+            "kept" in step for step in build(context, tag="dockerlab-half:1", client=daemon.client).cached
+        )
     assert polling.wait_until(lambda: not sleeps(seconds), 60, 0.2), "the step of the dead engine still runs"
 
 
@@ -121,22 +148,40 @@ def test_a_build_without_a_network(client, temporary, write) -> None:
     context = write(f"FROM {base_images.SLIM}\nRUN PIP_RETRIES=1 pip install --no-cache-dir six\n")
     with pytest.raises(BuildFailed) as caught:
         build(context, client=client, network="none")
-    assert "line 2" in caught.value.what and "no network" in caught.value.why and caught.value.fix.startswith("Connect")
+    assert (
+        "line 2" in caught.value.what
+        and "no network" in caught.value.why
+        and caught.value.fix.startswith("Connect")
+    )
     assert all(len(line) <= 170 for line in caught.value.what.splitlines())
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="cutting a process off from the network needs root")
+@pytest.mark.skipif(
+    os.name != "posix" or os.geteuid() != 0, reason="cutting a process off from the network needs root"
+)
 def test_bases_where_nothing_can_be_reached(second: Daemon, temporary) -> None:
     before = images(second.client)
-    done = dockerlab("bases", base_images.DEBIAN, env={"DOCKER_HOST": second.url}, before=("unshare", "--net"))
-    says(done, "is not on the engine, and this machine reaches no network that has it", "Connect and run `dockerlab bases`")
+    done = dockerlab(
+        "bases", base_images.DEBIAN, env={"DOCKER_HOST": second.url}, before=("unshare", "--net")
+    )
+    says(
+        done,
+        "is not on the engine, and this machine reaches no network that has it",
+        "Connect and run `dockerlab bases`",
+    )
     assert images(second.client) == before
 
 
 def test_a_base_that_is_missing(second: Daemon, write, temporary) -> None:
-    says(dockerlab("build", write(f"FROM {base_images.SLIM}\nRUN true\n"), env={"DOCKER_HOST": second.url}),
-         "The base image is not on the engine and no registry answers", "dockerlab bases")
-    with pytest.raises(ContainerFailed, match="dockerlab bases"), container.running(base_images.SLIM, client=second.client):
+    says(
+        dockerlab("build", write(f"FROM {base_images.SLIM}\nRUN true\n"), env={"DOCKER_HOST": second.url}),
+        "The base image is not on the engine and no registry answers",
+        "dockerlab bases",
+    )
+    with (
+        pytest.raises(ContainerFailed, match="dockerlab bases"),
+        container.running(base_images.SLIM, client=second.client),
+    ):
         pass
     with pytest.raises(docker.errors.APIError) as caught:
         second.client.containers.run(base_images.SLIM, "true")
@@ -150,7 +195,10 @@ def test_a_base_that_is_missing(second: Daemon, write, temporary) -> None:
 @pytest.mark.parametrize("taken_by", ["a program", "a container"])
 def test_a_port_that_is_taken(client, tiny_image, taken_by) -> None:
     name = f"dockerlab-{uuid.uuid4().hex[:8]}"
-    with socket.socket() as listener, container.running(tiny_image, command=["sleep", "60"], ready=None, client=client) as other:
+    with (
+        socket.socket() as listener,
+        container.running(tiny_image, command=["sleep", "60"], ready=None, client=client) as other,
+    ):
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         port = listener.getsockname()[1] if taken_by == "a program" else int(other.url.rsplit(":", 1)[1])
@@ -161,9 +209,19 @@ def test_a_port_that_is_taken(client, tiny_image, taken_by) -> None:
         plain = error_messages.explain(caught.value)
         assert plain and plain.what == f"Port {port} of this machine is taken."
         assert "('127.0.0.1', None)" in plain.fix and "docker ps" in plain.fix
-        with pytest.raises(ContainerFailed, match="Let the kernel choose"), \
-                container.running(tiny_image, command=["sleep", "60"], port=0, ready=None, client=client, network_mode="bridge", name=name,
-                                  ports={"8000/tcp": ("127.0.0.1", port)}):
+        with (
+            pytest.raises(ContainerFailed, match="Let the kernel choose"),
+            container.running(
+                tiny_image,
+                command=["sleep", "60"],
+                port=0,
+                ready=None,
+                client=client,
+                network_mode="bridge",
+                name=name,
+                ports={"8000/tcp": ("127.0.0.1", port)},
+            ),
+        ):
             pass
     assert not client.containers.list(all=True, filters={"name": name})
 
@@ -181,7 +239,11 @@ def small(tmp_path_factory: pytest.TempPathFactory, tiny_tar: bytes) -> Iterator
 
 def test_the_disk_is_full_in_a_build(small: Daemon, tiny_image, write, temporary) -> None:
     before = images(small.client)
-    done = dockerlab("build", write(f"FROM {tiny_image}\nRUN dd if=/dev/zero of=/big bs=1M count=100\n"), env={"DOCKER_HOST": small.url})
+    done = dockerlab(
+        "build",
+        write(f"FROM {tiny_image}\nRUN dd if=/dev/zero of=/big bs=1M count=100\n"),
+        env={"DOCKER_HOST": small.url},
+    )
     says(done, "line 2", "The engine's disk is full", "dockerlab clean")
     assert images(small.client) == before and not small.client.containers.list(all=True)
 
@@ -193,7 +255,9 @@ def test_the_disk_is_full_when_a_base_comes(small: Daemon, client, tmp_path, tem
         for chunk in client.images.get(base_images.SLIM).save(named=True):
             file.write(chunk)
     before = images(small.client)
-    done = dockerlab("bases", "--source", "bundle", env={"DOCKER_HOST": small.url, "DOCKERLAB_BASES_BUNDLE": str(bundle)})
+    done = dockerlab(
+        "bases", "--source", "bundle", env={"DOCKER_HOST": small.url, "DOCKERLAB_BASES_BUNDLE": str(bundle)}
+    )
     says(done, "no space left on device", "dockerlab clean")
     assert images(small.client) == before and not base_images.present(small.client, base_images.SLIM)
 
@@ -205,7 +269,10 @@ def test_the_disk_is_full_when_a_container_starts(small: Daemon, tiny_image, tem
             file.write(bytes(1 << 20))
             file.flush()
     try:
-        with pytest.raises(ContainerFailed) as caught, container.running(tiny_image, command=["sleep", "60"], ready=None, client=small.client):
+        with (
+            pytest.raises(ContainerFailed) as caught,
+            container.running(tiny_image, command=["sleep", "60"], ready=None, client=small.client),
+        ):
             pass
         assert "no space left" in str(caught.value) and "dockerlab clean" in caught.value.fix
     finally:
@@ -216,12 +283,22 @@ def test_the_disk_is_full_when_a_container_starts(small: Daemon, tiny_image, tem
 # --- mistakes in what is built ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("text", "line"), [
-    ("FROM scratch\nRUNN true\n", 2), ("FROM scratch\nCOPY\n", 2), ("FORM scratch\n", 1),
-    ("FROM scratch\nENV A\n", 0),  # the engine itself does not say where
-])
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("FROM scratch\nRUNN true\n", 2),
+        ("FROM scratch\nCOPY\n", 2),
+        ("FORM scratch\n", 1),
+        ("FROM scratch\nENV A\n", 0),  # the engine itself does not say where
+    ],
+)
 def test_a_syntax_error_names_its_line(text, line, write, temporary) -> None:
-    says(dockerlab("build", write(text)), "Dockerfile " + (f"line {line} failed" if line else "failed"), "The Dockerfile has a syntax error", "Mend that line")
+    says(
+        dockerlab("build", write(text)),
+        "Dockerfile " + (f"line {line} failed" if line else "failed"),
+        "The Dockerfile has a syntax error",
+        "Mend that line",
+    )
 
 
 @pytest.mark.parametrize("text", ["", "# nothing but a comment\n", "\0\0\0"])
@@ -278,8 +355,13 @@ def test_a_context_with_a_loop_a_socket_a_pipe_and_a_dangling_link(client, write
 
 def test_ctrl_c_stops_the_build_on_the_engine(client, tiny_image, write, temporary) -> None:
     seconds, tag = f"18{os.getpid() % 1000:03d}", f"dockerlab-ctrl-c:{uuid.uuid4().hex[:8]}"
-    command = subprocess.Popen([COMMAND, "build", write(f"FROM {tiny_image}\nRUN sleep {seconds}\n"), "-t", tag],
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hears_ctrl_c)
+    command = subprocess.Popen(
+        [COMMAND, "build", write(f"FROM {tiny_image}\nRUN sleep {seconds}\n"), "-t", tag],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hears_ctrl_c,
+    )
     try:
         assert polling.wait_until(lambda: sleeps(seconds), 300, 0.1)
         threading.Event().wait(0.2)

@@ -81,7 +81,8 @@ def run(daemon: Daemon, tmp_path: Path) -> Callable[..., subprocess.CompletedPro
         else:
             file.write_text(text)
         return subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "nbval.plugin", "-p", "tests.plugins.foreign", "-p", "no:cacheprovider", "--nbval", "--nbval-current-env",
+            [sys.executable, "-m", "pytest", "-q", "-p", "nbval.plugin",
+             "-p", "tests.plugins.foreign", "-p", "no:cacheprovider", "--nbval", "--nbval-current-env",
              *options, file],
             env={**os.environ, "DOCKER_HOST": daemon.url, "PYTHONPATH": CODE, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
             cwd=tmp_path, capture_output=True, text=True, timeout=400, check=False,
@@ -103,28 +104,45 @@ def runnable(daemon: Daemon, tiny_image: str, client: docker.DockerClient) -> It
 
 def everything(daemon: Daemon) -> tuple[list, list, list, set[str]]:
     client = daemon.client
-    return client.containers.list(all=True), client.images.list(), client.volumes.list(), {network.name for network in client.networks.list()}
+    return (
+        client.containers.list(all=True),
+        client.images.list(),
+        client.volumes.list(),
+        {network.name for network in client.networks.list()},
+    )
 
 
 @pytest.mark.parametrize("notebook", [False, True], ids=["test", "notebook"])
 def test_a_prune_fails_the_run(run, daemon, notebook) -> None:
-    body = PRUNE if notebook else "import pytest\n@pytest.mark.engine\ndef test_prune():\n" + PRUNE.replace("\n", "\n    ")
+    body = (
+        PRUNE
+        if notebook
+        else "import pytest\n@pytest.mark.engine\ndef test_prune():\n" + PRUNE.replace("\n", "\n    ")
+    )
     done = run(body, notebook=notebook)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "1 failed, 1 passed" in done.stdout and "foreign things are untouched" in done.stdout
-    assert all(f"{kind} foreign-" in done.stdout for kind in ("container", "tag", "volume", "network")), done.stdout
+    assert all(f"{kind} foreign-" in done.stdout for kind in ("container", "tag", "volume", "network")), (
+        done.stdout
+    )
     assert "-base:1" in done.stdout and "-committed:1" in done.stdout
     assert everything(daemon) == ([], [], [], {"bridge", "host", "none"})
 
 
 @pytest.mark.parametrize("notebook", [False, True], ids=["test", "notebook"])
 def test_a_prune_fails_a_run_by_several_processes(run, daemon, notebook) -> None:
-    body = PRUNE if notebook else "import pytest\n@pytest.mark.engine\ndef test_prune():\n" + PRUNE.replace("\n", "\n    ")
+    body = (
+        PRUNE
+        if notebook
+        else "import pytest\n@pytest.mark.engine\ndef test_prune():\n" + PRUNE.replace("\n", "\n    ")
+    )
     several = ("-p", "xdist", "-p", "tests.plugins.lanes", "-n", "2", "--dist", "loadscope")
     done = run(body, notebook, *several)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "1 failed, 1 passed" in done.stdout and "foreign things are untouched" in done.stdout
-    assert all(f"{kind} foreign-" in done.stdout for kind in ("container", "tag", "volume", "network")), done.stdout
+    assert all(f"{kind} foreign-" in done.stdout for kind in ("container", "tag", "volume", "network")), (
+        done.stdout
+    )
     assert everything(daemon) == ([], [], [], {"bridge", "host", "none"})
     done = run("import pytest\n@pytest.mark.engine\ndef test_nothing(): pass\n", False, *several)
     assert done.returncode == 0 and "2 passed" in done.stdout, done.stdout + done.stderr
@@ -134,9 +152,9 @@ def test_a_prune_fails_a_run_by_several_processes(run, daemon, notebook) -> None
 def test_a_volume_left_without_a_name_fails_the_run(run, daemon, tiny_image, client) -> None:
     daemon.take(tiny_image, client)
     body = f"""
-from dockerlab.engine import connection
+from dockerlab.engine import connection, object_labels
 client = connection.connect()
-box = client.containers.create("{tiny_image}", "true", mounts=[{{"Target": "/data", "Type": "volume"}}], labels=connection.labels())
+box = client.containers.create("{tiny_image}", "true", mounts=[{{"Target": "/data", "Type": "volume"}}], labels=object_labels.labels())
 box.start()
 box.wait()
 box.remove()"""
@@ -153,9 +171,14 @@ def test_a_good_run_passes_and_leaves_nothing(run, daemon) -> None:
     done = run("import pytest\n@pytest.mark.engine\ndef test_nothing(): pass\n")
     assert done.returncode == 0 and "2 passed" in done.stdout, done.stdout + done.stderr
     assert everything(daemon) == ([], [], [kept], {"bridge", "host", "none"})
-    stopped = run("import pytest\n@pytest.mark.engine\ndef test_stops():\n    from dockerlab import engine\n"
-                  "    engine.connect().volumes.get('someone').remove()\n    raise KeyboardInterrupt\n")
-    assert stopped.returncode == 1 and "Gone, although the course did not make it: volume someone" in stopped.stdout, stopped.stdout
+    stopped = run(
+        "import pytest\n@pytest.mark.engine\ndef test_stops():\n    from dockerlab.engine import connection\n"
+        "    connection.connect().volumes.get('someone').remove()\n    raise KeyboardInterrupt\n"
+    )
+    assert (
+        stopped.returncode == 1
+        and "Gone, although the course did not make it: volume someone" in stopped.stdout
+    ), stopped.stdout
     assert everything(daemon) == ([], [], [], {"bridge", "host", "none"})
 
 
@@ -164,8 +187,10 @@ def test_an_image_that_lost_its_tag_is_the_courses_where_it_built_it(run, daemon
     old, new = (_empty_image(daemon, "dockerlab-moved:1", number) for number in (1, 2))
     if built:
         ownership.note(daemon.client, id=old, tag="dockerlab-moved:1", kind="image")
-    done = run("import pytest\n@pytest.mark.engine\ndef test_takes_it():\n    from dockerlab import engine\n"
-               f"    engine.connect().images.remove('{old}')\n")
+    done = run(
+        "import pytest\n@pytest.mark.engine\ndef test_takes_it():\n    from dockerlab.engine import connection\n"
+        f"    connection.connect().images.remove('{old}')\n"
+    )
     daemon.client.images.remove(new)
     assert ("2 passed" if built else "1 failed, 1 passed") in done.stdout, done.stdout + done.stderr
     assert everything(daemon) == ([], [], [], {"bridge", "host", "none"})
@@ -178,13 +203,19 @@ def _empty_image(daemon: Daemon, tag: str, number: int) -> str:
     tarfile.open(fileobj=buffer, mode="w").close()
     repository, version = tag.split(":")
     changes = [f"LABEL {key}={value}" for key, value in labels.items()]
-    daemon.client.api.import_image_from_data(buffer.getvalue(), repository=repository, tag=version, changes=changes)
+    daemon.client.api.import_image_from_data(
+        buffer.getvalue(), repository=repository, tag=version, changes=changes
+    )
     return daemon.client.images.get(tag).id
 
 
 @pytest.mark.parametrize("notebook", [False, True], ids=["test", "notebook"])
 def test_no_clean_up_takes_what_only_inherited_our_labels(run, runnable, notebook) -> None:
-    body = TIDY if notebook else "import pytest\n@pytest.mark.engine\ndef test_tidy():\n" + TIDY.replace("\n", "\n    ")
+    body = (
+        TIDY
+        if notebook
+        else "import pytest\n@pytest.mark.engine\ndef test_tidy():\n" + TIDY.replace("\n", "\n    ")
+    )
     done = run(body, notebook)
     assert done.returncode == 0 and "2 passed" in done.stdout, done.stdout + done.stderr
 
@@ -193,12 +224,27 @@ def test_make_clean_removes_the_canaries_of_a_run_that_was_killed_and_of_no_othe
     client, made = daemon.client, {}
     for name, mark in (("foreign-killed", foreign._dead()), ("foreign-lives", process_marks.mark())):
         labels = {foreign.MARK: mark}
-        volume, network = client.volumes.create(name, labels=labels), client.networks.create(name, labels=labels)
-        made[name] = [*foreign._running_by_hand(client, name, labels), ("volume", name, volume.name), ("network", network.id, name)]
+        volume, network = (
+            client.volumes.create(name, labels=labels),
+            client.networks.create(name, labels=labels),
+        )
+        made[name] = [
+            *foreign._running_by_hand(client, name, labels),
+            ("volume", name, volume.name),
+            ("network", network.id, name),
+        ]
     done = subprocess.run(["make", "-n", "clean"], cwd=CODE, capture_output=True, text=True, check=True)
     course, tests = (line.removeprefix(".venv/bin/").split() for line in done.stdout.splitlines()[-2:])
     assert course == ["dockerlab", "clean"] and tests[0] == "python"
-    subprocess.run([sys.executable, *tests[1:]], cwd=CODE, env={**os.environ, "DOCKER_HOST": daemon.url, "PYTHONPATH": CODE}, check=True)
+    subprocess.run(
+        [sys.executable, *tests[1:]],
+        cwd=CODE,
+        env={**os.environ, "DOCKER_HOST": daemon.url, "PYTHONPATH": CODE},
+        check=True,
+    )
     there = {(kind, key) for kind, key, _, _ in foreign.everything(client)}
-    assert {name: {(kind, key) in there for kind, key, _ in things} for name, things in made.items()} == {"foreign-killed": {False}, "foreign-lives": {True}}
+    assert {name: {(kind, key) in there for kind, key, _ in things} for name, things in made.items()} == {
+        "foreign-killed": {False},
+        "foreign-lives": {True},
+    }
     foreign.remove(client, [(kind, key) for kind, key, _ in made["foreign-lives"]])

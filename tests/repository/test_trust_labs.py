@@ -19,15 +19,25 @@ from dockerlab.images import base_images
 from tests.support.commands import AS_A_USER, dockerlab, says
 
 pytestmark = pytest.mark.engine
-RIGHT = f"FROM {base_images.SLIM}\nCMD [\"python\", \"-c\", \"print('Hello from the harbour')\"]\n"
+RIGHT = f'FROM {base_images.SLIM}\nCMD ["python", "-c", "print(\'Hello from the harbour\')"]\n'
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the course in which a learner may do anything."""
     copy = tmp_path_factory.mktemp("checkout") / "course"
-    skip = shutil.ignore_patterns("__pycache__", ".saved", ".new-*", ".building-*", ".old-*", ".ipynb_checkpoints")
-    for name in ("dockerlab", "sources/labs", "labs/00_say_hello", "solutions/00_say_hello", "assets/model", "assets/images", "assets/detection-api"):
+    skip = shutil.ignore_patterns(
+        "__pycache__", ".saved", ".new-*", ".building-*", ".old-*", ".ipynb_checkpoints"
+    )
+    for name in (
+        "dockerlab",
+        "sources/labs",
+        "labs/00_say_hello",
+        "solutions/00_say_hello",
+        "assets/model",
+        "assets/images",
+        "assets/detection-api",
+    ):
         shutil.copytree(ROOT / name, copy / name, ignore=skip)
     return copy
 
@@ -59,7 +69,9 @@ def test_the_way_of_a_learner(run, lab) -> None:
     (lab / "Dockerfile").write_text(f"FROM {base_images.SLIM}\nRUN echo Hello from the harbour\n")
     wrong = run("check", "00")
     assert wrong.returncode == 1 and "Hint:" in wrong.stdout
-    assert all(line.startswith("The check waits for") for line in wrong.stderr.splitlines()), wrong.stderr  # on a busy machine
+    assert all(line.startswith("The check waits for") for line in wrong.stderr.splitlines()), (
+        wrong.stderr
+    )  # on a busy machine
     solved = run("solve", "00")
     assert solved.returncode == 0 and "Your version is in labs/.saved/00-1" in solved.stdout
     right = run("check", "0")
@@ -70,7 +82,9 @@ def test_the_way_of_a_learner(run, lab) -> None:
     assert "00" in run("progress").stdout and "passed" in run("progress").stdout
 
 
-@pytest.mark.parametrize(("command", "number"), [("check", "99"), ("reset", "../.."), ("solve", ""), ("check", "zero")])
+@pytest.mark.parametrize(
+    ("command", "number"), [("check", "99"), ("reset", "../.."), ("solve", ""), ("check", "zero")]
+)
 def test_a_lab_that_does_not_exist(run, command, number) -> None:
     says(run(command, number), "lab", "Labs: 00")
 
@@ -132,7 +146,18 @@ def huge(lab: Path) -> None:
         file.truncate(8 << 30)
 
 
-STATES = [garbage, folder_for_file, loop, unreadable, unreadable_folder, pipe, odd_but_right, folder_is_a_file, gone, huge]
+STATES = [
+    garbage,
+    folder_for_file,
+    loop,
+    unreadable,
+    unreadable_folder,
+    pipe,
+    odd_but_right,
+    folder_is_a_file,
+    gone,
+    huge,
+]
 
 
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
@@ -182,14 +207,21 @@ def pipe_beside(lab: Path) -> None:
     Path(os.fsdecode(os.fsencode(lab) + b"/not-utf8-\xff")).write_text("x")
 
 
-@pytest.mark.parametrize("state", [emacs, round_about, data_set, pipe_beside], ids=lambda state: state.__name__)
+@pytest.mark.parametrize(
+    "state", [emacs, round_about, data_set, pipe_beside], ids=lambda state: state.__name__
+)
 def test_a_folder_that_is_copied_may_hold_anything(client, tmp_path, state) -> None:
     """Lab 03 copies the folder; its first promises are built and read from such a copy."""
     folder = tmp_path / "03_write_the_dockerfile"
     workspace.write(folder, workspace.derived_files(workspace.find("03"))[0])
     state(folder)
     lab = grading.load("03")
-    report = grading.run(replace(lab, criteria=tuple(each for each in lab.criteria if each.key in ("builds", "context", "base"))), folder)
+    report = grading.run(
+        replace(
+            lab, criteria=tuple(each for each in lab.criteria if each.key in ("builds", "context", "base"))
+        ),
+        folder,
+    )
     assert report.passed, report
 
 
@@ -205,7 +237,9 @@ def test_progress_that_cannot_be_saved(run, lab, tmp_path) -> None:
     (lab / "Dockerfile").write_text(RIGHT)
     (tmp_path / "state").write_text("a file where the folder should be")
     done = run("check", "00")
-    assert done.returncode == 0 and "all 3 hold" in done.stdout, done.stdout + done.stderr  # the judgement is not lost
+    assert done.returncode == 0 and "all 3 hold" in done.stdout, (
+        done.stdout + done.stderr
+    )  # the judgement is not lost
     assert "Your progress cannot be saved" in done.stderr and "DOCKERLAB_STATE" in done.stderr
 
 
@@ -236,7 +270,13 @@ def test_what_a_read_only_checkout_can_do(run, lab, tmp_path, read_only) -> None
     (tmp_path / "context").mkdir()
     (tmp_path / "context/Dockerfile").write_text("FROM scratch\nCOPY . /\n")
     build = ("build", str(tmp_path / "context"), "-t", f"dockerlab-ro:{os.getpid()}")
-    works = {("doctor",): "harbour-n.pt", ("check", "00"): "all 3 hold", ("progress",): "passed", build: "COPY", ("clean",): "1 image"}
+    works = {
+        ("doctor",): "harbour-n.pt",
+        ("check", "00"): "all 3 hold",
+        ("progress",): "passed",
+        build: "COPY",
+        ("clean",): "1 image",
+    }
     for command, expected in works.items():
         done = run(*command, before=read_only, env={"DOCKERLAB_OWNER": f"ro{os.getpid()}"})
         assert done.returncode == 0 and expected in done.stdout, done.stdout + done.stderr
@@ -258,12 +298,14 @@ print(json.dumps([[item for item in cell.outputs if item.output_type == "error"]
 def test_the_first_steps_of_a_lesson_in_a_read_only_checkout(checkout, lab, tmp_path, read_only) -> None:
     lesson = json.loads((ROOT / "notebooks/00_start_here.ipynb").read_text(encoding="utf-8"))
     cells = ["".join(cell["source"]) for cell in lesson["cells"] if cell["cell_type"] == "code"]
-    last = next(number for number, source in enumerate(cells) if "measure.stage_context" in source)
+    last = next(number for number, source in enumerate(cells) if "variants.stage_context" in source)
     steps = [source for source in cells[: last + 1] if "!" not in source]
     command = [*read_only, sys.executable, "-c", FIRST_STEPS, json.dumps(steps), str(checkout / "labs")]
     for build in ("", str(tmp_path / "build")):
         env = os.environ | {"PYTHONPATH": str(checkout), "DOCKERLAB_BUILD": build}
-        done = subprocess.run(command, env=env, cwd=checkout, capture_output=True, text=True, timeout=200, check=True)
+        done = subprocess.run(
+            command, env=env, cwd=checkout, capture_output=True, text=True, timeout=200, check=True
+        )
         *before, staged = json.loads(done.stdout)
         assert not any(before), before
         if build:

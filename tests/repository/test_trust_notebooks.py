@@ -34,10 +34,18 @@ STAYS = ("dockerlab-wheels",)
 def course_things(client: docker.DockerClient) -> set[tuple[str, str]]:
     """Kind and name of everything of this learner on the engine, and the tags that a lesson makes for itself."""
     mine = object_labels.mine()
-    found = {("container", thing.name) for thing in client.containers.list(all=True, filters=mine, ignore_removed=True)}
+    found = {
+        ("container", thing.name)
+        for thing in client.containers.list(all=True, filters=mine, ignore_removed=True)
+    }
     found |= {("network", thing.name) for thing in client.networks.list(filters=mine)}
     found |= {("volume", thing.name) for thing in client.volumes.list(filters=mine)}
-    found |= {("image", tag) for image in ownership.images(client) for tag in image.ours if tag.startswith("dockerlab-lesson")}
+    found |= {
+        ("image", tag)
+        for image in ownership.images(client)
+        for tag in image.ours
+        if tag.startswith("dockerlab-lesson")
+    }
     return {(kind, name) for kind, name in found if name not in STAYS}
 
 
@@ -48,7 +56,9 @@ def kill_while_a_container_runs(lesson: Kernel, cells: list[str], first: int) ->
     """
     armed, ended = threading.Event(), threading.Event()
     watcher = connection.connect()
-    events = watcher.events(filters={"type": "container", "event": "start", **object_labels.mine()}, decode=True)
+    events = watcher.events(
+        filters={"type": "container", "event": "start", **object_labels.mine()}, decode=True
+    )
 
     def watch() -> None:
         for _ in events:
@@ -63,7 +73,9 @@ def kill_while_a_container_runs(lesson: Kernel, cells: list[str], first: int) ->
         for number, code in enumerate(cells):
             if number == first:
                 armed.set()
-                if watcher.containers.list(filters={"label": f"{object_labels.PROCESS_LABEL}={_mark(lesson)}"}):
+                if watcher.containers.list(
+                    filters={"label": f"{object_labels.PROCESS_LABEL}={_mark(lesson)}"}
+                ):
                     lesson.kill()
             lesson.run(code, timeout=600)
             if lesson.killed:
@@ -82,21 +94,50 @@ def _mark(lesson: Kernel) -> str:
 
 def nbval(notebook: Path) -> subprocess.CompletedProcess[str]:
     """Run a notebook from the top, compared as `make test` compares it."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "nbval.plugin", "-p", "no:cacheprovider", "--nbval", "--nbval-current-env",
-               "--nbval-sanitize-with", "nbval_sanitize.cfg", "--nbval-cell-timeout", "900", str(notebook)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "nbval.plugin",
+        "-p",
+        "no:cacheprovider",
+        "--nbval",
+        "--nbval-current-env",
+        "--nbval-sanitize-with",
+        "nbval_sanitize.cfg",
+        "--nbval-cell-timeout",
+        "900",
+        str(notebook),
+    ]
     # Only the plugin that is needed: the others take seconds to load.
-    return subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}, capture_output=True, text=True,
-                          timeout=1800, check=False)
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        capture_output=True,
+        text=True,
+        timeout=1800,
+        check=False,
+    )
 
 
 def _cases() -> list[object]:
-    return [pytest.param(path, id=path.stem, marks=[] if path.name.startswith(QUICK) else [pytest.mark.twice]) for path in LESSONS]
+    return [
+        pytest.param(path, id=path.stem, marks=[] if path.name.startswith(QUICK) else [pytest.mark.twice])
+        for path in LESSONS
+    ]
 
 
 @pytest.mark.timeout(2000)
 @pytest.mark.parametrize("notebook", _cases())
 def test_a_lesson_runs_again_after_its_kernel_was_killed(client: docker.DockerClient, notebook: Path) -> None:
-    cells = [cell["source"] for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    cells = [
+        cell["source"]
+        for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        if cell["cell_type"] == "code"
+    ]
     cells = ["".join(source) for source in cells]
     before = course_things(client)
     half = len(cells) // 2
@@ -105,7 +146,9 @@ def test_a_lesson_runs_again_after_its_kernel_was_killed(client: docker.DockerCl
             stopped = kill_while_a_container_runs(lesson, cells, first)
         if stopped < len(cells):
             break
-    print(f"killed in code cell {stopped + 1} of {len(cells)}; left: {sorted(course_things(client) - before) or 'nothing'}")
+    print(
+        f"killed in code cell {stopped + 1} of {len(cells)}; left: {sorted(course_things(client) - before) or 'nothing'}"
+    )
     done = nbval(notebook)
     assert done.returncode == 0, done.stdout[-4000:]
     # The engine takes a container that was run with --rm away in its own time.
@@ -119,17 +162,17 @@ import os, socket
 from pathlib import Path
 import docker, requests
 from dockerlab.containers import container
-from dockerlab.engine import connection
+from dockerlab.engine import connection, object_labels
 from dockerlab.images.build import build
 client = connection.connect()
-folder, marks, tiny = Path("context"), connection.labels(), os.environ["TINY"]
+folder, marks, tiny = Path("context"), object_labels.labels(), os.environ["TINY"]
 folder.mkdir()
 def dockerfile(text):
     (folder / "Dockerfile").write_text(text.replace("TINY", tiny))
     return folder
 """
 ERRORS = {
-    "no engine": ('os.environ["DOCKER_HOST"] = "unix:///nowhere/docker.sock"\ntry:\n    engine.connect()\nfinally:\n    del os.environ["DOCKER_HOST"]',
+    "no engine": ('os.environ["DOCKER_HOST"] = "unix:///nowhere/docker.sock"\ntry:\n    connection.connect()\nfinally:\n    del os.environ["DOCKER_HOST"]',
                   "EngineUnavailable: No Docker Engine answers", "Correct or unset DOCKER_HOST"),
     "no engine, docker-py": ('docker.DockerClient(base_url="unix:///nowhere/docker.sock")', "The engine stopped answering", "make engine"),
     "no such image": ('client.images.get("dockerlab-nothing:here")', "There is no image dockerlab-nothing:here", "dockerlab bases"),
@@ -151,19 +194,38 @@ ERRORS = {
 
 
 @pytest.fixture(scope="module")
-def seen(client: docker.DockerClient, tiny_image: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, NotebookNode]:
+def seen(
+    client: docker.DockerClient, tiny_image: str, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, NotebookNode]:
     """Every mistake in one notebook, as nbclient runs it; the output of its cell."""
     folder = tmp_path_factory.mktemp("errors")
-    sources = [PREPARED, *(code for code, _, _ in ERRORS.values()), "def divide(): 1 / 0\ndivide()", "requests.get('http://127.0.0.1:9')"]
+    sources = [
+        PREPARED,
+        *(code for code, _, _ in ERRORS.values()),
+        "def divide(): 1 / 0\ndivide()",
+        "requests.get('http://127.0.0.1:9')",
+    ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in sources])
     before = course_things(client)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TINY", tiny_image)
-        NotebookClient(notebook, timeout=120, allow_errors=True, resources={"metadata": {"path": str(folder)}}, kernel_name="python3").execute()
+        NotebookClient(
+            notebook,
+            timeout=120,
+            allow_errors=True,
+            resources={"metadata": {"path": str(folder)}},
+            kernel_name="python3",
+        ).execute()
     assert not notebook.cells[0].outputs, notebook.cells[0].outputs
     cleanup.sweep(client)  # the kernel has ended, so this takes away what the failed cells left
     assert course_things(client) == before
-    return dict(zip([*ERRORS, "a stack", "another server"], (cell.outputs[-1] for cell in notebook.cells[1:]), strict=True))
+    return dict(
+        zip(
+            [*ERRORS, "a stack", "another server"],
+            (cell.outputs[-1] for cell in notebook.cells[1:]),
+            strict=True,
+        )
+    )
 
 
 @pytest.mark.parametrize("mistake", ERRORS)
@@ -179,7 +241,11 @@ def test_an_error_in_a_notebook_is_short_and_says_what_to_do(seen, mistake) -> N
 
 
 def test_an_error_of_docker_py_names_the_line_of_the_cell(seen) -> None:
-    assert seen["the name is taken"].traceback[-1].startswith("  at:  line 2 of the cell: client.containers.create(tiny")
+    assert (
+        seen["the name is taken"]
+        .traceback[-1]
+        .startswith("  at:  line 2 of the cell: client.containers.create(tiny")
+    )
 
 
 def test_other_errors_keep_their_stack(seen) -> None:
@@ -196,19 +262,31 @@ def test_the_engine_stops_under_a_notebook(tmp_path, tiny_image, client) -> None
             cell = lesson.begin(f'build(dockerfile("FROM TINY\\nRUN sleep {seconds}\\n"), client=client)')
             assert wait_until(lambda: sleeps(seconds), 300, 0.1)
             daemon.stop()
-            for what, outputs in (("during the build", lesson.outputs(cell, 60)), ("The engine stopped answering", lesson.run("client.containers.list()"))):
+            for what, outputs in (
+                ("during the build", lesson.outputs(cell, 60)),
+                ("The engine stopped answering", lesson.run("client.containers.list()")),
+            ):
                 text = "\n".join(outputs[-1]["traceback"])
-                assert what in text and "make engine" in text and "Traceback" not in text and text.count("\n") < 6, text
+                assert (
+                    what in text
+                    and "make engine" in text
+                    and "Traceback" not in text
+                    and text.count("\n") < 6
+                ), text
 
 
 def test_the_stop_button_stops_the_build_on_the_engine(tmp_path, tiny_image, client) -> None:
     seconds, tag = f"20{os.getpid() % 1000:03d}", f"dockerlab-stopped:{os.getpid()}"
     with kernel(tmp_path, {"TINY": tiny_image}) as lesson:
         assert lesson.run(PREPARED) == []
-        cell = lesson.begin(f'build(dockerfile("FROM TINY\\nRUN sleep {seconds}\\n"), tag="{tag}", client=client)')
+        cell = lesson.begin(
+            f'build(dockerfile("FROM TINY\\nRUN sleep {seconds}\\n"), tag="{tag}", client=client)'
+        )
         assert wait_until(lambda: sleeps(seconds), 300, 0.1)
         lesson.interrupt()
         assert lesson.outputs(cell, 15)[-1]["ename"] == "KeyboardInterrupt"
         assert wait_until(lambda: not sleeps(seconds), 60, 0.2), "the engine still builds"
         assert not client.images.list(tag)
-        assert lesson.run("client.ping()")[-1]["data"]["text/plain"] == "True"  # the kernel is as good as before
+        assert (
+            lesson.run("client.ping()")[-1]["data"]["text/plain"] == "True"
+        )  # the kernel is as good as before

@@ -24,10 +24,10 @@ ROOT = Path(__file__).parents[2]
 HOLD = """
 import os
 from dockerlab.containers import container
-from dockerlab.engine import connection
+from dockerlab.engine import connection, object_labels
 client = connection.connect()
 with container.running(os.environ["TINY"], command=["sleep", "300"], ready=None, client=client, name=os.environ["NAME"]):
-    client.containers.run(os.environ["TINY"], "sleep 300", detach=True, labels=connection.labels(), name=os.environ["NAME"] + "-2")
+    client.containers.run(os.environ["TINY"], "sleep 300", detach=True, labels=object_labels.labels(), name=os.environ["NAME"] + "-2")
     import time; time.sleep(300)
 """
 
@@ -47,14 +47,38 @@ def start(folder: Path, source: str, *options: str, notebook: bool = True) -> su
     """pytest with the project's own conftest on one notebook of one cell, or on one test, in a process group of its own."""
     file = folder / ("lesson.ipynb" if notebook else "test_it.py")
     if notebook:
-        nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source, execution_count=1)]), file)
+        nbformat.write(
+            nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source, execution_count=1)]), file
+        )
     else:
-        file.write_text("import pytest\n@pytest.mark.engine\ndef test_it():\n" + source.replace("\n", "\n    "))
+        file.write_text(
+            "import pytest\n@pytest.mark.engine\ndef test_it():\n" + source.replace("\n", "\n    ")
+        )
     plugins = [part for name in ("nbval.plugin", "pytest_timeout", "tests.conftest") for part in ("-p", name)]
-    command = [sys.executable, "-m", "pytest", "-q", *plugins, "-p", "no:cacheprovider", "--nbval", "--nbval-current-env", *options, file]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        *plugins,
+        "-p",
+        "no:cacheprovider",
+        "--nbval",
+        "--nbval-current-env",
+        *options,
+        file,
+    ]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    return subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-                            preexec_fn=hears_ctrl_c)
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        preexec_fn=hears_ctrl_c,
+    )
 
 
 def below(pid: int) -> list[int]:
@@ -62,7 +86,9 @@ def below(pid: int) -> list[int]:
     parents = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            parents[int(folder.name)] = int((folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+            parents[int(folder.name)] = int(
+                (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[1]
+            )
         except (OSError, IndexError):
             continue
     found = {pid}
@@ -85,13 +111,17 @@ def test_a_cell_that_hangs_is_stopped_and_a_slow_one_is_not(tmp_path) -> None:
 @pytest.mark.parametrize("notebook", [False, True], ids=["test", "notebook"])
 def test_ctrl_c_leaves_nothing_running(client, tmp_path, name, notebook) -> None:
     run = start(tmp_path, HOLD, notebook=notebook)
-    assert polling.wait_until(lambda: len(client.containers.list(filters={"name": name})) == 2, 300, 0.1), run.communicate(timeout=5)
+    assert polling.wait_until(lambda: len(client.containers.list(filters={"name": name})) == 2, 300, 0.1), (
+        run.communicate(timeout=5)
+    )
     processes = below(run.pid)
     assert len(processes) > (1 if notebook else 0)
     os.killpg(run.pid, signal.SIGINT)
     out, _ = run.communicate(timeout=120)
     assert run.returncode == 2 and "KeyboardInterrupt" in out, out
-    assert polling.wait_until(lambda: not [pid for pid in processes if Path(f"/proc/{pid}").exists()], 60, 0.1)
+    assert polling.wait_until(
+        lambda: not [pid for pid in processes if Path(f"/proc/{pid}").exists()], 60, 0.1
+    )
     left = client.containers.list(all=True, filters={"name": name})
     if notebook:
         assert not left

@@ -24,7 +24,15 @@ def lint(*files: Path) -> subprocess.CompletedProcess[str]:
     linter = shutil.which("jactionlint", path=TOOLS)
     assert linter, "jactionlint is not installed: run `make setup`"
     command = [linter, "--no-online", "--oneline", *map(str, files)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "PATH": TOOLS})
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PATH": TOOLS},
+    )
 
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda path: path.name)
@@ -70,12 +78,20 @@ def test_every_action_is_pinned_and_says_its_version(file: Path) -> None:
 def test_no_workflow_may_wait_for_ever_or_write(file: Path) -> None:
     workflow = yaml.safe_load(file.read_text(encoding="utf-8"))
     assert workflow["permissions"] == {"contents": "read"}
-    minutes = 60 if "push" in workflow[True] else 350  # YAML 1.1 reads `on` as true; GitHub ends every job after 360
+    minutes = (
+        60 if "push" in workflow[True] else 350
+    )  # YAML 1.1 reads `on` as true; GitHub ends every job after 360
     assert all(job["timeout-minutes"] <= minutes for job in workflow["jobs"].values())
 
 
 def test_the_script_of_ci_has_no_finding() -> None:
     shellcheck = shutil.which("shellcheck", path=TOOLS)
     assert shellcheck, "shellcheck is not installed: run `make setup`"
-    done = subprocess.run([shellcheck, "--severity=style", ROOT / ".ci/run"], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [shellcheck, "--severity=style", ROOT / ".ci/run"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert (done.returncode, done.stdout) == (0, "")

@@ -59,8 +59,16 @@ class Project:
         self.folder, self.mark = folder, mark
         self.buildargs: dict[str, str] = {}
         shutil.rmtree(folder, ignore_errors=True)
-        files = {"Dockerfile": DOCKERFILE.replace("MARK", mark), "requirements.txt": mark, "app/data.txt": mark, "app/main.py": mark,
-                 "app/sub/x.txt": "x", "tools/t.sh": mark, "notes.txt": "n", ".dockerignore": "*.log\n"}
+        files = {
+            "Dockerfile": DOCKERFILE.replace("MARK", mark),
+            "requirements.txt": mark,
+            "app/data.txt": mark,
+            "app/main.py": mark,
+            "app/sub/x.txt": "x",
+            "tools/t.sh": mark,
+            "notes.txt": "n",
+            ".dockerignore": "*.log\n",
+        }
         for name, text in files.items():
             self.write(name, text)
 
@@ -120,13 +128,18 @@ EDITS: dict[str, tuple[Callable[[Project], None], int]] = {
     "heredoc": (text("ls\nEOF", "ls -l\nEOF"), 1),
     "new step": (text("ARG RELEASE=dev", "RUN true\nARG RELEASE=dev"), 7),
     "step removed": (text("RUN ls > list \\\n    # within\n    && echo done\n", ""), 3),
-    "argument moved down": (text("ARG RELEASE=dev\nWORKDIR /srv/app\n", "WORKDIR /srv/app\nARG RELEASE=dev\n"), 0),
+    "argument moved down": (
+        text("ARG RELEASE=dev\nWORKDIR /srv/app\n", "WORKDIR /srv/app\nARG RELEASE=dev\n"),
+        0,
+    ),
     "base": (argument("SUITE", "bookworm"), 3),
     "owner": (text("--chown=7", "--chown=8"), 3),
 }
 
 
-def verdicts_of(edit: Callable[[Project], None], folder: Path, client: Any) -> tuple[BuildDiary, list[Verdict]]:
+def verdicts_of(
+    edit: Callable[[Project], None], folder: Path, client: Any
+) -> tuple[BuildDiary, list[Verdict]]:
     """Build the project, edit it, build it again. Asks the engine."""
     project = Project(folder, str(time.time_ns()))
     diary = BuildDiary(folder, TAG, client)
@@ -141,12 +154,21 @@ def dump(build: Recorded) -> dict[str, Any]:
     short = {name: digest[:8] for name, digest in inputs.files.items()}
     steps = [[step.name, step.cached] for step in build.report.instructions]
     bases = {name: digest[:8] for name, digest in inputs.bases.items()}
-    return {"dockerfile": inputs.dockerfile, "files": short, "buildargs": dict(inputs.buildargs), "bases": bases, "steps": steps}
+    return {
+        "dockerfile": inputs.dockerfile,
+        "files": short,
+        "buildargs": dict(inputs.buildargs),
+        "bases": bases,
+        "steps": steps,
+    }
 
 
 def load(data: dict[str, Any]) -> Recorded:
     steps = [Step(name, cached=cached, done=True) for name, cached in data["steps"]]
-    return Recorded(Inputs(data["dockerfile"], data["files"], data["buildargs"], data["bases"]), BuildReport("sha256:0", None, steps))
+    return Recorded(
+        Inputs(data["dockerfile"], data["files"], data["buildargs"], data["bases"]),
+        BuildReport("sha256:0", None, steps),
+    )
 
 
 def main() -> None:
@@ -154,7 +176,10 @@ def main() -> None:
 
     client = connection.connect()
     with tempfile.TemporaryDirectory() as folder:
-        record = {name: [dump(build) for build in verdicts_of(edit, Path(folder) / "project", client)[0].builds] for name, (edit, _) in EDITS.items()}
+        record = {
+            name: [dump(build) for build in verdicts_of(edit, Path(folder) / "project", client)[0].builds]
+            for name, (edit, _) in EDITS.items()
+        }
     client.images.remove(TAG, force=True)
     RECORD.write_text(json.dumps(record, indent=None, separators=(",", ":")).replace('},"', '},\n"') + "\n")
 

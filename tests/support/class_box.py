@@ -38,15 +38,44 @@ class Box:
 
 def certificates(folder: Path, address: str) -> tuple[Path, Path, Path]:
     """A certificate authority, and a certificate for this address with its key, made by the openssl command."""
-    ca, key, request, certificate = (folder / name for name in ("ca.pem", "key.pem", "request.pem", "certificate.pem"))
+    ca, key, request, certificate = (
+        folder / name for name in ("ca.pem", "key.pem", "request.pem", "certificate.pem")
+    )
     extensions = folder / "extensions"
     extensions.write_text(f"subjectAltName=IP:{address}\nextendedKeyUsage=serverAuth\n")
     new = ["openssl", "req", "-newkey", "rsa:2048", "-nodes"]
     for command in (
-        [*new, "-x509", "-days", "30", "-subj", "/CN=Class authority", "-keyout", folder / "ca.key", "-out", ca],
+        [
+            *new,
+            "-x509",
+            "-days",
+            "30",
+            "-subj",
+            "/CN=Class authority",
+            "-keyout",
+            folder / "ca.key",
+            "-out",
+            ca,
+        ],
         [*new, "-subj", "/CN=Class box", "-keyout", key, "-out", request],
-        ["openssl", "x509", "-req", "-in", request, "-CA", ca, "-CAkey", folder / "ca.key", "-CAcreateserial", "-days", "30", "-extfile", extensions,
-         "-out", certificate],
+        [
+            "openssl",
+            "x509",
+            "-req",
+            "-in",
+            request,
+            "-CA",
+            ca,
+            "-CAkey",
+            folder / "ca.key",
+            "-CAcreateserial",
+            "-days",
+            "30",
+            "-extfile",
+            extensions,
+            "-out",
+            certificate,
+        ],
     ):
         subprocess.run(command, check=True, capture_output=True)
     return ca, certificate, key
@@ -61,13 +90,20 @@ def mirror(folder: Path) -> None:
     (made / "usr/bin").mkdir(parents=True)
     (made / "usr/bin/class-greeting").write_text("#!/bin/sh\necho hello from the mirror\n")
     (made / "usr/bin/class-greeting").chmod(0o755)
-    for archive, suites in (("debian", ("bookworm", "bookworm-updates")), ("debian-security", ("bookworm-security",))):
+    for archive, suites in (
+        ("debian", ("bookworm", "bookworm-updates")),
+        ("debian-security", ("bookworm-security",)),
+    ):
         (folder / archive).mkdir()
         for suite in suites:
             entries = ""
             if suite == "bookworm":
                 package = folder / archive / "class-greeting.deb"
-                subprocess.run(["dpkg-deb", "--root-owner-group", "--build", made, package], check=True, capture_output=True)
+                subprocess.run(
+                    ["dpkg-deb", "--root-owner-group", "--build", made, package],
+                    check=True,
+                    capture_output=True,
+                )
                 entries = f"{control}Filename: {package.name}\nSize: {package.stat().st_size}\nSHA256: {hashlib.sha256(package.read_bytes()).hexdigest()}\n\n"
             listed = []
             for architecture in ("amd64", "arm64"):
@@ -88,21 +124,42 @@ def publish(registry: str, name: str, tar: Path, config: dict[str, object]) -> N
     repository, tag = name.rsplit(":", 1)
     with tar.open("rb") as file:
         layer = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-    document = {"architecture": "arm64" if platform.machine() in ("aarch64", "arm64") else "amd64", "os": "linux", "config": config,
-                "rootfs": {"type": "layers", "diff_ids": [layer]}, "history": [{"created_by": "a publisher"}]}
+    document = {
+        "architecture": "arm64" if platform.machine() in ("aarch64", "arm64") else "amd64",
+        "os": "linux",
+        "config": config,
+        "rootfs": {"type": "layers", "diff_ids": [layer]},
+        "history": [{"created_by": "a publisher"}],
+    }
     data = json.dumps(document).encode()
     described = f"sha256:{hashlib.sha256(data).hexdigest()}"
     with tar.open("rb") as file:
         for digest, body in ((layer, file), (described, data)):
             begun = requests.post(f"{registry}/v2/{repository}/blobs/uploads/", timeout=30)
             place = requests.compat.urljoin(f"{registry}/", begun.headers["Location"])
-            done = requests.put(place, params={"digest": digest}, data=body, headers={"Content-Type": "application/octet-stream"}, timeout=120)
+            done = requests.put(
+                place,
+                params={"digest": digest},
+                data=body,
+                headers={"Content-Type": "application/octet-stream"},
+                timeout=120,
+            )
             assert done.status_code == 201, done.text
     kind = "application/vnd.docker"
-    manifest = {"schemaVersion": 2, "mediaType": f"{kind}.distribution.manifest.v2+json",
-                "config": {"mediaType": f"{kind}.container.image.v1+json", "size": len(data), "digest": described},
-                "layers": [{"mediaType": f"{kind}.image.rootfs.diff.tar", "size": tar.stat().st_size, "digest": layer}]}
-    done = requests.put(f"{registry}/v2/{repository}/manifests/{tag}", data=json.dumps(manifest), headers={"Content-Type": manifest["mediaType"]}, timeout=30)
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": f"{kind}.distribution.manifest.v2+json",
+        "config": {"mediaType": f"{kind}.container.image.v1+json", "size": len(data), "digest": described},
+        "layers": [
+            {"mediaType": f"{kind}.image.rootfs.diff.tar", "size": tar.stat().st_size, "digest": layer}
+        ],
+    }
+    done = requests.put(
+        f"{registry}/v2/{repository}/manifests/{tag}",
+        data=json.dumps(manifest),
+        headers={"Content-Type": manifest["mediaType"]},
+        timeout=30,
+    )
     assert done.status_code == 201, done.text
 
 
@@ -126,9 +183,13 @@ def class_box(address: str, wheels: Path, folder: Path) -> Iterator[Box]:
                 self.answer(200, (wheels / rest).read_bytes())
             else:
                 project = rest.strip("/")
-                names = [each.name for each in wheels.glob("*.whl") if each.name.split("-")[0].lower() == project]
+                names = [
+                    each.name for each in wheels.glob("*.whl") if each.name.split("-")[0].lower() == project
+                ]
                 links = "".join(f'<a href="/files/{name}">{name}</a>' for name in names)
-                self.answer(200 if names or project == "pip" else 404, f"<html>{links}</html>".encode(), "text/html")
+                self.answer(
+                    200 if names or project == "pip" else 404, f"<html>{links}</html>".encode(), "text/html"
+                )
 
         do_HEAD = do_GET
 
@@ -161,5 +222,8 @@ def class_box(address: str, wheels: Path, folder: Path) -> Iterator[Box]:
         for server in (web, proxy):
             threading.Thread(target=server.serve_forever, daemon=True).start()
             stack.callback(server.shutdown)
-        box.web, box.proxy = f"https://{address}:{web.server_address[1]}", f"http://{address}:{proxy.server_address[1]}"
+        box.web, box.proxy = (
+            f"https://{address}:{web.server_address[1]}",
+            f"http://{address}:{proxy.server_address[1]}",
+        )
         yield box

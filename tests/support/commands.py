@@ -13,19 +13,41 @@ COMMAND = str(Path(sys.executable).with_name("dockerlab"))
 
 
 # Root may read and write everything; without these two rights it meets the permissions of files as anybody does.
-AS_A_USER = () if os.geteuid() else ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search")
+AS_A_USER = (
+    ()
+    if os.geteuid()
+    else (
+        "setpriv",
+        "--bounding-set=-dac_override,-dac_read_search",
+        "--inh-caps=-dac_override,-dac_read_search",
+    )
+)
 
 
-def dockerlab(*arguments: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None, timeout: float = 120,
-              before: tuple[str, ...] = (), checkout: Path | None = None) -> subprocess.CompletedProcess[str]:
+def dockerlab(
+    *arguments: str | Path,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    timeout: float = 120,
+    before: tuple[str, ...] = (),
+    checkout: Path | None = None,
+) -> subprocess.CompletedProcess[str]:
     """Run it with these variables added to the environment; `before` is a command that runs it, such as `unshare -n`.
 
     `checkout` is another copy of the course, whose package is then used.
     """
     command = [sys.executable, "-m", "dockerlab.cli"] if checkout else [COMMAND]
     variables = {**os.environ, **({"PYTHONPATH": str(checkout)} if checkout else {}), **(env or {})}
-    return subprocess.run([*before, *command, *map(str, arguments)], env=variables, cwd=cwd or checkout, timeout=timeout,
-                          capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    return subprocess.run(
+        [*before, *command, *map(str, arguments)],
+        env=variables,
+        cwd=cwd or checkout,
+        timeout=timeout,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
 
 
 def hears_ctrl_c() -> None:

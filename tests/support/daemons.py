@@ -52,7 +52,9 @@ class Daemon:
 
     def kill(self) -> None:
         """End it as a power cut would: nothing is told, nothing is tidied up."""
-        for pid in _processes_of(self.folder, self.socket.parent):  # shims and the steps of builds live in groups of their own
+        for pid in _processes_of(
+            self.folder, self.socket.parent
+        ):  # shims and the steps of builds live in groups of their own
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait(STOP_SECONDS)
@@ -86,7 +88,9 @@ def wire() -> Iterator[Wire]:
         pytest.skip(why_not())
     number = uuid.uuid4().int
     network = f"10.{212 + number % 8}.{number // 8 % 256}.{number // 2048 % 64 * 4}".rpartition(".")
-    cable = Wire(f"dl{number % 0xFFFFFFF:07x}", *(f"{network[0]}.{int(network[2]) + each}" for each in (1, 2)))
+    cable = Wire(
+        f"dl{number % 0xFFFFFFF:07x}", *(f"{network[0]}.{int(network[2]) + each}" for each in (1, 2))
+    )
     _run("ip", "link", "add", cable.name + "a", "type", "veth", "peer", "name", cable.name + "b")
     try:
         _run("ip", "addr", "add", f"{cable.here}/30", "dev", cable.name + "a")
@@ -105,7 +109,9 @@ def why_not() -> str:
 
 
 @contextlib.contextmanager
-def second_daemon(tmp: Path, containerd: bool = True, tmpfs_size: str | None = None, wire: Wire | None = None) -> Iterator[Daemon]:
+def second_daemon(
+    tmp: Path, containerd: bool = True, tmpfs_size: str | None = None, wire: Wire | None = None
+) -> Iterator[Daemon]:
     """Start a second dockerd; always stops it and removes its namespace, mounts and files.
 
     `containerd` chooses the image store: containerd's, else overlay2. `tmpfs_size`, such as "64m", puts its data on a memory disk
@@ -114,7 +120,10 @@ def second_daemon(tmp: Path, containerd: bool = True, tmpfs_size: str | None = N
     if why_not():
         pytest.skip(why_not())
     name = f"dockerlab-{uuid.uuid4().hex[:8]}"
-    folder, run = tmp / name, Path("/run") / name  # a socket's path may have 108 characters at most, and tmp may be long
+    folder, run = (
+        tmp / name,
+        Path("/run") / name,
+    )  # a socket's path may have 108 characters at most, and tmp may be long
     data = folder / "data"
     data.mkdir(parents=True)
     run.mkdir()
@@ -127,7 +136,11 @@ def second_daemon(tmp: Path, containerd: bool = True, tmpfs_size: str | None = N
         _run("ip", "netns", "add", name)
         stack.callback(_run, "ip", "netns", "del", name)
         _run("ip", "-n", name, "link", "set", "lo", "up")
-        config = {"features": {"containerd-snapshotter": containerd}, "iptables": wire is not None, "ip6tables": False}
+        config = {
+            "features": {"containerd-snapshotter": containerd},
+            "iptables": wire is not None,
+            "ip6tables": False,
+        }
         if wire:  # with its rules, since the containers' addresses mean nothing at the other end
             config["insecure-registries"] = [f"{wire.here}/32"]
             _run("ip", "link", "set", wire.name + "b", "netns", name)
@@ -136,8 +149,16 @@ def second_daemon(tmp: Path, containerd: bool = True, tmpfs_size: str | None = N
         (folder / "daemon.json").write_text(json.dumps(config))
         socket = run / "docker.sock"
         log = stack.enter_context((folder / "dockerd.log").open("wb"))
-        command = ["nsenter", f"--net=/run/netns/{name}", "dockerd", f"--config-file={folder / 'daemon.json'}", f"--data-root={data}",
-                   f"--exec-root={run / 'exec'}", f"--pidfile={run / 'docker.pid'}", f"--host=unix://{socket}"]
+        command = [
+            "nsenter",
+            f"--net=/run/netns/{name}",
+            "dockerd",
+            f"--config-file={folder / 'daemon.json'}",
+            f"--data-root={data}",
+            f"--exec-root={run / 'exec'}",
+            f"--pidfile={run / 'docker.pid'}",
+            f"--host=unix://{socket}",
+        ]
         process = _spawn(command, log)
         started = stack.enter_context(contextlib.ExitStack())
         started.callback(_stop, process)
@@ -150,7 +171,9 @@ def second_daemon(tmp: Path, containerd: bool = True, tmpfs_size: str | None = N
 
 
 def _spawn(command: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True)
+    return subprocess.Popen(
+        command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True
+    )
 
 
 def _processes_of(*folders: Path) -> list[int]:
@@ -176,7 +199,9 @@ def _connect(process: subprocess.Popen[bytes], socket: Path, log: Path) -> docke
                 return client
             client.close()
         time.sleep(0.1)
-    raise RuntimeError(f"The second engine did not start. The end of its log:\n{log.read_text(errors='replace')[-2000:]}")
+    raise RuntimeError(
+        f"The second engine did not start. The end of its log:\n{log.read_text(errors='replace')[-2000:]}"
+    )
 
 
 def _remove_containers(daemon: Daemon) -> None:
@@ -201,7 +226,11 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 def _unmount_below(*folders: Path) -> None:
     """Unmount all that lies below these folders, deepest first."""
     mounts = [line.split()[1].replace("\\040", " ") for line in Path("/proc/mounts").read_text().splitlines()]
-    for mount in sorted((each for each in mounts if any(Path(each).is_relative_to(folder) for folder in folders)), key=len, reverse=True):
+    for mount in sorted(
+        (each for each in mounts if any(Path(each).is_relative_to(folder) for folder in folders)),
+        key=len,
+        reverse=True,
+    ):
         subprocess.run(["umount", "-l", mount], capture_output=True, check=False)
 
 

@@ -22,7 +22,10 @@ METADATA: dict[str, Any] = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
-BANNED = {"tqdm": "a progress bar never prints the same twice", "clear_output": "what it clears differs from run to run"}
+BANNED = {
+    "tqdm": "a progress bar never prints the same twice",
+    "clear_output": "what it clears differs from run to run",
+}
 
 
 def lesson(text: str, name: str, where: str) -> NotebookNode:
@@ -40,7 +43,10 @@ def lab(text: str, name: str, where: str, source_sha256: str) -> tuple[NotebookN
     solution = _notebook(texts.solution, name, where, source_sha256)
     starter = _notebook(texts.starter, name, where, source_sha256)
     if [cell.id for cell in solution.cells] != [cell.id for cell in starter.cells]:
-        raise BuildError(f"{where}: solution and starter do not have the same cells.", fix="Keep each region inside one cell.")
+        raise BuildError(
+            f"{where}: solution and starter do not have the same cells.",
+            fix="Keep each region inside one cell.",
+        )
     starter.cells = [cell for cell in starter.cells if "solution" not in cell.metadata.get("tags", [])]
     return solution, starter
 
@@ -61,7 +67,10 @@ def _notebook(text: str, name: str, where: str, source_sha256: str) -> NotebookN
         tags = cell.metadata.get("tags", [])
         unknown = [tag for tag in tags if tag not in TAGS]
         if unknown:
-            raise BuildError(f"{where}, cell {number}: tag {', '.join(unknown)}.", fix=f"Only these are known: {', '.join(sorted(TAGS))}.")
+            raise BuildError(
+                f"{where}, cell {number}: tag {', '.join(unknown)}.",
+                fix=f"Only these are known: {', '.join(sorted(TAGS))}.",
+            )
         if cell.cell_type == "code":
             lint(cell.source, f"{where}, cell {number}")
             made = nbformat.v4.new_code_cell(cell.source)
@@ -77,7 +86,9 @@ def _notebook(text: str, name: str, where: str, source_sha256: str) -> NotebookN
 def lint(source: str, where: str) -> None:
     """Refuse code whose output nbval cannot compare. Raises BuildError that names the cell."""
     if re.search(r"#\s*(NBVAL|PYTEST_VALIDATE)_", source):
-        raise BuildError(f"{where}: an nbval comment.", "A learner reads it.", "Use the tag `nbval-ignore-output`.")
+        raise BuildError(
+            f"{where}: an nbval comment.", "A learner reads it.", "Use the tag `nbval-ignore-output`."
+        )
     try:
         code = TransformerManager().transform_cell(source)
         tree = ast.parse(code)
@@ -85,12 +96,19 @@ def lint(source: str, where: str) -> None:
         raise BuildError(f"{where}: not Python.", f"{error}.", "Mend the cell.") from error
     for statement in ast.walk(tree):
         if isinstance(statement, ast.stmt) and _followed_by_semicolon(code, statement):
-            raise BuildError(f"{where}: a line ends in a semicolon, `;`.", "It does not hide the output.", "Remove it.")
+            raise BuildError(
+                f"{where}: a line ends in a semicolon, `;`.", "It does not hide the output.", "Remove it."
+            )
         for name in _names(statement):
             if name in BANNED:
-                raise BuildError(f"{where}: {name}.", f"{BANNED[name].capitalize()}.", "Print the result once.")
+                raise BuildError(
+                    f"{where}: {name}.", f"{BANNED[name].capitalize()}.", "Print the result once."
+                )
         if isinstance(statement, ast.Call) and not _captured(statement):
-            raise BuildError(f"{where}: subprocess without capture.", fix="Use subprocess.run with capture_output=True and print what matters.")
+            raise BuildError(
+                f"{where}: subprocess without capture.",
+                fix="Use subprocess.run with capture_output=True and print what matters.",
+            )
 
 
 def _followed_by_semicolon(code: str, statement: ast.stmt) -> bool:
@@ -112,7 +130,11 @@ def _names(node: ast.AST) -> list[str]:
 
 def _captured(call: ast.Call) -> bool:
     function = call.func
-    if not (isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) and function.value.id == "subprocess"):
+    if not (
+        isinstance(function, ast.Attribute)
+        and isinstance(function.value, ast.Name)
+        and function.value.id == "subprocess"
+    ):
         return True
     keywords = {keyword.arg: keyword.value for keyword in call.keywords}
     if function.attr in ("call", "check_call"):
@@ -120,4 +142,7 @@ def _captured(call: ast.Call) -> bool:
     if function.attr != "run" or None in keywords:
         return True
     capture = keywords.get("capture_output")
-    return (capture is not None and getattr(capture, "value", True) is not False) or {"stdout", "stderr"} <= set(keywords)
+    return (capture is not None and getattr(capture, "value", True) is not False) or {
+        "stdout",
+        "stderr",
+    } <= set(keywords)

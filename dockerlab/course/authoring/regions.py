@@ -60,7 +60,12 @@ def derive(text: str, where: str, cells: bool = False) -> Derived:
         mark = MARK.match(line.rstrip("\r\n"))
         if not mark:
             if part and cells and line.startswith("# %%"):
-                raise _error(where, number, f"a cell begins inside the region opened in line {opened}", "End the region first.")
+                raise _error(
+                    where,
+                    number,
+                    f"a cell begins inside the region opened in line {opened}",
+                    "End the region first.",
+                )
             filled = filled or bool(line.strip())
             if part != "starter":
                 solution.append(line)
@@ -71,13 +76,23 @@ def derive(text: str, where: str, cells: bool = False) -> Derived:
         if mark["rest"].strip():
             raise _error(where, number, f"text after the mark `{word}`", "Put it on a line of its own.")
         if word == "solution" and part:
-            raise _error(where, number, f"a region inside the one opened in line {opened}", "Regions do not nest: end the first one.")
+            raise _error(
+                where,
+                number,
+                f"a region inside the one opened in line {opened}",
+                "Regions do not nest: end the first one.",
+            )
         if word != "solution" and not part:
             raise _error(where, number, f"`{word}` without a region", "Begin it with `# --- solution`.")
         if word == "starter" and part == "starter":
             raise _error(where, number, "a second `starter` in one region", "Keep one of them.")
         if part and not filled:
-            raise _error(where, number, f"the {part} part of the region opened in line {opened} is empty", "Fill it or remove it.")
+            raise _error(
+                where,
+                number,
+                f"the {part} part of the region opened in line {opened} is empty",
+                "Fill it or remove it.",
+            )
         opened = number if word == "solution" else opened
         part, filled = ("" if word == "end" else word), False
     if part:
@@ -89,7 +104,11 @@ def source_files(folder: Path) -> dict[PurePath, bytes]:
     """Every file of a lab's source folder by its relative path, without caches, in a stable order."""
     found = (path for path in sorted(folder.rglob("*")) if path.is_file())
     relative = ((path, path.relative_to(folder)) for path in found)
-    return {PurePath(name): path.read_bytes() for path, name in relative if not SKIPPED_PARTS & set(name.parts) and name.suffix != ".pyc"}
+    return {
+        PurePath(name): path.read_bytes()
+        for path, name in relative
+        if not SKIPPED_PARTS & set(name.parts) and name.suffix != ".pyc"
+    }
 
 
 def included_files(folder: Path, root: Path) -> dict[PurePath, bytes]:
@@ -101,7 +120,9 @@ def included_files(folder: Path, root: Path) -> dict[PurePath, bytes]:
     try:
         places = tomllib.loads(listed.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
-        raise BuildError(f"{where}: not TOML.", f"{error}.", "Write lines like \"app\" = \"assets/detection-api/app\".") from error
+        raise BuildError(
+            f"{where}: not TOML.", f"{error}.", 'Write lines like "app" = "assets/detection-api/app".'
+        ) from error
     found: dict[PurePath, bytes] = {}
     for place, original in places.items():
         path = root / str(original)
@@ -110,7 +131,10 @@ def included_files(folder: Path, root: Path) -> dict[PurePath, bytes]:
         elif path.is_file():
             found[PurePath(place)] = path.read_bytes()
         else:
-            raise BuildError(f"{where}: there is no {original}.", fix="Correct the path; it starts at the root of the repository.")
+            raise BuildError(
+                f"{where}: there is no {original}.",
+                fix="Correct the path; it starts at the root of the repository.",
+            )
     return found
 
 
@@ -132,7 +156,9 @@ def _must_compile(derived: Derived, where: str) -> None:
         try:
             compile(text, where, "exec")
         except SyntaxError as error:
-            raise BuildError(f"{where}: the {name} is not Python.", f"{error}.", "Give the region a `# --- starter` part.") from error
+            raise BuildError(
+                f"{where}: the {name} is not Python.", f"{error}.", "Give the region a `# --- starter` part."
+            ) from error
 
 
 def _uncommented(line: str, where: str, number: int) -> str:

@@ -17,7 +17,19 @@ from dockerlab.course.grading.report import Report, Status
 
 LESSONS = Path(__file__).parents[2] / "lessons"
 
-__all__ = ["Criterion", "Lab", "NotStarted", "Outcome", "Report", "Status", "Submission", "check", "known", "load", "run"]
+__all__ = [
+    "Criterion",
+    "Lab",
+    "NotStarted",
+    "Outcome",
+    "Report",
+    "Status",
+    "Submission",
+    "check",
+    "known",
+    "load",
+    "run",
+]
 
 
 def known() -> list[str]:
@@ -41,7 +53,9 @@ def load(number: str) -> Lab:
     return lab
 
 
-def run(lab: Lab | str, folder: Path | str | None = None, first: bool = False, past: Collection[str] = ()) -> Report:
+def run(
+    lab: Lab | str, folder: Path | str | None = None, first: bool = False, past: Collection[str] = ()
+) -> Report:
     """Judge a folder, by default the learner's in labs/. Talks to the engine; keeps no record. `first` and `past` as in core.judge."""
     chosen = load(lab) if isinstance(lab, str) else lab
     where = Path(folder) if folder is not None else _own_folder(chosen)

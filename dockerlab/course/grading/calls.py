@@ -28,7 +28,11 @@ from dockerlab.course.grading.judging import NotStarted
 
 PATIENCE, BEGIN = 15, 180  # seconds for a call, and for the start of a worker
 LARGEST = 5_000_000  # bytes of one result, as JSON
-MEMORY, CPU_SECONDS, FILE_BYTES = 4 << 30, 300, 200_000_000  # address space; CPU time of the whole check; each file that is written
+MEMORY, CPU_SECONDS, FILE_BYTES = (
+    4 << 30,
+    300,
+    200_000_000,
+)  # address space; CPU time of the whole check; each file that is written
 PROCESSES = 50  # that a call may have at a time
 
 
@@ -70,11 +74,19 @@ class Caller:
 
     def _failure(self, function: str, ended: list[str], line: bytes) -> CallFailed:
         if "late" in ended:
-            return CallFailed(f"{function}() did not return within {self.timeout:.0f} s.", "It may wait for a container that never ends.")
+            return CallFailed(
+                f"{function}() did not return within {self.timeout:.0f} s.",
+                "It may wait for a container that never ends.",
+            )
         if "many" in ended:
-            return CallFailed(f"{function}() started more than {PROCESSES} processes.", fix="Let it start none, or a few.")
+            return CallFailed(
+                f"{function}() started more than {PROCESSES} processes.", fix="Let it start none, or a few."
+            )
         if line.endswith(b"\n"):
-            return CallFailed(f"{function}() wrote something else where its result belongs.", fix="Return the result instead.")
+            return CallFailed(
+                f"{function}() wrote something else where its result belongs.",
+                fix="Return the result instead.",
+            )
         return CallFailed(f"{function}() ended the whole program.", fix="Return the result instead.")
 
     def close(self) -> None:
@@ -92,9 +104,15 @@ class Caller:
             self.close()
             self._worker = subprocess.Popen(
                 [sys.executable, "-m", "dockerlab.course.grading.calls", str(self.folder), self.module],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=self.folder, start_new_session=True,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                cwd=self.folder,
+                start_new_session=True,
             )
-            with _watched(self._worker, BEGIN):  # what our own imports take on a busy machine is not the learner's time
+            with _watched(
+                self._worker, BEGIN
+            ):  # what our own imports take on a busy machine is not the learner's time
                 self._worker.stdout.readline(100)
         return self._worker
 
@@ -141,7 +159,9 @@ def _in_group(leader: int) -> int:
         for place in Path("/proc").iterdir():
             if place.name.isdigit():
                 with contextlib.suppress(OSError, IndexError):
-                    found += (place / "stat").read_bytes().rpartition(b")")[2].split()[2] == str(leader).encode()
+                    found += (place / "stat").read_bytes().rpartition(b")")[2].split()[2] == str(
+                        leader
+                    ).encode()
     return found
 
 
@@ -192,7 +212,11 @@ def serve(folder: Path, module: str, calls: IO[bytes], results: IO[bytes]) -> No
             loaded = loaded or importlib.import_module(module)
             client = client or connection.connect()
             called = getattr(loaded, function, None)
-            answer = _result(function, called(client, *unpacked(arguments))) if callable(called) else ["missing", ""]
+            answer = (
+                _result(function, called(client, *unpacked(arguments)))
+                if callable(called)
+                else ["missing", ""]
+            )
         except NotImplementedError as error:
             answer = ["todo", str(error)]
         except (Exception, SystemExit) as error:
@@ -206,15 +230,29 @@ def _result(function: str, value: Any) -> list[Any]:
         answer = ["value", packed(value)]
     except (TypeError, RecursionError) as error:
         kind = str(error) if isinstance(error, TypeError) else "collection that holds itself"
-        return ["error", f"{function}() returned a {kind}, which cannot be looked at. Return text, bytes, numbers, or lists and dicts of these."]
+        return [
+            "error",
+            f"{function}() returned a {kind}, which cannot be looked at. Return text, bytes, numbers, or lists and dicts of these.",
+        ]
     size = len(json.dumps(answer))
-    return answer if size < LARGEST else ["error", f"{function}() returned {size / 1e6:,.0f} MB; at most {LARGEST / 1e6:.0f} MB can be looked at."]
+    return (
+        answer
+        if size < LARGEST
+        else [
+            "error",
+            f"{function}() returned {size / 1e6:,.0f} MB; at most {LARGEST / 1e6:.0f} MB can be looked at.",
+        ]
+    )
 
 
 def _explain(error: BaseException, module: str) -> str:
     """The exception in one line, with the line of the learner's module that led to it."""
     text = " ".join(str(error).split())[:200]
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).stem == module]
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).stem == module
+    ]
     where = f"{module}.py line {lines[-1]}: " if lines else f"{module}.py: "
     return f"{where}{type(error).__name__}{f': {text}' if text else ''}"
 

@@ -29,7 +29,9 @@ def hint(lab: str, criterion: int | None = None) -> int:
             print(f"{number:>2}. {each.promise} ({read.get(each.key, 0)} of 2 hints read)")
         return 0
     if not 1 <= criterion <= len(chosen.criteria):
-        raise CourseError(f"Lab {chosen.number} has no criterion {criterion}.", fix=f"Use 1 to {len(chosen.criteria)}.")
+        raise CourseError(
+            f"Lab {chosen.number} has no criterion {criterion}.", fix=f"Use 1 to {len(chosen.criteria)}."
+        )
     each = chosen.criteria[criterion - 1]
     now = min(2, read.get(each.key, 0) + 1)
     print("\n  ".join([each.promise, each.hint, each.second_hint][: now + 1]))
@@ -50,7 +52,11 @@ def solve(lab: str) -> int:
 def progress() -> int:
     """Print one line for each lab: passed, how far, or not started."""
     noted = load_progress()
-    sources = {path.name.split("_")[0]: path.name for path in sorted((ROOT / "sources/labs").glob("[!._]*")) if path.is_dir()}
+    sources = {
+        path.name.split("_")[0]: path.name
+        for path in sorted((ROOT / "sources/labs").glob("[!._]*"))
+        if path.is_dir()
+    }
     numbers = sorted({*sources, *noted, *grading.known()})
     if not numbers:
         print("There are no labs yet.")
@@ -73,5 +79,8 @@ def _line(number: str, name: str, note: dict[str, object]) -> str:
 
 def _say(lab: str, what: str, kept: Path | None) -> int:
     folder = f"labs/{workspace.find(lab).name}"
-    print(f"{folder} holds {what}." + (f" Your version is in {kept.relative_to(ROOT).as_posix()}." if kept else ""))
+    print(
+        f"{folder} holds {what}."
+        + (f" Your version is in {kept.relative_to(ROOT).as_posix()}." if kept else "")
+    )
     return 0

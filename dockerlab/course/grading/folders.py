@@ -48,7 +48,10 @@ def duplicate(folder: Path, target: Path, also: Sequence[str] = ()) -> Path:
         except FileNotFoundError:
             continue  # it went while the folder was read, as editors' files do
         except OSError as error:
-            raise Unreadable(f"{name} cannot be read: {error.strerror}.", fix="Change its permissions, or list it in .dockerignore.") from error
+            raise Unreadable(
+                f"{name} cannot be read: {error.strerror}.",
+                fix="Change its permissions, or list it in .dockerignore.",
+            ) from error
     return target
 
 
@@ -57,14 +60,22 @@ def _chosen(folder: Path, also: Sequence[str]) -> set[str]:
     try:
         found = context_contents.contents(folder)
     except OSError as error:
-        raise Unreadable(f"{error.filename or folder.name} cannot be read: {error.strerror}.",
-                         fix="Change its permissions, or list it in .dockerignore.") from error
+        raise Unreadable(
+            f"{error.filename or folder.name} cannot be read: {error.strerror}.",
+            fix="Change its permissions, or list it in .dockerignore.",
+        ) from error
     sent, total = found[found["sent"]], int(found[found["sent"]]["bytes"].sum())
     if total > MAX_CONTEXT_BYTES:
         heaviest = context_contents.by_top(sent).head(3)
-        named = ", ".join(f"{entry} ({size / 1e6:.0f} MB)" for entry, size in zip(heaviest["entry"], heaviest["sent"], strict=True))
-        raise ContextTooLarge(f"The build context holds {total / 1e6:,.0f} MB.", f"The largest: {named}.",
-                              "List what the build does not need in .dockerignore.")
+        named = ", ".join(
+            f"{entry} ({size / 1e6:.0f} MB)"
+            for entry, size in zip(heaviest["entry"], heaviest["sent"], strict=True)
+        )
+        raise ContextTooLarge(
+            f"The build context holds {total / 1e6:,.0f} MB.",
+            f"The largest: {named}.",
+            "List what the build does not need in .dockerignore.",
+        )
     rest, names = found[~found["sent"]].sort_values("bytes", kind="stable"), set(sent["path"])
     total = 0
     for name, size in zip(rest["path"], rest["bytes"], strict=True):
@@ -86,13 +97,21 @@ def entries(folder: Path) -> Iterator[Path]:
 @cache
 def given(lab: str, *places: str) -> Mapping[str, bytes]:
     """The files below these places (`app/`, `fetch.py`) as the lab hands them out."""
-    return {path.as_posix(): content for path, content in workspace.starter_files(lab).items() if path.as_posix().startswith(places)}
+    return {
+        path.as_posix(): content
+        for path, content in workspace.starter_files(lab).items()
+        if path.as_posix().startswith(places)
+    }
 
 
 def changed(folder: Path, lab: str, *places: str, but: Sequence[str] = ()) -> list[str]:
     """Which of the files below these places are not as the lab hands them out: changed, gone, or new; the names `but` do not count."""
     handed = given(lab, *places)
-    here = {path.relative_to(folder).as_posix() for path in entries(folder) if path.is_symlink() or not path.is_dir()}
+    here = {
+        path.relative_to(folder).as_posix()
+        for path in entries(folder)
+        if path.is_symlink() or not path.is_dir()
+    }
     names = handed.keys() | {name for name in here if name.startswith(places) and not name.endswith(".pyc")}
     return sorted(name for name in names - {*but} if not _holds(folder / name, handed.get(name)))
 
@@ -100,6 +119,11 @@ def changed(folder: Path, lab: str, *places: str, but: Sequence[str] = ()) -> li
 def _holds(path: Path, content: bytes | None) -> bool:
     """Whether a file holds just this; it is not opened before it is known to be a file of that size."""
     try:
-        return content is not None and path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content
+        return (
+            content is not None
+            and path.is_file()
+            and path.stat().st_size == len(content)
+            and path.read_bytes() == content
+        )
     except OSError:
         return False

@@ -36,13 +36,20 @@ PATIENCE = 10  # seconds until a check says what it waits for
 UNATTENDED = "DOCKERLAB_UNATTENDED"  # set in kernels whose outputs are stored or compared
 BUILD_SECONDS = 1200
 OVER = "the time was over"
-CHECK_SECONDS = 5400  # of a whole check: whatever it waits for has a limit of its own, and this is one for their sum
+CHECK_SECONDS = (
+    5400  # of a whole check: whatever it waits for has a limit of its own, and this is one for their sum
+)
 LARGEST_TEXT = 1_000_000  # bytes of a file that a learner writes by hand
 IMAGE_PREFIX = f"{object_labels.NAME_PREFIX}check-"  # of every image that a check makes; its tag ends with the mark of the check's process
 MEMORY = 1 << 30  # bytes
 LOG = {"max-size": "10m", "max-file": "1"}
 # What a container may take that a check starts from a learner's image; a check that judges such a limit leaves it to the learner.
-BOUNDS: Mapping[str, Any] = {"mem_limit": "1g", "memswap_limit": "1g", "pids_limit": 512, "log_config": LogConfig(type="json-file", config=LOG)}
+BOUNDS: Mapping[str, Any] = {
+    "mem_limit": "1g",
+    "memswap_limit": "1g",
+    "pids_limit": 512,
+    "log_config": LogConfig(type="json-file", config=LOG),
+}
 
 
 class NotStarted(CourseError):
@@ -128,7 +135,10 @@ class Submission:
             text = path.read_text(encoding="utf-8", errors="replace")
         except OSError as error:
             reason = error.strerror or str(error)
-            raise CourseError(f"{name} is no file that can be read: {reason}.", fix="Move it away or change its permissions, and write it anew.") from error
+            raise CourseError(
+                f"{name} is no file that can be read: {reason}.",
+                fix="Move it away or change its permissions, and write it anew.",
+            ) from error
         if not any(line.strip() and not line.lstrip().startswith("#") for line in text.splitlines()):
             raise NotStarted(f"{name} is still empty.")
         return text
@@ -150,7 +160,15 @@ class Submission:
             workspace.write(target, folders.given(self.lab, *given))
         return target
 
-    def build(self, what: str, folder: Path | None = None, *, labelled: bool = True, seconds: float = BUILD_SECONDS, **options: Any) -> BuildReport:
+    def build(
+        self,
+        what: str,
+        folder: Path | None = None,
+        *,
+        labelled: bool = True,
+        seconds: float = BUILD_SECONDS,
+        **options: Any,
+    ) -> BuildReport:
         """Build a folder, by default a copy of the learner's, under `tag(what)`; ended after `seconds`. Options as in build.build.
 
         An image that is not `labelled` has the same id each time that it is built from the same files. Asks the engine.
@@ -168,11 +186,16 @@ class Submission:
         try:
             with waiting(f"the build of {what}", seconds):
                 marks = self.image_labels() if labelled else {}
-                return build(folder, tag=self.tag(what), labels=marks, client=self.client, cancel=cancel, **options)
+                return build(
+                    folder, tag=self.tag(what), labels=marks, client=self.client, cancel=cancel, **options
+                )
         except BuildCancelled as error:
             if late.is_set():
-                raise CourseError(f"The build of {what} was ended after {seconds:.0f} s.", "One of its steps does not end, or waits for the network.",
-                                  "Run `docker build .` and see at which step it stands.") from error
+                raise CourseError(
+                    f"The build of {what} was ended after {seconds:.0f} s.",
+                    "One of its steps does not end, or waits for the network.",
+                    "Run `docker build .` and see at which step it stands.",
+                ) from error
             raise
         finally:
             timer.cancel()
@@ -187,7 +210,15 @@ class Submission:
         with ExitStack() as stack:
             with waiting(f"the container {what}", options.get("timeout", 60)):
                 marks = self.labels() | dict(options.pop("labels", {}))
-                service = stack.enter_context(container.running(image, name=self.name(what), client=self.client, labels=marks, **(dict(BOUNDS) | options)))
+                service = stack.enter_context(
+                    container.running(
+                        image,
+                        name=self.name(what),
+                        client=self.client,
+                        labels=marks,
+                        **(dict(BOUNDS) | options),
+                    )
+                )
             yield service
 
     def pool(self, workers: int) -> ThreadPoolExecutor:
@@ -252,7 +283,9 @@ class Submission:
             cancel.request()
         if self._client is not None:
             with suppress(DockerException):
-                for each in self._client.containers.list(filters={"label": f"dockerlab.check={self.id}"}, ignore_removed=True):
+                for each in self._client.containers.list(
+                    filters={"label": f"dockerlab.check={self.id}"}, ignore_removed=True
+                ):
                     with suppress(APIError):
                         container.remove(each)
 
@@ -292,7 +325,9 @@ def _remove_made(client: docker.DockerClient, check: str) -> None:
         images = {image.id: image for image in ownership.own_images(client, label)}
         for each in client.containers.list(all=True, filters=made, ignore_removed=True):
             with suppress(APIError):
-                if each.attrs["Image"] in images or not ownership.only_inherited(client, each, "dockerlab.check"):
+                if each.attrs["Image"] in images or not ownership.only_inherited(
+                    client, each, "dockerlab.check"
+                ):
                     container.remove(each)
         for image in images.values():
             ownership.remove_image(client, image)
@@ -326,8 +361,14 @@ def bounds(options: Sequence[str], *, processes: bool = True, memory: bool = Fal
     names = {word.partition("=")[0] for word in options}
     found = ["--pids-limit", str(BOUNDS["pids_limit"])] if processes else []
     if not names & {"--log-driver", "--log-opt"}:
-        found += ["--log-driver", "json-file", *(word for name, value in LOG.items() for word in ("--log-opt", f"{name}={value}"))]
-    if memory and not any(name.startswith("--memory") or (name.startswith("-m") and not name.startswith("--")) for name in names):
+        found += [
+            "--log-driver",
+            "json-file",
+            *(word for name, value in LOG.items() for word in ("--log-opt", f"{name}={value}")),
+        ]
+    if memory and not any(
+        name.startswith("--memory") or (name.startswith("-m") and not name.startswith("--")) for name in names
+    ):
         found += ["--memory", BOUNDS["mem_limit"]]
     return found
 
@@ -398,8 +439,14 @@ class Lab:
             seen.add(criterion.key)
 
 
-def judge(lab: Lab, folder: Path, client: docker.DockerClient | None = None, first: bool = False, past: Collection[str] = (),
-          seconds: float = CHECK_SECONDS) -> Report:
+def judge(
+    lab: Lab,
+    folder: Path,
+    client: docker.DockerClient | None = None,
+    first: bool = False,
+    past: Collection[str] = (),
+    seconds: float = CHECK_SECONDS,
+) -> Report:
     """Judge one folder. Talks to the engine as far as the criteria do; removes all that was made, also after Ctrl-C.
 
     With `first` it stops at the first criterion that fails, but for those whose keys are in `past`; what comes after is not checked.
@@ -407,7 +454,10 @@ def judge(lab: Lab, folder: Path, client: docker.DockerClient | None = None, fir
     Errors of the submission become part of the report; EngineUnavailable is raised, since it says nothing about the learner.
     """
     if not folder.is_dir():
-        raise CourseError(f"There is no folder {folder.name}.", fix=f"Run `dockerlab reset {lab.number}` to get the starter.")
+        raise CourseError(
+            f"There is no folder {folder.name}.",
+            fix=f"Run `dockerlab reset {lab.number}` to get the starter.",
+        )
     results: list[Result] = []
     with Submission(folder, client, lab.number) as submission, submission.within(seconds):
         stopped, reason = _in_time(submission, lambda: _prepare(lab, submission))
@@ -421,15 +471,26 @@ def judge(lab: Lab, folder: Path, client: docker.DockerClient | None = None, fir
             elif first and (failure := _failed(results, past)):
                 status, measured = Status.NOT_CHECKED, f"stopped at: {failure}"
             else:
-                status, measured = _in_time(submission, lambda criterion=criterion: criterion.measure(submission))
+                status, measured = _in_time(
+                    submission, lambda criterion=criterion: criterion.measure(submission)
+                )
             results.append(
                 Result(
-                    criterion.key, criterion.promise, criterion.why, criterion.wanted, measured, status, criterion.hint, criterion.second_hint
+                    criterion.key,
+                    criterion.promise,
+                    criterion.why,
+                    criterion.wanted,
+                    measured,
+                    status,
+                    criterion.hint,
+                    criterion.second_hint,
                 )
             )
     problem = reason if stopped is Status.FAILED else ""
     if OVER in (reason, *(each.measured for each in results)):
-        left = ", ".join(str(number) for number, each in enumerate(results, start=1) if each.status is Status.NOT_CHECKED)
+        left = ", ".join(
+            str(number) for number, each in enumerate(results, start=1) if each.status is Status.NOT_CHECKED
+        )
         problem = f"The check was ended after {seconds:,.0f} s; what it had not judged by then: {left}."
     return Report(lab.number, lab.name, tuple(results), problem)
 
@@ -443,17 +504,30 @@ def _prepare(lab: Lab, submission: Submission) -> Outcome:
 
 
 def _missing(criterion: Criterion, results: list[Result]) -> str:
-    return next((item.promise for item in results if item.key in criterion.needs and item.status is not Status.PASSED), "")
+    return next(
+        (
+            item.promise
+            for item in results
+            if item.key in criterion.needs and item.status is not Status.PASSED
+        ),
+        "",
+    )
 
 
 def _failed(results: list[Result], past: Collection[str]) -> str:
-    return next((item.promise for item in results if item.status is Status.FAILED and item.key not in past), "")
+    return next(
+        (item.promise for item in results if item.status is Status.FAILED and item.key not in past), ""
+    )
 
 
 def _in_time(submission: Submission, action: Callable[[], Outcome]) -> tuple[Status, str]:
     """`_attempt`, unless the time of the check is over, or is over before it holds: then it may have failed for that alone."""
     status, measured = (Status.NOT_CHECKED, OVER) if submission.late.is_set() else _attempt(action)
-    return (Status.NOT_CHECKED, OVER) if submission.late.is_set() and status is not Status.PASSED else (status, measured)
+    return (
+        (Status.NOT_CHECKED, OVER)
+        if submission.late.is_set() and status is not Status.PASSED
+        else (status, measured)
+    )
 
 
 def _attempt(action: Callable[[], Outcome]) -> tuple[Status, str]:

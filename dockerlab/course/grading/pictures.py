@@ -20,7 +20,10 @@ SCENES = ROOT / "assets/model/scenes.py"
 FIRST, LAST = 3_000_000, 2**40  # seeds that neither training nor the course's own pictures use
 FEWEST = 5  # objects in a scene
 OVERLAP = 0.5  # of a box that was found with the one that was drawn
-ENOUGH, ONE = 0.75, 0.6  # of the boxes of several scenes, and of one, that fit: with the course's model 0.93 on average, 0.8 in the worst of 45
+ENOUGH, ONE = (
+    0.75,
+    0.6,
+)  # of the boxes of several scenes, and of one, that fit: with the course's model 0.93 on average, 0.8 in the worst of 45
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,12 @@ def draw(folder: Path, count: int = 3, chance: random.Random | None = None) -> l
             path = folder / f"harbour-{seed}.jpg"
             scene.image.save(path, quality=92)
             path.chmod(0o644)
-            made.append(Scene(path, tuple(Detection(box.label, 1.0, box.x1, box.y1, box.x2, box.y2) for box in scene.boxes)))
+            made.append(
+                Scene(
+                    path,
+                    tuple(Detection(box.label, 1.0, box.x1, box.y1, box.x2, box.y2) for box in scene.boxes),
+                )
+            )
     return made
 
 
@@ -61,8 +69,12 @@ def share(scene: Scene, answer: Answer, names: Mapping[str, str] | None = None) 
 
     `names` are the labels that the model has in place of the drawn ones.
     """
-    pairs = sorted((-one.iou(other), i, j) for i, one in enumerate(scene.boxes) for j, other in enumerate(answer.detections)
-                   if (names or {}).get(one.label, one.label) == other.label and one.iou(other) >= OVERLAP)
+    pairs = sorted(
+        (-one.iou(other), i, j)
+        for i, one in enumerate(scene.boxes)
+        for j, other in enumerate(answer.detections)
+        if (names or {}).get(one.label, one.label) == other.label and one.iou(other) >= OVERLAP
+    )
     drawn, found = set[int](), set[int]()
     for _, i, j in pairs:
         if i not in drawn and j not in found:
@@ -74,9 +86,16 @@ def share(scene: Scene, answer: Answer, names: Mapping[str, str] | None = None) 
 def judged(url: str, folder: Path) -> Outcome:
     """Whether an API finds the boxes of PyTorch on every sample picture, and what was drawn on scenes that nobody has seen. Asks the API."""
     wanted = api_client.recorded()
-    shares = [api_client.agreement(wanted[picture.name], api_client.detect(url, picture)) for picture in api_client.samples()]
+    shares = [
+        api_client.agreement(wanted[picture.name], api_client.detect(url, picture))
+        for picture in api_client.samples()
+    ]
     if min(shares) < 1:
         return Outcome(False, f"{sum(shares) / len(shares):.0%} of the boxes on {len(shares)} pictures")
     scenes = draw(folder)
     fits = sum(share(scene, api_client.detect(url, scene.path)) for scene in scenes) / len(scenes)
-    return Outcome(fits >= ENOUGH, f"100% of the boxes on {len(shares)} pictures" + ("" if fits >= ENOUGH else f", and {fits:.0%} on pictures that are new"))
+    return Outcome(
+        fits >= ENOUGH,
+        f"100% of the boxes on {len(shares)} pictures"
+        + ("" if fits >= ENOUGH else f", and {fits:.0%} on pictures that are new"),
+    )

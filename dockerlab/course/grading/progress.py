@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 def state_file() -> Path:
     """progress.json in the folder for the course's state; progress-NAME.json for a learner who shares the login with others."""
-    return state_folder() / (f"progress-{object_labels.owner()}.json" if object_labels.shares_a_login() else "progress.json")
+    return state_folder() / (
+        f"progress-{object_labels.owner()}.json" if object_labels.shares_a_login() else "progress.json"
+    )
 
 
 def load_progress() -> dict[str, dict[str, Any]]:
@@ -28,7 +30,11 @@ def load_progress() -> dict[str, dict[str, Any]]:
         data = json.loads(state_file().read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return {key: value for key, value in data.items() if isinstance(value, dict)} if isinstance(data, dict) else {}
+    return (
+        {key: value for key, value in data.items() if isinstance(value, dict)}
+        if isinstance(data, dict)
+        else {}
+    )
 
 
 def save_progress(report: Report) -> None:
@@ -51,7 +57,11 @@ def save_progress(report: Report) -> None:
 def hints_read(note: Mapping[str, Any]) -> dict[str, int]:
     """How many of the two hints were read, by criterion, from a lab's entry in the progress file."""
     read = note.get("hints")
-    return {str(key): value for key, value in read.items() if isinstance(value, int)} if isinstance(read, dict) else {}
+    return (
+        {str(key): value for key, value in read.items() if isinstance(value, int)}
+        if isinstance(read, dict)
+        else {}
+    )
 
 
 def count_hints(number: str, key: str, read: int) -> None:
@@ -76,4 +86,8 @@ def _write(data: Mapping[str, Any]) -> None:
             json.dump(data, file, indent=1, sort_keys=True)
         Path(name).replace(path)
     except OSError as error:
-        raise CourseError("Your progress cannot be saved.", f"{error}.", "Set DOCKERLAB_STATE to a folder that you can write to.") from error
+        raise CourseError(
+            "Your progress cannot be saved.",
+            f"{error}.",
+            "Set DOCKERLAB_STATE to a folder that you can write to.",
+        ) from error

@@ -41,8 +41,6 @@ class Result:
     second_hint: str
 
 
-
-
 @dataclass(frozen=True, repr=False)
 class Report:
     """The results of one check; `problem` is set when the submission could not even be prepared."""
@@ -82,7 +80,9 @@ class Report:
         if item and self.counted:
             with suppress(CourseError):  # a hint must not be lost with its count
                 count_hints(self.number, item.key, 2)
-        return Text(f"{item.promise}\n  {item.hint}\n  {item.second_hint}" if item else "Nothing needs a hint.")
+        return Text(
+            f"{item.promise}\n  {item.hint}\n  {item.second_hint}" if item else "Nothing needs a hint."
+        )
 
     def __str__(self) -> str:
         return repr(self)
@@ -104,8 +104,15 @@ class Report:
         for number, item in enumerate(self.results, start=1):
             measured = item.measured if item.status in (Status.PASSED, Status.FAILED) else item.status.value
             cells = (f"{number}", item.status.mark, item.promise, item.wanted, measured)
-            rows.append("<tr>" + "".join(f'<td style="text-align:left">{with_code(cell)}</td>' for cell in cells) + "</tr>")
-        head = "".join(f'<th scope="col" style="text-align:left">{name}</th>' for name in ("", "", "promise", "wanted", "measured"))
+            rows.append(
+                "<tr>"
+                + "".join(f'<td style="text-align:left">{with_code(cell)}</td>' for cell in cells)
+                + "</tr>"
+            )
+        head = "".join(
+            f'<th scope="col" style="text-align:left">{name}</th>'
+            for name in ("", "", "promise", "wanted", "measured")
+        )
         problem = f"<p>{escape(self.problem)}</p>" if self.problem else ""
         hint = self._hint()
         return (
@@ -117,19 +124,9 @@ class Report:
         title = f"Lab {self.number}, {self.name}: "
         if not self.started:
             return title + "not started"
-        return title + (f"all {len(self.results)} hold" if self.passed else f"{self.held} of {len(self.results)} hold")
+        return title + (
+            f"all {len(self.results)} hold" if self.passed else f"{self.held} of {len(self.results)} hold"
+        )
 
     def _hint(self) -> str:
         return self.first_failure.hint if self.first_failure and not self.problem else ""
-
-
-
-
-
-
-
-
-
-
-
-

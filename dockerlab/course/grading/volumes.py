@@ -24,12 +24,16 @@ class NamelessVolumes:
         self._client, self._label, self._value = client, label, value
         self._containers: set[str] = set()
         self._mounted: dict[str, str] = {}  # volume: container
-        self._stream = client.events(filters={"type": ["container", "volume"], "event": ["create", "mount"]}, decode=True)
+        self._stream = client.events(
+            filters={"type": ["container", "volume"], "event": ["create", "mount"]}, decode=True
+        )
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
     def _read(self) -> None:
-        with suppress(DockerException, requests.RequestException, OSError, ValueError, AttributeError):  # the stream was closed, or the engine went
+        with suppress(
+            DockerException, requests.RequestException, OSError, ValueError, AttributeError
+        ):  # the stream was closed, or the engine went
             for event in self._stream:
                 about = event["Actor"]
                 if event["Type"] == "volume" and "container" in about["Attributes"]:
@@ -48,7 +52,11 @@ class NamelessVolumes:
         with suppress(DockerException, requests.RequestException, OSError):
             self._stream.close()
         self._thread.join(5)
-        return [volume for volume, container in self._mounted.items() if container in self._containers and is_nameless(volume)]
+        return [
+            volume
+            for volume, container in self._mounted.items()
+            if container in self._containers and is_nameless(volume)
+        ]
 
 
 def _is_ours(labels: Mapping[str, str], label: str, value: str) -> bool:

@@ -89,7 +89,9 @@ def suits(client: docker.DockerClient, name: str, site: Site | None = None) -> b
     return name not in BASES or site_layer.suits(client, BASES[name], site or load_site())
 
 
-def ensure(name: str, client: docker.DockerClient, site: Site | None = None, source: str | None = None) -> BaseState:
+def ensure(
+    name: str, client: docker.DockerClient, site: Site | None = None, source: str | None = None
+) -> BaseState:
     """Make one base present on the engine; the first source that works wins.
 
     A base that has not the settings of this site in it gets them, also one that was here before they changed.
@@ -106,7 +108,13 @@ def ensure(name: str, client: docker.DockerClient, site: Site | None = None, sou
             _settle(name, client, site)
             _note(name, client)
             return BaseState(name, each, time.monotonic() - started)
-        except (CourseError, DockerException, requests.RequestException, OSError, subprocess.SubprocessError) as error:
+        except (
+            CourseError,
+            DockerException,
+            requests.RequestException,
+            OSError,
+            subprocess.SubprocessError,
+        ) as error:
             failures[each] = error
     raise _missing(name, failures)
 
@@ -128,17 +136,27 @@ def _note(name: str, client: docker.DockerClient) -> None:
 def _missing(name: str, failures: dict[str, Exception]) -> BaseMissing:
     """What to tell when no source worked: one plain sentence where the network is what is missing."""
     what = f"The base image {name} is not on the engine"
-    if isinstance(failures.get("debian"), Offline) and ("pull" not in failures or isinstance(failures["pull"], Offline)):
+    if isinstance(failures.get("debian"), Offline) and (
+        "pull" not in failures or isinstance(failures["pull"], Offline)
+    ):
         return BaseMissing(f"{what}, and this machine reaches no network that has it.",
                            fix="Connect and run `dockerlab bases`, or set bases_bundle in course.local.toml to a file of saved bases.")  # fmt: skip
-    reasons = "; ".join(f"{source}: {(str(error).strip() or type(error).__name__).splitlines()[0].rstrip('.')}" for source, error in failures.items())
+    reasons = "; ".join(
+        f"{source}: {(str(error).strip() or type(error).__name__).splitlines()[0].rstrip('.')}"
+        for source, error in failures.items()
+    )
     if "no space left" in reasons:
         return BaseMissing(f"{what}.", f"{reasons}.", error_messages.advice(reasons)[1])
     return BaseMissing(f"{what}.", f"{reasons}.", "Mend one of these and run `dockerlab bases`.")
 
 
-def ensure_all(client: docker.DockerClient | None = None, site: Site | None = None, source: str | None = None,
-               names: Iterable[str] = COURSE_BASES, say: Callable[[str], None] = print) -> list[BaseState]:
+def ensure_all(
+    client: docker.DockerClient | None = None,
+    site: Site | None = None,
+    source: str | None = None,
+    names: Iterable[str] = COURSE_BASES,
+    say: Callable[[str], None] = print,
+) -> list[BaseState]:
     """Make every base named present, two at a time, and say where each came from. Asks the engine."""
     client, site, names = client or connection.connect(timeout=900), site or load_site(), list(names)
     missing = {name for name in names if not present(client, name)}
@@ -146,7 +164,9 @@ def ensure_all(client: docker.DockerClient | None = None, site: Site | None = No
     pool = ThreadPoolExecutor(2)
     try:
         for state in pool.map(lambda name: ensure(name, client, site, source), names):
-            if state.source == "here" and state.name in missing:  # one load of a bundle brings more than was asked for
+            if (
+                state.source == "here" and state.name in missing
+            ):  # one load of a bundle brings more than was asked for
                 state = replace(state, source="bundle")
             say(f"{state.name}: {state.source}" + (f", {state.seconds:.0f} s" if state.seconds else ""))
             states.append(state)
@@ -169,8 +189,14 @@ def save(file: Path, client: docker.DockerClient | None = None, names: Iterable[
         ) as answer:  # fmt: skip
             if not answer.ok:
                 said = answer.json().get("message", answer.reason)
-                raise CourseError("The bases were not saved.", f"The engine said: {said}.", "Run `dockerlab bases` first.")
-            out = zstandard.ZstdCompressor(level=3, threads=-1).stream_writer(raw, closefd=False) if file.suffix == ".zst" else raw
+                raise CourseError(
+                    "The bases were not saved.", f"The engine said: {said}.", "Run `dockerlab bases` first."
+                )
+            out = (
+                zstandard.ZstdCompressor(level=3, threads=-1).stream_writer(raw, closefd=False)
+                if file.suffix == ".zst"
+                else raw
+            )
             for piece in answer.iter_content(1 << 20):
                 out.write(piece)
             if out is not raw:
@@ -181,7 +207,9 @@ def save(file: Path, client: docker.DockerClient | None = None, names: Iterable[
     return file.stat().st_size
 
 
-_reached: dict[tuple[str, str], str] = {}  # (engine, registry) -> why it cannot be used; empty where it answers
+_reached: dict[
+    tuple[str, str], str
+] = {}  # (engine, registry) -> why it cannot be used; empty where it answers
 
 
 def _probe(client: docker.DockerClient, name: str) -> None:
@@ -190,7 +218,10 @@ def _probe(client: docker.DockerClient, name: str) -> None:
     A pull without a network can hang for minutes; this costs PROBE_SECONDS at most, and nothing for the next base.
     """
     first = name.split("/")[0]
-    key = (endpoint.address_of(client), first if "/" in name and ("." in first or ":" in first or first == "localhost") else "docker.io")
+    key = (
+        endpoint.address_of(client),
+        first if "/" in name and ("." in first or ":" in first or first == "localhost") else "docker.io",
+    )
     if key not in _reached:
         answers: list[str] = []
         thread = threading.Thread(target=lambda: answers.append(_refusal(client, name)), daemon=True)
@@ -252,20 +283,42 @@ def check_bundle(stream: IO[bytes], name: str, sha256: str = "") -> None:
     Raises CourseError.
     """
     if sha256 and (found := hashlib.file_digest(stream, "sha256").hexdigest()) != sha256.lower():
-        raise CourseError(f"{name} is not the file that was meant: its SHA-256 is {found}.", fix="Copy it again, or correct bases_bundle_sha256.")
+        raise CourseError(
+            f"{name} is not the file that was meant: its SHA-256 is {found}.",
+            fix="Copy it again, or correct bases_bundle_sha256.",
+        )
     stream.seek(0)
     packed = stream.read(4) == zstandard.FRAME_HEADER
     stream.seek(0)
     try:
-        with tarfile.open(fileobj=zstandard.ZstdDecompressor().stream_reader(stream, closefd=False) if packed else stream, mode="r|*") as archive:
-            named = {each for member in archive if member.isfile() and member.name.removeprefix("./") in _NAMES
-                     for each in _NAMES[member.name.removeprefix("./")](json.load(archive.extractfile(member)))}  # type: ignore[arg-type]
-    except (tarfile.TarError, zstandard.ZstdError, EOFError, zlib.error, lzma.LZMAError, ValueError, TypeError, AttributeError, KeyError) as error:
+        with tarfile.open(
+            fileobj=zstandard.ZstdDecompressor().stream_reader(stream, closefd=False) if packed else stream,
+            mode="r|*",
+        ) as archive:
+            named = {
+                each
+                for member in archive
+                if member.isfile() and member.name.removeprefix("./") in _NAMES
+                for each in _NAMES[member.name.removeprefix("./")](json.load(archive.extractfile(member)))
+            }  # type: ignore[arg-type]
+    except (
+        tarfile.TarError,
+        zstandard.ZstdError,
+        EOFError,
+        zlib.error,
+        lzma.LZMAError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        KeyError,
+    ) as error:
         raise CourseError(f"{name} is no file of saved images: {error}") from error
     strangers = sorted({_plain(each) for each in named} - BASES.keys())
     if strangers:
-        raise CourseError(f"{name} holds {', '.join(strangers)}, which is no base of the course, so nothing of it was loaded.",
-                          fix="Ask whoever made it for a file from `dockerlab bases --save`.")
+        raise CourseError(
+            f"{name} holds {', '.join(strangers)}, which is no base of the course, so nothing of it was loaded.",
+            fix="Ask whoever made it for a file from `dockerlab bases --save`.",
+        )
 
 
 def _plain(reference: str) -> str:
@@ -277,7 +330,11 @@ def _oci_names(index: Any) -> list[str]:
     """The names in an OCI layout's index.json; one that is only a tag belongs to a name that stands elsewhere. Pure."""
     annotations = [each.get("annotations") or {} for each in index.get("manifests") or []]
     full = [each["io.containerd.image.name"] for each in annotations if each.get("io.containerd.image.name")]
-    return full + [name for each in annotations if (name := each.get("org.opencontainers.image.ref.name", "")) and re.search(r"[:/]", name)]
+    return full + [
+        name
+        for each in annotations
+        if (name := each.get("org.opencontainers.image.ref.name", "")) and re.search(r"[:/]", name)
+    ]
 
 
 # The files of an archive that name its images -> how to read the names in them.
@@ -295,4 +352,9 @@ def _debian(name: str, client: docker.DockerClient, site: Site) -> None:
     debian.make(BASES[name], client, site)
 
 
-_SOURCES: dict[str, Callable[[str, docker.DockerClient, Site], None]] = {"pull": _pull, "mirror": _mirror, "bundle": _bundle, "debian": _debian}
+_SOURCES: dict[str, Callable[[str, docker.DockerClient, Site], None]] = {
+    "pull": _pull,
+    "mirror": _mirror,
+    "bundle": _bundle,
+    "debian": _debian,
+}

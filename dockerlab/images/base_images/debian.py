@@ -26,11 +26,27 @@ from dockerlab.images.base_images.site_layer import (
 )
 
 STANDINS = Path(__file__).parent / "substitutes"
-APT_SETTINGS = ("docker-clean", "docker-gzip-indexes")  # those of the official images that change what a layer weighs
-DOCS = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*", "/usr/share/lintian/*")
+APT_SETTINGS = (
+    "docker-clean",
+    "docker-gzip-indexes",
+)  # those of the official images that change what a layer weighs
+DOCS = (
+    "/usr/share/doc/*",
+    "/usr/share/man/*",
+    "/usr/share/locale/*",
+    "/usr/share/info/*",
+    "/usr/share/lintian/*",
+)
 MAKE_SECONDS = 600
 # How apt and mmdebstrap say that no mirror was reached, rather than that a package is wrong.
-OFFLINE = ("Could not resolve", "Temporary failure", "Could not connect", "Cannot initiate the connection", "Unable to connect", "timed out")
+OFFLINE = (
+    "Could not resolve",
+    "Temporary failure",
+    "Could not connect",
+    "Cannot initiate the connection",
+    "Unable to connect",
+    "timed out",
+)
 
 
 class Offline(CourseError):
@@ -59,7 +75,9 @@ def make(base: Base, client: docker.DockerClient, site: Site) -> None:
         labels |= {SITE_LABEL: site_layer.wanted(client, site)} if site_layer.takes(base) else {}
         changes = [f'LABEL {key}="{value}"' for key, value in labels.items()] + list(base.changes)
         repository, _, tag = base.name.rpartition(":")
-        client.api.import_image_from_file(str(folder / "root.tar"), repository=repository, tag=tag, changes=changes)
+        client.api.import_image_from_file(
+            str(folder / "root.tar"), repository=repository, tag=tag, changes=changes
+        )
 
 
 def recipe() -> str:
@@ -72,11 +90,24 @@ def _command(base: Base, site: Site, hooks: dict[str, Path], root: Path) -> list
     """The mmdebstrap call that writes the root file system as a tar."""
     installs = base.variant != "extract"
     packages = (*base.packages, "usr-is-merged") if installs else base.packages
-    options = ["Acquire::Languages none", "Acquire::Retries 2", "Acquire::http::Timeout 20", "Acquire::https::Timeout 20", "APT::Install-Recommends false"]
+    options = [
+        "Acquire::Languages none",
+        "Acquire::Retries 2",
+        "Acquire::http::Timeout 20",
+        "Acquire::https::Timeout 20",
+        "APT::Install-Recommends false",
+    ]
     options += [f"Acquire::https::CaInfo {site.ca_bundle}"] if site.ca_bundle and site.apt_mirror else []
-    command = ["mmdebstrap", f"--variant={base.variant}", f"--include={','.join(packages)}", "--skip=check/empty,cleanup/run"]
+    command = [
+        "mmdebstrap",
+        f"--variant={base.variant}",
+        f"--include={','.join(packages)}",
+        "--skip=check/empty,cleanup/run",
+    ]
     command += [f"--aptopt={option}" for option in options]
-    command += [f"--dpkgopt=path-exclude={pattern}" for pattern in DOCS] + ["--dpkgopt=path-include=/usr/share/doc/*/copyright"]
+    command += [f"--dpkgopt=path-exclude={pattern}" for pattern in DOCS] + [
+        "--dpkgopt=path-include=/usr/share/doc/*/copyright"
+    ]
     if installs:  # merged /usr from the start, so that the usrmerge package and its perl stay out
         command += ["--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr"]
     command += [f'--{moment}-hook={script} "$1"' for moment, script in hooks.items()]
@@ -91,14 +122,32 @@ def _write_hooks(base: Base, client: docker.DockerClient, site: Site, folder: Pa
         pip.with_name("uv.toml").write_text(uv_toml(site, bridge_gateway(client)), encoding="utf-8")
     last = _kept(base) if base.variant == "extract" else []
     last += [*(_pip(pip) if base.python else []), *_certificate(base, site)]
-    last += [line for name, place in base.files for line in (f"mkdir -p {Path(place).parent}", f'install -m {_mode(name)} "{STANDINS / name}" {place}')]
+    last += [
+        line
+        for name, place in base.files
+        for line in (
+            f"mkdir -p {Path(place).parent}",
+            f'install -m {_mode(name)} "{STANDINS / name}" {place}',
+        )
+    ]
     if base.variant != "extract":  # before a recipe's own lines: postgres has a folder there
-        last += ["rm -rf run/*", "mkdir -m 1777 run/lock", "sed -i -e /Install-Recommends/d -e /CaInfo/d etc/apt/apt.conf.d/99mmdebstrap"]
-        last += [f"echo '{site_layer.apt_conf().strip()}' > etc/apt/apt.conf.d/99dockerlab-site"] if site.ca_bundle else []
+        last += [
+            "rm -rf run/*",
+            "mkdir -m 1777 run/lock",
+            "sed -i -e /Install-Recommends/d -e /CaInfo/d etc/apt/apt.conf.d/99mmdebstrap",
+        ]
+        last += (
+            [f"echo '{site_layer.apt_conf().strip()}' > etc/apt/apt.conf.d/99dockerlab-site"]
+            if site.ca_bundle
+            else []
+        )
         last += [f'install -m 644 "{STANDINS / name}" etc/apt/apt.conf.d/{name}' for name in APT_SETTINGS]
     last += base.commands
     if base.variant != "extract":  # the official images carry no byte code of the standard library either
-        last += ["find . -xdev -name __pycache__ -type d -prune -exec rm -rf {} +", "rm -rf var/lib/apt/lists/* var/cache/apt/* var/log/*.log var/log/apt"]
+        last += [
+            "find . -xdev -name __pycache__ -type d -prune -exec rm -rf {} +",
+            "rm -rf var/lib/apt/lists/* var/cache/apt/* var/log/*.log var/log/apt",
+        ]
     hooks = {"extract" if base.variant == "extract" else "customize": last}
     if base.prepare:
         hooks["essential"] = list(base.prepare)
@@ -162,4 +211,8 @@ def debian_sources(site: Site) -> list[str]:
     """
     signed = f"[signed-by={KEYRING}] " if Path(KEYRING).exists() else ""
     suites = ((SUITE, f"{SUITE}-updates"), (f"{SUITE}-security",))
-    return [f"deb {signed}{uri} {suite} main" for uri, each in zip(site_layer.mirrors(site), suites, strict=False) for suite in each]
+    return [
+        f"deb {signed}{uri} {suite} main"
+        for uri, each in zip(site_layer.mirrors(site), suites, strict=False)
+        for suite in each
+    ]

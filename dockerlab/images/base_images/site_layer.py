@@ -48,12 +48,16 @@ def wanted(client: docker.DockerClient, site: Site) -> str:
     authorities = _authorities(site)
     if not any((*told, authorities)):
         return ""
-    return hashlib.sha256("\n".join([*told, *(hashlib.sha256(each).hexdigest() for each in authorities)]).encode()).hexdigest()[:16]
+    return hashlib.sha256(
+        "\n".join([*told, *(hashlib.sha256(each).hexdigest() for each in authorities)]).encode()
+    ).hexdigest()[:16]
 
 
 def suits(client: docker.DockerClient, base: Base, site: Site) -> bool:
     """Whether a base that is on the engine has this site's settings in it. Asks the engine."""
-    return not takes(base) or (client.images.get(base.name).labels or {}).get(SITE_LABEL, "") == wanted(client, site)
+    return not takes(base) or (client.images.get(base.name).labels or {}).get(SITE_LABEL, "") == wanted(
+        client, site
+    )
 
 
 def apply(client: docker.DockerClient, base: Base, site: Site) -> None:
@@ -74,10 +78,18 @@ def apply(client: docker.DockerClient, base: Base, site: Site) -> None:
     else:
         anew = STANDIN_LABEL in labels or LAYER_LABEL in labels
         with process_marks.folder("site") as folder:
-            write(Path(folder) / "root", files(base, site, bridge_gateway(client), _bundle_of(client, image.id), anew))
+            write(
+                Path(folder) / "root",
+                files(base, site, bridge_gateway(client), _bundle_of(client, image.id), anew),
+            )
             start = original if LAYER_LABEL not in labels else base.name
             (Path(folder) / "Dockerfile").write_text(f"FROM {start}\nCOPY root/ /\n", encoding="utf-8")
-            build(folder, tag=base.name, labels=object_labels.labels(kind="base") | {SITE_LABEL: digest, LAYER_LABEL: "1"}, client=client)
+            build(
+                folder,
+                tag=base.name,
+                labels=object_labels.labels(kind="base") | {SITE_LABEL: digest, LAYER_LABEL: "1"},
+                client=client,
+            )
     if LAYER_LABEL in (before.labels or {}):
         with contextlib.suppress(APIError):  # in use, or the same again
             if not client.images.get(before.id).tags:
@@ -99,18 +111,27 @@ def give_back(client: docker.DockerClient) -> list[str]:
     return sorted(given)
 
 
-def files(base: Base, site: Site, gateway: str, bundle: bytes = b"", anew: bool = False) -> dict[str, bytes | Path]:
+def files(
+    base: Base, site: Site, gateway: str, bundle: bytes = b"", anew: bool = False
+) -> dict[str, bytes | Path]:
     """What the layer holds: path -> content, or the target of a link.
 
     `bundle` holds the authorities that the base has; `anew` also writes what older settings may have put there.
     """
     found: dict[str, bytes | Path] = {}
     if base.python and (anew or site.index_url or site.ca_bundle or site.wheels()):
-        found |= {"etc/pip.conf": pip_conf(site, gateway).encode(), "etc/uv/uv.toml": uv_toml(site, gateway).encode()}
+        found |= {
+            "etc/pip.conf": pip_conf(site, gateway).encode(),
+            "etc/uv/uv.toml": uv_toml(site, gateway).encode(),
+        }
     known = set(_CERTIFICATE.findall(bundle))
     if added := [each for each in _authorities(site) if each not in known]:
         # One file each where update-ca-certificates looks for them, should a build install that package or run it.
-        found |= {f"usr/local/share/ca-certificates/dockerlab-{hashlib.sha256(each).hexdigest()[:12]}.crt": each + b"\n" for each in added}
+        found |= {
+            f"usr/local/share/ca-certificates/dockerlab-{hashlib.sha256(each).hexdigest()[:12]}.crt": each
+            + b"\n"
+            for each in added
+        }
         found[BUNDLE] = (bundle.rstrip() + b"\n" if bundle else b"") + b"\n".join(added) + b"\n"
         found["usr/lib/ssl/cert.pem"] = Path(f"/{BUNDLE}")  # where OpenSSL looks besides the hashed names
     if site.ca_bundle:
@@ -151,7 +172,15 @@ def uv_toml(site: Site, gateway: str) -> str:
     """The same for uv, which does not read pip's settings and brings certificate authorities of its own. Pure."""
     lines = ["system-certs = true"] if site.ca_bundle else []
     lines += [f'allow-insecure-host = ["{gateway}"]'] if gateway else []
-    return "\n".join([*lines, *(["[[index]]", f'url = "{site.index_url}"', "default = true"] if site.index_url else [])]) + "\n"
+    return (
+        "\n".join(
+            [
+                *lines,
+                *(["[[index]]", f'url = "{site.index_url}"', "default = true"] if site.index_url else []),
+            ]
+        )
+        + "\n"
+    )
 
 
 def apt_conf() -> str:
@@ -162,7 +191,10 @@ def apt_conf() -> str:
 def apt_sources(uris: list[str]) -> str:
     """The file debian.sources (sources.list(5), deb822) for an archive and, where there is one, its security archive. Pure."""
     suites = (f"{SUITE} {SUITE}-updates", f"{SUITE}-security")
-    return "\n".join(f"Types: deb\nURIs: {uri}\nSuites: {which}\nComponents: main\nSigned-By: {KEYRING}\n" for uri, which in zip(uris, suites, strict=False))
+    return "\n".join(
+        f"Types: deb\nURIs: {uri}\nSuites: {which}\nComponents: main\nSigned-By: {KEYRING}\n"
+        for uri, which in zip(uris, suites, strict=False)
+    )
 
 
 def mirrors(site: Site) -> list[str]:
@@ -170,7 +202,9 @@ def mirrors(site: Site) -> list[str]:
     if site.apt_mirror:
         return [uri.rstrip("/") for uri in site.apt_mirror.split()]
     uris = [uri.rstrip("/") for uri in _apt_uris()]
-    main, security = (next((uri for uri in uris if uri.endswith(end)), "") for end in ("/debian", "/debian-security"))
+    main, security = (
+        next((uri for uri in uris if uri.endswith(end)), "") for end in ("/debian", "/debian-security")
+    )
     return [uri for uri in (main, security) if uri] if main else []
 
 
@@ -202,9 +236,16 @@ def _authorities(site: Site) -> list[bytes]:
     try:
         found = _CERTIFICATE.findall(Path(site.ca_bundle).read_bytes())
     except OSError as error:
-        raise CourseError(f"ca_bundle is {site.ca_bundle}, which cannot be read.", f"{error.strerror}.", "Set it to a file of PEM certificates.") from error
+        raise CourseError(
+            f"ca_bundle is {site.ca_bundle}, which cannot be read.",
+            f"{error.strerror}.",
+            "Set it to a file of PEM certificates.",
+        ) from error
     if not found:
-        raise CourseError(f"ca_bundle is {site.ca_bundle}, which holds no certificate.", fix="Set it to a file of PEM certificates.")
+        raise CourseError(
+            f"ca_bundle is {site.ca_bundle}, which holds no certificate.",
+            fix="Set it to a file of PEM certificates.",
+        )
     return list(dict.fromkeys(each.replace(b"\r\n", b"\n") for each in found))
 
 

@@ -32,7 +32,9 @@ def _image(submission: Submission) -> str:
 
 def _run(submission: Submission) -> _Ran:
     def make() -> _Ran:
-        container = submission.client.containers.run(_image(submission), detach=True, network_mode="none", labels=submission.labels(), **BOUNDS)
+        container = submission.client.containers.run(
+            _image(submission), detach=True, network_mode="none", labels=submission.labels(), **BOUNDS
+        )
         submission.callback(remove, container)
         try:
             exit_code = container.wait(timeout=SECONDS)["StatusCode"]
@@ -56,7 +58,9 @@ def _says(submission: Submission) -> Outcome:
 
 def _ends(submission: Submission) -> Outcome:
     exit_code = _run(submission).exit_code
-    return Outcome(exit_code == 0, f"still running after {SECONDS} s" if exit_code is None else f"exit code {exit_code}")
+    return Outcome(
+        exit_code == 0, f"still running after {SECONDS} s" if exit_code is None else f"exit code {exit_code}"
+    )
 
 
 LAB = Lab(
@@ -65,22 +69,33 @@ LAB = Lab(
     files=("Dockerfile",),
     criteria=(
         Criterion(
-            "builds", "The image builds", "What does not build cannot run.",
+            "builds",
+            "The image builds",
+            "What does not build cannot run.",
             "Does the file begin with a FROM line, and is every word of it spelt as in the lesson?",
             f"First line: FROM {base_images.SLIM}. Each further line begins with an instruction, such as CMD.",
-            "it builds", _builds,
+            "it builds",
+            _builds,
         ),
         Criterion(
-            "says", f"A container of it prints `{LINE}` and nothing else", "Others read what it prints.",
+            "says",
+            f"A container of it prints `{LINE}` and nothing else",
+            "Others read what it prints.",
             "What runs when the image is built, and what runs when a container starts? RUN and CMD are not the same.",
-            f"The last line: CMD [\"python\", \"-c\", \"print('{LINE}')\"].",
-            repr(LINE), _says, needs=("builds",),
+            f'The last line: CMD ["python", "-c", "print(\'{LINE}\')"].',
+            repr(LINE),
+            _says,
+            needs=("builds",),
         ),
         Criterion(
-            "ends", f"The container ends by itself within {SECONDS} s, with exit code 0", "0 is how a program says that all went well.",
+            "ends",
+            f"The container ends by itself within {SECONDS} s, with exit code 0",
+            "0 is how a program says that all went well.",
             "Which code does your program end with, and does it end at all? A container runs as long as its main process.",
             "Let print be the last thing that the command does: no sleep, no server, no sys.exit with another number.",
-            "exit code 0", _ends, needs=("builds",),
+            "exit code 0",
+            _ends,
+            needs=("builds",),
         ),
     ),
 )

@@ -33,7 +33,15 @@ KINDS = {
     "time": "clocks since boot",
 }
 # Limits and counts, as cgroups of version 2 and of version 1 name them.
-FILES = ("memory.max", "memory.current", "cpu.max", "memory.limit_in_bytes", "memory.usage_in_bytes", "cpu.cfs_quota_us", "cpu.cfs_period_us")
+FILES = (
+    "memory.max",
+    "memory.current",
+    "cpu.max",
+    "memory.limit_in_bytes",
+    "memory.usage_in_bytes",
+    "cpu.cfs_quota_us",
+    "cpu.cfs_period_us",
+)
 # Only reads; runs in the helper, whose /proc is the engine's.
 _SCRIPT = """
 import json, os, sys
@@ -108,9 +116,18 @@ class View:
 
     def namespaces(self) -> pd.DataFrame:
         """One row a kind of namespace: what it isolates, the two numbers that the kernel gives, and whether it is shared."""
-        rows = [(kind, what, _number(self.own[kind]), _number(self.outside.get(kind, "")), self._verdict(kind))
-                for kind, what in KINDS.items() if kind in self.own]
-        return pd.DataFrame(rows, columns=["namespace", "isolates", "in the container", "on the machine", "so it is"]).set_index("namespace").rename_axis(None)
+        rows = [
+            (kind, what, _number(self.own[kind]), _number(self.outside.get(kind, "")), self._verdict(kind))
+            for kind, what in KINDS.items()
+            if kind in self.own
+        ]
+        return (
+            pd.DataFrame(
+                rows, columns=["namespace", "isolates", "in the container", "on the machine", "so it is"]
+            )
+            .set_index("namespace")
+            .rename_axis(None)
+        )
 
     def _verdict(self, kind: str) -> str:
         if kind not in self.outside:
@@ -125,12 +142,17 @@ class View:
     def cgroup_path(self) -> str:
         """The cgroup that holds the process's memory account, ids cut short."""
         fields = [line.split(":", 2) for line in self.cgroup.splitlines()]
-        chosen = next((path for _, names, path in fields if "memory" in names.split(",")), fields[-1][2] if fields else "")
+        chosen = next(
+            (path for _, names, path in fields if "memory" in names.split(",")),
+            fields[-1][2] if fields else "",
+        )
         return short(chosen)
 
     def limit(self, *names: str) -> str:
         """What the first of these files that exists holds, or ""; the two versions of cgroups name them differently."""
-        return next((value for name in names for path, value in self.files.items() if path.endswith(f"/{name}")), "")
+        return next(
+            (value for name in names for path, value in self.files.items() if path.endswith(f"/{name}")), ""
+        )
 
     def memory_limit(self) -> int | None:
         """Bytes of memory that the cgroup may use; None where there is no limit."""
@@ -146,7 +168,10 @@ class View:
 
 def short(path: str) -> str:
     """A path with the long ids in it cut to 12 digits."""
-    parts = [part if len(part) < 64 else part.replace(_longest_hex(part), _longest_hex(part)[:12] + "…") for part in path.split("/")]
+    parts = [
+        part if len(part) < 64 else part.replace(_longest_hex(part), _longest_hex(part)[:12] + "…")
+        for part in path.split("/")
+    ]
     return "/".join(parts)
 
 
@@ -161,8 +186,13 @@ def look(client: docker.DockerClient, container: Container) -> View:
     if not pid:
         raise CourseError(f"{container.name} does not run.", fix="Start it first.")
     base_images.ensure(base_images.SLIM, client)
-    everything = {"privileged": True, "pid_mode": "host", "cgroupns": "host", "userns_mode": "host",
-                  "volumes": {"/sys/fs/cgroup": {"bind": "/engine/sys/fs/cgroup", "mode": "ro"}}}
+    everything = {
+        "privileged": True,
+        "pid_mode": "host",
+        "cgroupns": "host",
+        "userns_mode": "host",
+        "volumes": {"/sys/fs/cgroup": {"bind": "/engine/sys/fs/cgroup", "mode": "ro"}},
+    }
     try:
         return _ask(client, pid, everything)
     except DockerException:  # Docker Desktop's enhanced isolation, for one, refuses such a helper
@@ -170,8 +200,14 @@ def look(client: docker.DockerClient, container: Container) -> View:
 
 
 def _ask(client: docker.DockerClient, pid: int, options: Mapping[str, Any]) -> View:
-    said = client.containers.run(base_images.SLIM, ["python", "-c", _SCRIPT, str(pid), *FILES], remove=True, labels=object_labels.labels(kind="helper"),
-                                 network_mode="none", **options)
+    said = client.containers.run(
+        base_images.SLIM,
+        ["python", "-c", _SCRIPT, str(pid), *FILES],
+        remove=True,
+        labels=object_labels.labels(kind="helper"),
+        network_mode="none",
+        **options,
+    )
     return parse(json.loads(said))
 
 

@@ -39,9 +39,23 @@ def stack_with_containers(report: ImageReport, containers: Sequence[Writable]) -
     share = _WIDE / max(1, len(containers))
     for number, each in enumerate(containers):
         _writable(axes, number * share, top + 0.25, share, each)
-    axes.text(_WIDE + 0.2, (top - _GAP) / 2, "read-only:\nstored once", va="center", fontsize=9, color=PALETTE["ink"])
+    axes.text(
+        _WIDE + 0.2,
+        (top - _GAP) / 2,
+        "read-only:\nstored once",
+        va="center",
+        fontsize=9,
+        color=PALETTE["ink"],
+    )
     if containers:
-        axes.text(_WIDE + 0.2, top + 0.25 + _HIGH * 0.8, "writable:\none each", va="center", fontsize=9, color=PALETTE["ink"])
+        axes.text(
+            _WIDE + 0.2,
+            top + 0.25 + _HIGH * 0.8,
+            "writable:\none each",
+            va="center",
+            fontsize=9,
+            color=PALETTE["ink"],
+        )
     axes.set_xlim(-0.05, _WIDE + 2.0)
     axes.set_ylim(-0.1, top + 2.0)
     axes.set_axis_off()
@@ -52,19 +66,66 @@ def stack_with_containers(report: ImageReport, containers: Sequence[Writable]) -
 def _layer(axes: Axes, bottom: float, layer: Layer) -> None:
     instruction, files = layer.instruction, len(layer.files)
     size = f"{files:,} file{'' if files == 1 else 's'}, {_size(layer.disk_bytes)}" if files else "no file"
-    axes.add_patch(Rectangle((0, bottom), _WIDE, _HIGH, facecolor=PALETTE["cached"], edgecolor=PALETTE["ink"], linewidth=0.8))
+    axes.add_patch(
+        Rectangle(
+            (0, bottom), _WIDE, _HIGH, facecolor=PALETTE["cached"], edgecolor=PALETTE["ink"], linewidth=0.8
+        )
+    )
     text = instruction if len(instruction) <= _LONGEST else f"{instruction[: _LONGEST - 1]}…"
-    axes.text(0.15, bottom + _HIGH / 2, text.replace("$", r"\$"), va="center", fontsize=8, family="monospace", color=PALETTE["ink"])
-    axes.text(_WIDE - 0.15, bottom + _HIGH / 2, size, va="center", ha="right", fontsize=8.5, color=PALETTE["ink"])
+    axes.text(
+        0.15,
+        bottom + _HIGH / 2,
+        text.replace("$", r"\$"),
+        va="center",
+        fontsize=8,
+        family="monospace",
+        color=PALETTE["ink"],
+    )
+    axes.text(
+        _WIDE - 0.15, bottom + _HIGH / 2, size, va="center", ha="right", fontsize=8.5, color=PALETTE["ink"]
+    )
 
 
 def _writable(axes: Axes, left: float, bottom: float, share: float, each: Writable) -> None:
     high = _HIGH * 1.7
-    axes.add_patch(Rectangle((left + 0.06, bottom), share - 0.12, high, facecolor="white", edgecolor=PALETTE["good"], linewidth=2, linestyle="--"))
-    axes.text(left + 0.25, bottom + high * 0.7, each.name, va="center", fontsize=9, fontweight="bold", color=PALETTE["ink"])
-    axes.text(left + share - 0.25, bottom + high * 0.7, _size(each.size), va="center", ha="right", fontsize=8.5, color=PALETTE["ink"])
-    axes.text(left + 0.25, bottom + high * 0.28, "   ".join(each.files) or "nothing of its own", va="center", fontsize=8, family="monospace",
-              color=PALETTE["ink"])
+    axes.add_patch(
+        Rectangle(
+            (left + 0.06, bottom),
+            share - 0.12,
+            high,
+            facecolor="white",
+            edgecolor=PALETTE["good"],
+            linewidth=2,
+            linestyle="--",
+        )
+    )
+    axes.text(
+        left + 0.25,
+        bottom + high * 0.7,
+        each.name,
+        va="center",
+        fontsize=9,
+        fontweight="bold",
+        color=PALETTE["ink"],
+    )
+    axes.text(
+        left + share - 0.25,
+        bottom + high * 0.7,
+        _size(each.size),
+        va="center",
+        ha="right",
+        fontsize=8.5,
+        color=PALETTE["ink"],
+    )
+    axes.text(
+        left + 0.25,
+        bottom + high * 0.28,
+        "   ".join(each.files) or "nothing of its own",
+        va="center",
+        fontsize=8,
+        family="monospace",
+        color=PALETTE["ink"],
+    )
 
 
 def _size(size: int) -> str:

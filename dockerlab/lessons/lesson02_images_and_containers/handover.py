@@ -58,12 +58,21 @@ class HandOver:
     def frame(self) -> pd.DataFrame:
         """One row a thing, for the reader. Sizes in MB (10⁶ bytes)."""
         rows = [(path.name, "image file", f"{path.stat().st_size / 1e6:.0f} MB") for path in self.tars]
-        rows += [(self.boxes.name, "a day's boxes", f"{len(self.boxes.read_text(encoding='utf-8').splitlines()) - 1} boxes"),
-                 (self.lost, "stopped container", "on the engine"), (self.registry, "the class registry", "running")]
+        rows += [
+            (
+                self.boxes.name,
+                "a day's boxes",
+                f"{len(self.boxes.read_text(encoding='utf-8').splitlines()) - 1} boxes",
+            ),
+            (self.lost, "stopped container", "on the engine"),
+            (self.registry, "the class registry", "running"),
+        ]
         return pd.DataFrame(rows, columns=["name", "what", "where or how large"]).set_index("name")
 
 
-def hand_over(client: docker.DockerClient | None = None, folder: Path | None = None, again: bool = False) -> HandOver:
+def hand_over(
+    client: docker.DockerClient | None = None, folder: Path | None = None, again: bool = False
+) -> HandOver:
     """Make what the lab hands over, as far as it is not there yet; `again` makes all of it anew. Asks the engine."""
     client, folder = client or connection.connect(), folder or settings.BUILD / "lab-02"
     if again:
@@ -72,7 +81,13 @@ def hand_over(client: docker.DockerClient | None = None, folder: Path | None = N
     marks = object_labels.labels(kind="image") | {LABEL: "1"}
     for name, what in FILES.items():
         if not (folder / name).is_file():
-            image_file(what, naming.own(f"dockerlab-handover:{name.removesuffix('.tar')}"), folder / name, client, marks)
+            image_file(
+                what,
+                naming.own(f"dockerlab-handover:{name.removesuffix('.tar')}"),
+                folder / name,
+                client,
+                marks,
+            )
     boxes(folder / "boxes.csv", seed=2)
     lasting = object_labels.labels(kind="handover", process="") | {LABEL: "1"}
     lost = naming.own(LOST)
@@ -88,8 +103,15 @@ def take_back(client: docker.DockerClient | None = None, folder: Path | None = N
     return str(report).splitlines()[0].partition(":")[0]
 
 
-def image_file(what: str, tag: str, target: Path, client: docker.DockerClient, labels: Mapping[str, str], port: int = 9000,
-               release: str = "harbour-3") -> list[str]:
+def image_file(
+    what: str,
+    tag: str,
+    target: Path,
+    client: docker.DockerClient,
+    labels: Mapping[str, str],
+    port: int = 9000,
+    release: str = "harbour-3",
+) -> list[str]:
     """Build `what` ("service", "job"), save it to `target` and take it off the engine; returns its layers' digests. Asks the engine."""
     layers = make(what, tag, client, labels, {"PORT": str(port)} if what == "service" else {}, release)
     partial = target.with_suffix(".part")
@@ -100,7 +122,14 @@ def image_file(what: str, tag: str, target: Path, client: docker.DockerClient, l
     return layers
 
 
-def make(what: str, tag: str, client: docker.DockerClient, labels: Mapping[str, str], buildargs: Mapping[str, str], release: str) -> list[str]:
+def make(
+    what: str,
+    tag: str,
+    client: docker.DockerClient,
+    labels: Mapping[str, str],
+    buildargs: Mapping[str, str],
+    release: str,
+) -> list[str]:
     """Build one of the programs of assets/handover; returns its layers' digests. Asks the engine."""
     base_images.ensure(base_images.DISTROLESS, client)
     with _folder() as context:
@@ -111,8 +140,16 @@ def make(what: str, tag: str, client: docker.DockerClient, labels: Mapping[str, 
         for path in (*(context / "app").iterdir(), context / "app"):
             path.chmod(0o755 if path.is_dir() else 0o644)
             os.utime(path, (EPOCH, EPOCH))
-        marks = {key: value for key, value in labels.items() if key != object_labels.PROCESS_LABEL}  # whatever is made of the image would inherit it
-        build(context, tag=tag, labels=marks, buildargs={**buildargs, "SOURCE_DATE_EPOCH": str(EPOCH)}, client=client)
+        marks = {
+            key: value for key, value in labels.items() if key != object_labels.PROCESS_LABEL
+        }  # whatever is made of the image would inherit it
+        build(
+            context,
+            tag=tag,
+            labels=marks,
+            buildargs={**buildargs, "SOURCE_DATE_EPOCH": str(EPOCH)},
+            client=client,
+        )
     return list(client.images.get(tag).attrs["RootFS"]["Layers"])
 
 
@@ -120,7 +157,9 @@ def boxes(target: Path, seed: int) -> dict[str, int]:
     """Write a day's boxes that anybody may read; returns how many of each label."""
     day = random.Random(seed)
     rows = [(day.choice(LABELS), f"{day.uniform(0.25, 1):.2f}") for _ in range(day.randrange(120, 240))]
-    target.write_text("label,score\n" + "".join(f"{label},{score}\n" for label, score in rows), encoding="utf-8")
+    target.write_text(
+        "label,score\n" + "".join(f"{label},{score}\n" for label, score in rows), encoding="utf-8"
+    )
     target.chmod(0o644)
     return {label: sum(row[0] == label for row in rows) for label in LABELS}
 
@@ -128,10 +167,16 @@ def boxes(target: Path, seed: int) -> dict[str, int]:
 def lose(name: str, tag: str, client: docker.DockerClient, labels: Mapping[str, str]) -> None:
     """Leave a stopped container behind, whose writable layer holds a table. Asks the engine."""
     make("lost", tag, client, labels, {}, "night")
-    lost = client.containers.create(tag, name=name, labels=dict(labels), environment={"NIGHT": f"{random.randrange(16**6):06x}"})
+    lost = client.containers.create(
+        tag, name=name, labels=dict(labels), environment={"NIGHT": f"{random.randrange(16**6):06x}"}
+    )
     lost.start()
     if lost.wait(timeout=60)["StatusCode"] != 1:
-        raise CourseError(f"{name} did not end as it should.", lost.logs(tail=1).decode(errors="replace"), "Run the cell again.")
+        raise CourseError(
+            f"{name} did not end as it should.",
+            lost.logs(tail=1).decode(errors="replace"),
+            "Run the cell again.",
+        )
 
 
 def table_of(name: str, client: docker.DockerClient) -> bytes:
@@ -151,10 +196,20 @@ def registry(name: str, client: docker.DockerClient, labels: Mapping[str, str]) 
         box = client.containers.get(name)
         box.start()
     except NotFound:
-        box = client.containers.run(base_images.REGISTRY, name=name, detach=True, ports={"5000/tcp": ("127.0.0.1", None)}, labels=dict(labels))
+        box = client.containers.run(
+            base_images.REGISTRY,
+            name=name,
+            detach=True,
+            ports={"5000/tcp": ("127.0.0.1", None)},
+            labels=dict(labels),
+        )
     address = container.published(box, 5000).removeprefix("http://")
     if not polling.wait_until(lambda: _answers(f"http://{address}/v2/"), 30):
-        raise CourseError("The registry does not answer.", box.logs(tail=1).decode(errors="replace"), f"Look at `docker logs {name}`.")
+        raise CourseError(
+            "The registry does not answer.",
+            box.logs(tail=1).decode(errors="replace"),
+            f"Look at `docker logs {name}`.",
+        )
     return address
 
 

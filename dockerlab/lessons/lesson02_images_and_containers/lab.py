@@ -53,7 +53,15 @@ def _tar(submission: Submission, what: str) -> dict[str, Any]:
         name = (number + (what == "job")) % 2
         port, release = 9100 + number % 800, f"harbour-{submission.id[:4]}{name}"
         path = _folder(submission) / f"image-{submission.id[:5]}-{name}.tar"
-        layers = handover.image_file(what, submission.tag(f"i{name}"), path, submission.client, submission.image_labels(), port, release)
+        layers = handover.image_file(
+            what,
+            submission.tag(f"i{name}"),
+            path,
+            submission.client,
+            submission.image_labels(),
+            port,
+            release,
+        )
         return {"path": path, "layers": layers, "release": release, "port": port}
 
     return submission.cached(("tar", what), make)
@@ -61,7 +69,9 @@ def _tar(submission: Submission, what: str) -> dict[str, Any]:
 
 def _loaded(submission: Submission, what: str) -> str:
     """What the learner's load() says about a fresh file. Raises what load() raises."""
-    return submission.cached(("load", what), lambda: _call(submission, "load", _tar(submission, what)["path"]))
+    return submission.cached(
+        ("load", what), lambda: _call(submission, "load", _tar(submission, what)["path"])
+    )
 
 
 def _image(submission: Submission, what: str) -> str:
@@ -75,7 +85,10 @@ def _is(submission: Submission, reference: object, what: str) -> bool:
     if not isinstance(reference, str) or not reference:
         return False
     try:
-        return submission.client.images.get(reference).attrs["RootFS"]["Layers"] == _tar(submission, what)["layers"]
+        return (
+            submission.client.images.get(reference).attrs["RootFS"]["Layers"]
+            == _tar(submission, what)["layers"]
+        )
     except (ImageNotFound, APIError):
         return False
 
@@ -86,13 +99,19 @@ def _loads(submission: Submission) -> Outcome:
         if not isinstance(reference, str):
             return Outcome(False, f"returned {type(reference).__name__} {reference!r:.60}, not a text")
         if not _is(submission, reference, what):
-            return Outcome(False, f"returned {reference!r:.60}, which is not the image of {_tar(submission, what)['path'].name}")
+            return Outcome(
+                False,
+                f"returned {reference!r:.60}, which is not the image of {_tar(submission, what)['path'].name}",
+            )
     return Outcome(True, "both images are there")
 
 
 def _tells_apart(submission: Submission) -> Outcome:
     said = {what: _call(submission, "kind", _image(submission, what)) for what in ("service", "job")}
-    return Outcome(all(what == word for what, word in said.items()), ", ".join(f"the {what} is called {word!r:.30}" for what, word in said.items()))
+    return Outcome(
+        all(what == word for what, word in said.items()),
+        ", ".join(f"the {what} is called {word!r:.30}" for what, word in said.items()),
+    )
 
 
 def _started(submission: Submission) -> tuple[Any, str]:
@@ -126,7 +145,9 @@ def _serves(submission: Submission) -> Outcome:
         box.reload()
         if box.status in ("exited", "dead", "created"):
             return True
-        if not box.attrs["NetworkSettings"]["Ports"].get(f"{port}/tcp"):  # so no answer can come; wait for its log only
+        if not box.attrs["NetworkSettings"]["Ports"].get(
+            f"{port}/tcp"
+        ):  # so no answer can come; wait for its log only
             return bool(box.logs(tail=1))
         answer.update(_ask(box, port))
         return bool(answer)
@@ -135,7 +156,12 @@ def _serves(submission: Submission) -> Outcome:
     if not answer:
         return Outcome(False, _silence(box, port))
     right = answer == {"station": station, "release": _tar(submission, "service")["release"]}
-    return Outcome(right, f"it reports for {answer.get('station')!r}, wanted {station!r}" if not right else f"answers for {station}")
+    return Outcome(
+        right,
+        f"it reports for {answer.get('station')!r}, wanted {station!r}"
+        if not right
+        else f"answers for {station}",
+    )
 
 
 def _ask(box: Any, port: int) -> dict[str, str]:
@@ -152,12 +178,22 @@ def _silence(box: Any, port: int) -> str:
     if box.status != "running":
         return f"{box.status} with code {box.attrs['State']['ExitCode']}: {last}"
     published = sorted(key for key, bindings in box.attrs["NetworkSettings"]["Ports"].items() if bindings)
-    return f"published: {', '.join(published) or 'no port'}; the program says: {last}" if f"{port}/tcp" not in published else f"no answer; {last}"
+    return (
+        f"published: {', '.join(published) or 'no port'}; the program says: {last}"
+        if f"{port}/tcp" not in published
+        else f"no answer; {last}"
+    )
 
 
 def _is_private(submission: Submission) -> Outcome:
     box, _ = _started(submission)
-    addresses = sorted({binding["HostIp"] for bindings in box.attrs["NetworkSettings"]["Ports"].values() for binding in bindings or []})
+    addresses = sorted(
+        {
+            binding["HostIp"]
+            for bindings in box.attrs["NetworkSettings"]["Ports"].values()
+            for binding in bindings or []
+        }
+    )
     return Outcome(addresses == ["127.0.0.1"], f"published on {', '.join(addresses) or 'no address'}")
 
 
@@ -183,10 +219,16 @@ def _lost(submission: Submission) -> dict[str, Any]:
     def lose() -> dict[str, Any]:
         name, client = submission.name("lost"), submission.client
         handover.lose(name, submission.tag("night"), client, submission.labels())
-        return {"name": name, "table": handover.table_of(name, client), "state": client.containers.get(name).attrs["State"]}
+        return {
+            "name": name,
+            "table": handover.table_of(name, client),
+            "state": client.containers.get(name).attrs["State"],
+        }
 
     lost = submission.cached("lost", lose)
-    return lost | {"recovered": submission.cached("recovered", lambda: _call(submission, "recover", lost["name"]))}
+    return lost | {
+        "recovered": submission.cached("recovered", lambda: _call(submission, "recover", lost["name"]))
+    }
 
 
 def _recovers(submission: Submission) -> Outcome:
@@ -196,7 +238,13 @@ def _recovers(submission: Submission) -> Outcome:
         return Outcome(False, f"returned {type(found).__name__}, not bytes")
     if found == lost["table"]:
         return Outcome(True, f"{len(found)} bytes, as they were")
-    looks = "a table of another night" if found.startswith(b"hour,") else "a tar archive" if b"ustar" in found[:512] else f"{found[:30]!r}"
+    looks = (
+        "a table of another night"
+        if found.startswith(b"hour,")
+        else "a tar archive"
+        if b"ustar" in found[:512]
+        else f"{found[:30]!r}"
+    )
     return Outcome(False, f"{len(found)} bytes: {looks}")
 
 
@@ -211,11 +259,16 @@ def _leaves_alone(submission: Submission) -> Outcome:
 
 
 def _registry(submission: Submission) -> str:
-    return submission.cached("registry", lambda: handover.registry(submission.name("registry"), submission.client, submission.labels()))
+    return submission.cached(
+        "registry",
+        lambda: handover.registry(submission.name("registry"), submission.client, submission.labels()),
+    )
 
 
 def _published(submission: Submission) -> object:
-    return submission.cached("publish", lambda: _call(submission, "publish", _image(submission, "service"), _registry(submission)))
+    return submission.cached(
+        "publish", lambda: _call(submission, "publish", _image(submission, "service"), _registry(submission))
+    )
 
 
 def _publishes(submission: Submission) -> Outcome:
@@ -224,10 +277,16 @@ def _publishes(submission: Submission) -> Outcome:
     if layers is None:
         server = f"http://{_registry(submission)}/v2"
         catalog = fetch(f"{server}/_catalog", 10).json()["repositories"]
-        names = [f"{name}:{tag}" for name in catalog for tag in fetch(f"{server}/{name}/tags/list", 10).json().get("tags") or []]
+        names = [
+            f"{name}:{tag}"
+            for name in catalog
+            for tag in fetch(f"{server}/{name}/tags/list", 10).json().get("tags") or []
+        ]
         return Outcome(False, f"the registry has {', '.join(names) or 'nothing'}")
     right = layers == _tar(submission, "service")["layers"]
-    return Outcome(right, f"{REPOSITORY}:{TAG} is the board" if right else f"{REPOSITORY}:{TAG} is another image")
+    return Outcome(
+        right, f"{REPOSITORY}:{TAG} is the board" if right else f"{REPOSITORY}:{TAG} is another image"
+    )
 
 
 def _layers_in_registry(registry: str) -> list[str] | None:
@@ -238,16 +297,26 @@ def _layers_in_registry(registry: str) -> list[str] | None:
         return None
     manifest = answer.json()
     if "manifests" in manifest:  # an index: the first real platform
-        entry = next(each for each in manifest["manifests"] if each.get("platform", {}).get("os") != "unknown")
+        entry = next(
+            each for each in manifest["manifests"] if each.get("platform", {}).get("os") != "unknown"
+        )
         manifest = fetch(f"{base}/manifests/{entry['digest']}", 10, headers=headers).json()
     return fetch(f"{base}/blobs/{manifest['config']['digest']}", 10).json()["rootfs"]["diff_ids"]
 
 
 def _names_digest(submission: Submission) -> Outcome:
     said = _published(submission)
-    head = fetch(f"http://{_registry(submission)}/v2/{REPOSITORY}/manifests/{TAG}", 10, method="HEAD", headers={"Accept": ACCEPT})
+    head = fetch(
+        f"http://{_registry(submission)}/v2/{REPOSITORY}/manifests/{TAG}",
+        10,
+        method="HEAD",
+        headers={"Accept": ACCEPT},
+    )
     digest = head.headers.get("Docker-Content-Digest", "")
-    return Outcome(said == digest, "the registry's own" if said == digest else f"returned {said!r:.40}, the registry says {digest:.19}…")
+    return Outcome(
+        said == digest,
+        "the registry's own" if said == digest else f"returned {said!r:.40}, the registry says {digest:.19}…",
+    )
 
 
 LAB = Lab(
@@ -257,72 +326,97 @@ LAB = Lab(
     prepare=_prepare,
     criteria=(
         Criterion(
-            "load", "load() brings the image of any file onto the engine and says by which name or id it is found",
+            "load",
+            "load() brings the image of any file onto the engine and says by which name or id it is found",
             "The next file holds another image under another name.",
             "Whose name does load() return: the one that you saw in your own files, or the one that this file brought?",
             "docker-py: `client.images.load(file)` returns the images. Command line: `docker load -i FILE` prints `Loaded image: NAME`.",
-            "both images, found by what it returns", _loads,
+            "both images, found by what it returns",
+            _loads,
         ),
         Criterion(
-            "kind", 'kind() tells the "service" from the "job" by the image alone',
+            "kind",
+            'kind() tells the "service" from the "job" by the image alone',
             "A file's name says nothing; the image's settings do.",
             "Compare `docker inspect` of both images: which of the two says that it listens to something?",
             'In `client.images.get(image).attrs["Config"]` look at ExposedPorts and Volumes.',
-            "each is called by its kind", _tells_apart, needs=("load",),
+            "each is called by its kind",
+            _tells_apart,
+            needs=("load",),
         ),
         Criterion(
-            "service", "run_service() leaves the service running under its name, and it answers for its station",
+            "service",
+            "run_service() leaves the service running under its name, and it answers for its station",
             "A colleague calls it with her own name and station, and with the next release, which listens on another port.",
             "Start the container, then read `docker logs`: it says what it misses and on which port it listens. Which part is in the image's "
             "settings, so that you need not know it by heart (ExposedPorts)?",
-            'In the background (`detach=True`, `-d`), with STATION in the environment, and with the port of ExposedPorts: '
+            "In the background (`detach=True`, `-d`), with STATION in the environment, and with the port of ExposedPorts: "
             'ports={port: ("127.0.0.1", None)}.',
-            "its answer on the published port", _serves, needs=("load",),
+            "its answer on the published port",
+            _serves,
+            needs=("load",),
         ),
         Criterion(
-            "private", "The service can be reached from this machine only",
+            "private",
+            "The service can be reached from this machine only",
             "A port published without an address is open to the whole network that the machine is in.",
             "Which address does `docker ps` show before the port?",
             'Write the address: ports={port: ("127.0.0.1", None)}, or `-p 127.0.0.1::PORT`.',
-            "published on 127.0.0.1", _is_private, needs=("service",),
+            "published on 127.0.0.1",
+            _is_private,
+            needs=("service",),
         ),
         Criterion(
-            "job", "run_job() counts any day's boxes and returns what the job prints",
+            "job",
+            "run_job() counts any day's boxes and returns what the job prints",
             "Tomorrow's file lies elsewhere and has another name.",
             "Run the job without anything and read its last line: where does it look for its file?",
             'Mount the file there: volumes={str(boxes): {"bind": "/data/boxes.csv", "mode": "ro"}}, or `-v FILE:/data/boxes.csv:ro`.',
-            "the right count of a new file", _counts, needs=("load",),
+            "the right count of a new file",
+            _counts,
+            needs=("load",),
         ),
         Criterion(
-            "recover", "recover() returns the table of the stopped container, byte for byte",
+            "recover",
+            "recover() returns the table of the stopped container, byte for byte",
             "The table exists nowhere else.",
             "How does one read from a container without starting it? A program that starts again begins its work again. `docker diff` shows "
             "where the table lies; its name differs from night to night.",
             "`container.diff()` for the path, `container.get_archive(path)` for a tar with the file in it; on the command line `docker cp`. "
             "Do not start the container.",
-            "the table as it was", _recovers,
+            "the table as it was",
+            _recovers,
         ),
         Criterion(
-            "untouched", "The stopped container is left as it was found",
+            "untouched",
+            "The stopped container is left as it was found",
             "Whoever comes after you may want to look as well.",
             "Reading is enough. Does anything in recover() remove or change the container?",
             "Leave out `remove`, `rm` and `start`; get_archive and `docker cp` change nothing.",
-            "still there, not started again", _leaves_alone, needs=("recover",),
+            "still there, not started again",
+            _leaves_alone,
+            needs=("recover",),
         ),
         Criterion(
-            "publish", f"publish() puts the service into the registry as {REPOSITORY}:{TAG}",
+            "publish",
+            f"publish() puts the service into the registry as {REPOSITORY}:{TAG}",
             "The others pull it from there.",
             "Which name must an image have before it can be pushed to that registry? And what does the stream of `push` say? It raises no error.",
             f'`image.tag(f"{{registry}}/{REPOSITORY}", "{TAG}")` first, then push that name and that tag.',
-            f"{REPOSITORY}:{TAG} in the registry", _publishes, needs=("load",),
+            f"{REPOSITORY}:{TAG} in the registry",
+            _publishes,
+            needs=("load",),
         ),
         Criterion(
-            "digest", "publish() returns the digest by which the others can pull exactly this image",
+            "digest",
+            "publish() returns the digest by which the others can pull exactly this image",
             "A tag can move, a digest cannot.",
             "Which digest does the registry know: that of a layer, of the image's settings, or of the manifest? The push itself prints it.",
             "It is the last word but two of `docker push`. docker-py: `RepoDigests` in the image's attrs, the part after the @, or "
             "`client.images.get_registry_data(NAME).id`.",
-            "sha256:… as the registry says it", _names_digest, needs=("publish",),
+            "sha256:… as the registry says it",
+            _names_digest,
+            needs=("publish",),
         ),
     ),
 )

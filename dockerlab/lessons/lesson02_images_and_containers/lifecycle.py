@@ -66,8 +66,18 @@ def compare(cli: Watch, python: Watch) -> pd.DataFrame:
     """One row a move: the command, the state before it, and where it led on the command line and with docker-py."""
     rows = []
     for one, two in zip(cli.moves, python.moves, strict=True):
-        rows.append((one.command, one.before, _state(one), _state(two), (one.command, one.before, _state(one)) == (two.command, two.before, _state(two))))
-    return pd.DataFrame(rows, columns=["command", "before", "after, CLI", "after, docker-py", "same"]).set_index("command")
+        rows.append(
+            (
+                one.command,
+                one.before,
+                _state(one),
+                _state(two),
+                (one.command, one.before, _state(one)) == (two.command, two.before, _state(two)),
+            )
+        )
+    return pd.DataFrame(
+        rows, columns=["command", "before", "after, CLI", "after, docker-py", "same"]
+    ).set_index("command")
 
 
 def _state(move: Move) -> str:
@@ -83,7 +93,9 @@ def health(name: str, client: docker.DockerClient, port: int = 8000, timeout: fl
 
     def answers() -> bool:
         try:
-            reply = requests.get(f"{container.published(client.containers.get(name), port)}/health", timeout=2)
+            reply = requests.get(
+                f"{container.published(client.containers.get(name), port)}/health", timeout=2
+            )
         except requests.RequestException:
             return False
         if reply.ok:
@@ -92,5 +104,7 @@ def health(name: str, client: docker.DockerClient, port: int = 8000, timeout: fl
 
     if not polling.wait_until(answers, timeout, interval=0.05):
         last = client.containers.get(name).logs(tail=3).decode(errors="replace").strip()
-        raise ContainerFailed(f"{name} did not answer /health in time.", f"Its last lines: {last}", "Mend what they name.")
+        raise ContainerFailed(
+            f"{name} did not answer /health in time.", f"Its last lines: {last}", "Mend what they name."
+        )
     return answer

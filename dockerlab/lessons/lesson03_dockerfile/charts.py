@@ -20,12 +20,37 @@ def stop_times(frame: pd.DataFrame, patience: float = 10.0) -> Figure:
     rows = frame.sort_values("seconds", ascending=False, kind="stable")
     fig, axes = figure(rows=len(rows) + 1)
     killed = rows["exit code"] == 137
-    for row, (name, seconds, code, bad) in enumerate(zip(rows.index, rows["seconds"], rows["exit code"], killed, strict=True)):
-        axes.barh(row, seconds, 0.62, color=PALETTE["bad" if bad else "best"], hatch="//" if bad else None, edgecolor="white", linewidth=0.6)
+    for row, (name, seconds, code, bad) in enumerate(
+        zip(rows.index, rows["seconds"], rows["exit code"], killed, strict=True)
+    ):
+        axes.barh(
+            row,
+            seconds,
+            0.62,
+            color=PALETTE["bad" if bad else "best"],
+            hatch="//" if bad else None,
+            edgecolor="white",
+            linewidth=0.6,
+        )
         outcome = "killed" if bad else "said goodbye" if rows.loc[name, "said goodbye"] else "ended"
-        axes.text(seconds + patience * 0.012, row, f"{seconds:.1f} s, {outcome}, exit code {code}", va="center", fontsize=8.5, color=PALETTE["ink"])
+        axes.text(
+            seconds + patience * 0.012,
+            row,
+            f"{seconds:.1f} s, {outcome}, exit code {code}",
+            va="center",
+            fontsize=8.5,
+            color=PALETTE["ink"],
+        )
     axes.axvline(patience, color=PALETTE["ink"], linewidth=0.9, linestyle="--", zorder=0)
-    axes.text(patience, -0.72, f"SIGKILL after {patience:g} s ", ha="right", va="center", fontsize=8.5, color=PALETTE["ink"])
+    axes.text(
+        patience,
+        -0.72,
+        f"SIGKILL after {patience:g} s ",
+        ha="right",
+        va="center",
+        fontsize=8.5,
+        color=PALETTE["ink"],
+    )
     axes.set_yticks(range(len(rows)), rows.index, fontsize=9)
     axes.set_ylim(len(rows) - 0.5, -1.1)
     axes.set_xlim(0, patience * 1.5)
@@ -51,23 +76,56 @@ def context_weight(frame: pd.DataFrame) -> Figure:
     widest = float((frame["sent"] + frame["ignored"]).max()) / 1e6 or 1.0
     for row, (sent, ignored) in enumerate(zip(frame["sent"], frame["ignored"], strict=True)):
         axes.barh(row, sent / 1e6, 0.62, color=PALETTE["run"])
-        axes.barh(row, ignored / 1e6, 0.62, left=sent / 1e6, color=PALETTE["cached"], hatch="////", edgecolor=PALETTE["ink"], linewidth=0.5)
-        label = " + ".join(part for part in (f"{_size(sent)} sent" if sent else "", f"{_size(ignored)} kept back" if ignored else "") if part)
-        axes.text((sent + ignored) / 1e6 + widest * 0.01, row, label or "empty", va="center", fontsize=8.5, color=PALETTE["ink"])
+        axes.barh(
+            row,
+            ignored / 1e6,
+            0.62,
+            left=sent / 1e6,
+            color=PALETTE["cached"],
+            hatch="////",
+            edgecolor=PALETTE["ink"],
+            linewidth=0.5,
+        )
+        label = " + ".join(
+            part
+            for part in (
+                f"{_size(sent)} sent" if sent else "",
+                f"{_size(ignored)} kept back" if ignored else "",
+            )
+            if part
+        )
+        axes.text(
+            (sent + ignored) / 1e6 + widest * 0.01,
+            row,
+            label or "empty",
+            va="center",
+            fontsize=8.5,
+            color=PALETTE["ink"],
+        )
     axes.set_yticks(range(len(frame)), frame["entry"], fontsize=8.5, family="monospace")
     axes.invert_yaxis()
     axes.set_xlim(0, widest * 1.3)
     axes.set_xlabel("size in the context, MB (10⁶ bytes)")
     sent, ignored = int(frame["sent"].sum()), int(frame["ignored"].sum())
     total = f"The context weighs {_size(sent + ignored)}"
-    state_finding(axes, f"{total}; {_size(sent)} of it travel to the engine" if ignored else f"{total}, and all of it travels to the engine")
+    state_finding(
+        axes,
+        f"{total}; {_size(sent)} of it travel to the engine"
+        if ignored
+        else f"{total}, and all of it travels to the engine",
+    )
     return fig
 
 
 def instruction_effects(frame: pd.DataFrame) -> Figure:
     """Which instruction adds a layer, which sets the config, which leaves nothing; needs the columns of `instructions.effects`."""
     fig, axes = figure(rows=round(0.72 * len(frame)) + 1)
-    order = frame.assign(rank=[0 if layer else 1 if keys else 2 for layer, keys in zip(frame["adds a layer"], frame["config keys"], strict=True)])
+    order = frame.assign(
+        rank=[
+            0 if layer else 1 if keys else 2
+            for layer, keys in zip(frame["adds a layer"], frame["config keys"], strict=True)
+        ]
+    )
     rows = order.sort_values("rank", kind="stable")
     for row, (layer, keys) in enumerate(zip(rows["adds a layer"], rows["config keys"], strict=True)):
         axes.axhline(row, color=PALETTE["faint"], linewidth=0.8, zorder=0)
@@ -83,16 +141,38 @@ def instruction_effects(frame: pd.DataFrame) -> Figure:
     axes.set_xlim(-0.25, 2.75)
     axes.set_ylim(len(rows) - 0.5, -0.7)
     axes.spines[["bottom", "left"]].set_visible(False)
-    layers, silent = int(frame["adds a layer"].sum()), int(((frame["config keys"] == "") & ~frame["adds a layer"]).sum())
+    layers, silent = (
+        int(frame["adds a layer"].sum()),
+        int(((frame["config keys"] == "") & ~frame["adds a layer"]).sum()),
+    )
     config = int((frame["config keys"] != "").sum())
-    state_finding(axes, f"Of {len(frame)} instructions {layers} write files, {config} set the config, {silent} leave{'s' if silent == 1 else ''} neither")
+    state_finding(
+        axes,
+        f"Of {len(frame)} instructions {layers} write files, {config} set the config, {silent} leave{'s' if silent == 1 else ''} neither",
+    )
     return fig
 
 
 def _mark(axes: Axes, column: float, row: int, text: str, colour: str) -> None:
     marker = {"run": "s", "good": "o", "cached": "D"}[colour]
-    axes.plot([column], [row], marker, markersize=9, color=PALETTE[colour], markeredgecolor=PALETTE["ink"], markeredgewidth=0.6)
-    axes.text(column + 0.07, row, text, va="center", fontsize=8.5, color=PALETTE["ink"], bbox={"facecolor": "white", "edgecolor": "none", "pad": 1})
+    axes.plot(
+        [column],
+        [row],
+        marker,
+        markersize=9,
+        color=PALETTE[colour],
+        markeredgecolor=PALETTE["ink"],
+        markeredgewidth=0.6,
+    )
+    axes.text(
+        column + 0.07,
+        row,
+        text,
+        va="center",
+        fontsize=8.5,
+        color=PALETTE["ink"],
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+    )
 
 
 def _size(count: float) -> str:

@@ -29,7 +29,9 @@ from dockerlab.images.build_report import BuildReport
 UID, PORT, OTHER_PORT = 10001, 8000, 9000
 DEFAULT, OVERRIDE = 0.7, 0.93  # CONFIDENCE in the image, and what a run sets instead
 STOP_SECONDS, START_SECONDS, HEALTH_SECONDS = 5.0, 180.0, 60.0
-UNREACHED = 5  # rounds in which the server answers inside and nobody does outside, before that is called the cause
+UNREACHED = (
+    5  # rounds in which the server answers inside and nobody does outside, before that is called the cause
+)
 CONTEXT_BYTES, NEW_BYTES = 150_000, 1_000_000
 PICTURE, VERSION, MARK = "harbour-noon.jpg", "7.8.9", "org.example.base"
 TITLE_LABEL, VERSION_LABEL = "org.opencontainers.image.title", "org.opencontainers.image.version"
@@ -77,7 +79,9 @@ def built(submission: Submission) -> BuildReport:
 
 
 def _build(submission: Submission, what: str, **options: Any) -> BuildReport:
-    return submission.build(what, submission.cached("folder", lambda: litter(submission.copy(given=GIVEN))), **options)
+    return submission.build(
+        what, submission.cached("folder", lambda: litter(submission.copy(given=GIVEN))), **options
+    )
 
 
 def _attrs(submission: Submission, report: BuildReport) -> dict[str, Any]:
@@ -85,7 +89,9 @@ def _attrs(submission: Submission, report: BuildReport) -> dict[str, Any]:
 
 
 def _contents(submission: Submission) -> image_report.ImageReport:
-    return submission.cached("contents", lambda: image.inspect(built(submission).tag or "", submission.client))
+    return submission.cached(
+        "contents", lambda: image.inspect(built(submission).tag or "", submission.client)
+    )
 
 
 def other_arguments(default: Sequence[str] | None) -> list[str]:
@@ -94,15 +100,26 @@ def other_arguments(default: Sequence[str] | None) -> list[str]:
 
 
 @contextlib.contextmanager
-def _box(submission: Submission, what: str, command: Sequence[str] | None = None, **options: Any) -> Iterator[Container]:
+def _box(
+    submission: Submission, what: str, command: Sequence[str] | None = None, **options: Any
+) -> Iterator[Container]:
     """A started container of the image, removed when the block ends. Raises ContainerFailed where the engine cannot start it."""
-    box = submission.client.containers.create(built(submission).tag, command, name=submission.name(what), labels=submission.labels(),
-                                              healthcheck=dict(QUICK), **BOUNDS, **options)
+    box = submission.client.containers.create(
+        built(submission).tag,
+        command,
+        name=submission.name(what),
+        labels=submission.labels(),
+        healthcheck=dict(QUICK),
+        **BOUNDS,
+        **options,
+    )
     try:
         try:
             box.start()
         except APIError as error:
-            raise ContainerFailed(f"The container does not start: {str(error.explanation).splitlines()[0]}.") from error
+            raise ContainerFailed(
+                f"The container does not start: {str(error.explanation).splitlines()[0]}."
+            ) from error
         yield box
     finally:
         container.remove(box)
@@ -117,7 +134,9 @@ def _boxes(submission: Submission) -> Mapping[str, Container]:
         return {
             "main": submission.enter(_box(submission, "main", ports=here)),
             "sick": submission.enter(_box(submission, "sick", environment={"MODEL_PATH": "/nowhere.onnx"})),
-            "told": submission.enter(_box(submission, "told", told or None, environment={"CONFIDENCE": str(OVERRIDE)}, ports=here)),
+            "told": submission.enter(
+                _box(submission, "told", told or None, environment={"CONFIDENCE": str(OVERRIDE)}, ports=here)
+            ),
         }
 
     return submission.cached("boxes", start)
@@ -147,9 +166,15 @@ def _reached(box: Container) -> Service:
                 continue
         if box.status in ("exited", "dead"):
             lines = [line for line in box.logs(tail=5).decode(errors="replace").splitlines() if line.strip()]
-            raise ContainerFailed(f"The container ended with exit code {box.attrs['State']['ExitCode']}: {lines[-1].strip() if lines else 'no word'}")
-        if inside >= UNREACHED and not said:  # it listened before these rounds' questions, and they still found nobody
-            raise ContainerFailed(f"The server listens on 127.0.0.1:{PORT} inside the container, where no published port leads.")
+            raise ContainerFailed(
+                f"The container ended with exit code {box.attrs['State']['ExitCode']}: {lines[-1].strip() if lines else 'no word'}"
+            )
+        if (
+            inside >= UNREACHED and not said
+        ):  # it listened before these rounds' questions, and they still found nobody
+            raise ContainerFailed(
+                f"The server listens on 127.0.0.1:{PORT} inside the container, where no published port leads."
+            )
         if "cannot be loaded" in said:
             raise ContainerFailed(f"{said}. {_log_line(box, 'cannot be loaded')}")
         inside += time.monotonic() > patience and _knocked(box)
@@ -190,17 +215,38 @@ def context_size(submission: Submission) -> Outcome:
 
 def leftovers(submission: Submission) -> Outcome:
     """No layer holds a piece of litter, not even one that a later layer deletes."""
-    found = [name for layer in _contents(submission).layers for name in LITTER if any(f"/{path}".endswith(f"/{name}") for path in layer.files)]
+    found = [
+        name
+        for layer in _contents(submission).layers
+        for name in LITTER
+        if any(f"/{path}".endswith(f"/{name}") for path in layer.files)
+    ]
     if not found:
-        renamed = secret_scan.find(built(submission).tag or "", WORDS.decode(), submission.client, below=(base_images.SLIM,))
-        return Outcome(not renamed, f"a file of the folder under another name: {', '.join(renamed[:3])}" if renamed else "none of them")
-    unseen = [name for name in found if not any(f"/{path}".endswith(f"/{name}") for path in _contents(submission).paths())]
-    return Outcome(False, f"{', '.join(dict.fromkeys(found))}{' (deleted by a later line, and still in its layer)' if unseen else ''}")
+        renamed = secret_scan.find(
+            built(submission).tag or "", WORDS.decode(), submission.client, below=(base_images.SLIM,)
+        )
+        return Outcome(
+            not renamed,
+            f"a file of the folder under another name: {', '.join(renamed[:3])}"
+            if renamed
+            else "none of them",
+        )
+    unseen = [
+        name
+        for name in found
+        if not any(f"/{path}".endswith(f"/{name}") for path in _contents(submission).paths())
+    ]
+    return Outcome(
+        False,
+        f"{', '.join(dict.fromkeys(found))}{' (deleted by a later line, and still in its layer)' if unseen else ''}",
+    )
 
 
 def user(submission: Submission) -> Outcome:
     """Every process runs as the wanted user."""
-    users = sorted(inspection.look(submission.client, service(submission, "main").box, labels=submission.labels()).users)
+    users = sorted(
+        inspection.look(submission.client, service(submission, "main").box, labels=submission.labels()).users
+    )
     return Outcome(users == [UID], f"user {', '.join(map(str, users))}")
 
 
@@ -221,6 +267,7 @@ def sick(submission: Submission) -> Outcome:
 
 def _health(box: Container, wanted: str) -> str:
     """The health state once it is settled, `none` without a check."""
+
     def settled() -> bool:
         box.reload()
         return _state(box) in ("none", "healthy", "unhealthy") or box.status != "running"
@@ -247,15 +294,23 @@ def _last_check(box: Container) -> str:
 
 def settings(submission: Submission) -> Outcome:
     """CONFIDENCE has its default in the image, and a run may set it."""
-    wanted = [sum(box.score > limit for box in api_client.recorded()[PICTURE].detections) for limit in (DEFAULT, OVERRIDE)]
+    wanted = [
+        sum(box.score > limit for box in api_client.recorded()[PICTURE].detections)
+        for limit in (DEFAULT, OVERRIDE)
+    ]
     found = [_count(service(submission, name).url) for name in ("main", "told")]
-    return Outcome(found == wanted, f"{found[0]} boxes as it is, {found[1]} with -e CONFIDENCE={OVERRIDE}, wanted {wanted[0]} and {wanted[1]}")
+    return Outcome(
+        found == wanted,
+        f"{found[0]} boxes as it is, {found[1]} with -e CONFIDENCE={OVERRIDE}, wanted {wanted[0]} and {wanted[1]}",
+    )
 
 
 def _count(url: str) -> int:
     """How many boxes the server finds with the threshold that it has itself."""
     picture = next(path for path in api_client.samples() if path.name == PICTURE)
-    reply = fetch(f"{url}/detect", 30, method="POST", files={"image": (PICTURE, picture.read_bytes(), "image/jpeg")})
+    reply = fetch(
+        f"{url}/detect", 30, method="POST", files={"image": (PICTURE, picture.read_bytes(), "image/jpeg")}
+    )
     reply.raise_for_status()
     return len(reply.json()["detections"])
 
@@ -264,7 +319,10 @@ def arguments(submission: Submission) -> Outcome:
     """The default arguments, with another port in them, written behind the image's name."""
     told = other_arguments(_attrs(submission, built(submission))["Config"].get("Cmd"))
     if not any(str(OTHER_PORT) in word for word in told):
-        return Outcome(False, f"CMD is {json.dumps([word.replace(str(OTHER_PORT), str(PORT)) for word in told])}, without a port that arguments could replace")
+        return Outcome(
+            False,
+            f"CMD is {json.dumps([word.replace(str(OTHER_PORT), str(PORT)) for word in told])}, without a port that arguments could replace",
+        )
     running = service(submission, "told")
     return Outcome(running.port == OTHER_PORT, f"it serves on port {running.port}")
 
@@ -273,21 +331,33 @@ def ports(submission: Submission) -> Outcome:
     """`docker run -P` publishes the server's port."""
     # Which is what the image exposes; nothing is published here, since -P opens it to the whole network.
     exposed = sorted(_attrs(submission, built(submission))["Config"].get("ExposedPorts") or {})
-    return Outcome(exposed == [f"{PORT}/tcp"], f"port {', '.join(name.removesuffix('/tcp') for name in exposed)}" if exposed else "no port")
+    return Outcome(
+        exposed == [f"{PORT}/tcp"],
+        f"port {', '.join(name.removesuffix('/tcp') for name in exposed)}" if exposed else "no port",
+    )
 
 
 def rebuild(submission: Submission) -> Outcome:
     """Edit one line of the code and build again: the layers with the packages stay, and almost nothing is new."""
     before = _attrs(submission, built(submission))["RootFS"]["Layers"]
-    packages = {digest for digest, layer in zip(before, _contents(submission).layers, strict=True) if any("/onnxruntime/" in path for path in layer.files)}
+    packages = {
+        digest
+        for digest, layer in zip(before, _contents(submission).layers, strict=True)
+        if any("/onnxruntime/" in path for path in layer.files)
+    }
     folder = litter(submission.copy(given=GIVEN))
     variants.edit_one_line(folder, uuid.uuid4().hex)  # a mark that no earlier build has seen
     report = submission.build("edited", folder)
     steps = f"{len(report.ran)} of {len(report.instructions)} steps ran"
     if not packages <= set(_attrs(submission, report)["RootFS"]["Layers"]):
         return Outcome(False, f"{steps}, and the packages are new")
-    new = sum(layer.disk_bytes for layer in image.new_layers(built(submission).image_id, report.image_id, submission.client))
-    return Outcome(new <= NEW_BYTES, steps if new <= NEW_BYTES else f"{steps}, {units.mb(new)} of the image are new")
+    new = sum(
+        layer.disk_bytes
+        for layer in image.new_layers(built(submission).image_id, report.image_id, submission.client)
+    )
+    return Outcome(
+        new <= NEW_BYTES, steps if new <= NEW_BYTES else f"{steps}, {units.mb(new)} of the image are new"
+    )
 
 
 def stop(submission: Submission) -> Outcome:
@@ -315,7 +385,12 @@ def _stopped(box: Container) -> tuple[float, int]:
 def base(submission: Submission) -> Outcome:
     """`--build-arg BASE=…` chooses the base: one that differs from the default in a label."""
     inherited = (_attrs(submission, _variant(submission))["Config"].get("Labels") or {}).get(MARK)
-    return Outcome(inherited == submission.id, "it begins from the other base" if inherited == submission.id else "it begins from the same base as ever")
+    return Outcome(
+        inherited == submission.id,
+        "it begins from the other base"
+        if inherited == submission.id
+        else "it begins from the same base as ever",
+    )
 
 
 def labels(submission: Submission) -> Outcome:
@@ -327,9 +402,16 @@ def labels(submission: Submission) -> Outcome:
 
 def _variant(submission: Submission) -> BuildReport:
     """The image built with both arguments."""
+
     def make() -> BuildReport:
         folder = submission.scratch()
-        (folder / "Dockerfile").write_text(f"FROM {base_images.SLIM}\nLABEL {MARK}={submission.id}\n", encoding="utf-8")
-        return _build(submission, "variant", buildargs={"BASE": submission.build("base", folder).tag, "VERSION": VERSION})
+        (folder / "Dockerfile").write_text(
+            f"FROM {base_images.SLIM}\nLABEL {MARK}={submission.id}\n", encoding="utf-8"
+        )
+        return _build(
+            submission,
+            "variant",
+            buildargs={"BASE": submission.build("base", folder).tag, "VERSION": VERSION},
+        )
 
     return submission.cached("variant", make)

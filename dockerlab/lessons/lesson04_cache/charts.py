@@ -23,10 +23,28 @@ def rerun_matrix(edits: Mapping[str, Sequence[Verdict]]) -> Figure:
         for each in verdicts:
             row = steps.index(each.instruction)
             colour, hatch = (PALETTE["run"], None) if each.ran else ("white", "//")
-            axes.add_patch(Rectangle((column - 0.46, row - 0.4), 0.92, 0.8, facecolor=colour, hatch=hatch, edgecolor=PALETTE["cached"], linewidth=0.8))
+            axes.add_patch(
+                Rectangle(
+                    (column - 0.46, row - 0.4),
+                    0.92,
+                    0.8,
+                    facecolor=colour,
+                    hatch=hatch,
+                    edgecolor=PALETTE["cached"],
+                    linewidth=0.8,
+                )
+            )
             word = each.cause if each.ran else "cached"
-            axes.text(column, row, word, ha="center", va="center", fontsize=8.5, color="white" if each.ran else PALETTE["ink"],
-                      bbox=None if each.ran else {"facecolor": "white", "edgecolor": "none", "pad": 1.5})
+            axes.text(
+                column,
+                row,
+                word,
+                ha="center",
+                va="center",
+                fontsize=8.5,
+                color="white" if each.ran else PALETTE["ink"],
+                bbox=None if each.ran else {"facecolor": "white", "edgecolor": "none", "pad": 1.5},
+            )
     axes.set_xlim(-0.5, len(edits) - 0.5)
     axes.set_ylim(len(steps) - 0.5, -0.5)
     axes.set_xticks(range(len(edits)), [name.replace(" ", "\n", 1) for name in edits], fontsize=8.5)
@@ -36,7 +54,9 @@ def rerun_matrix(edits: Mapping[str, Sequence[Verdict]]) -> Figure:
     idle = sum(not any(each.ran for each in verdicts) for verdicts in edits.values())
     most = max(edits, key=lambda name: sum(each.ran for each in edits[name]))
     count = sum(each.ran for each in edits[most])
-    state_finding(axes, f"{idle} of {len(edits)} edits run nothing; “{most}” runs {count} of {len(steps)} steps")
+    state_finding(
+        axes, f"{idle} of {len(edits)} edits run nothing; “{most}” runs {count} of {len(steps)} steps"
+    )
     return fig
 
 
@@ -60,7 +80,14 @@ def _bars(axes: Axes, values: Sequence[float], unit: str, colour: str) -> None:
     widest = max(values, default=0) or 1.0
     for row, value in enumerate(values):
         axes.barh(row, value, 0.62, color=colour)
-        axes.text(value + widest * 0.015, row, f"{value:.1f} {unit}", va="center", fontsize=8.5, color=PALETTE["ink"])
+        axes.text(
+            value + widest * 0.015,
+            row,
+            f"{value:.1f} {unit}",
+            va="center",
+            fontsize=8.5,
+            color=PALETTE["ink"],
+        )
     axes.set_xlim(0, widest * 1.22)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(length=0, colors=PALETTE["ink"])

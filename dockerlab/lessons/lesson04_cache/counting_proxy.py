@@ -23,13 +23,19 @@ def authorization(login: str) -> bytes:
 def allowed(headers: bytes) -> bool:
     """Whether a request brings the password that this proxy was given."""
     wanted = authorization(os.environ["METER_LOGIN"])
-    return any(name.strip().lower() == b"proxy-authorization" and value.strip() == wanted
-               for name, _, value in (line.partition(b":") for line in headers.split(b"\r\n")))
+    return any(
+        name.strip().lower() == b"proxy-authorization" and value.strip() == wanted
+        for name, _, value in (line.partition(b":") for line in headers.split(b"\r\n"))
+    )
 
 
 def upstream(scheme: str, host: str) -> str:
     """The site's proxy for this host, "" where there is none."""
-    return "" if urllib.request.proxy_bypass_environment(host) else urllib.request.getproxies_environment().get(scheme, "")
+    return (
+        ""
+        if urllib.request.proxy_bypass_environment(host)
+        else urllib.request.getproxies_environment().get(scheme, "")
+    )
 
 
 async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str = "") -> None:
@@ -53,12 +59,20 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         method, target, _ = line.decode().split()
         if target == "/received":
             body = json.dumps(RECEIVED).encode()
-            writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+            writer.write(
+                b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+            )
             await writer.drain()
             writer.close()
             return
         if not allowed(headers):
-            refusal = ("HTTP/1.1 407 Proxy Authentication Required", 'Proxy-Authenticate: Basic realm="meter"', "Connection: close", "", "")
+            refusal = (
+                "HTTP/1.1 407 Proxy Authentication Required",
+                'Proxy-Authenticate: Basic realm="meter"',
+                "Connection: close",
+                "",
+                "",
+            )
             writer.write("\r\n".join(refusal).encode())
             await writer.drain()
             writer.close()
@@ -67,12 +81,26 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         url = urlsplit(f"//{target}" if tunnel else target)
         host, port = url.hostname or "", url.port or 80
         proxy = urlsplit(upstream("https" if tunnel else "http", host))
-        far_reader, far_writer = await asyncio.open_connection(proxy.hostname or host, (proxy.port or 3128) if proxy.hostname else port)
-        login = b"Proxy-Authorization: " + authorization(proxy.netloc.rpartition("@")[0]) + b"\r\n" if proxy.username else b""
+        far_reader, far_writer = await asyncio.open_connection(
+            proxy.hostname or host, (proxy.port or 3128) if proxy.hostname else port
+        )
+        login = (
+            b"Proxy-Authorization: " + authorization(proxy.netloc.rpartition("@")[0]) + b"\r\n"
+            if proxy.username
+            else b""
+        )
         if not tunnel:  # one request a connection, so that the next one is seen here too
             path = target if proxy.hostname else (url.path or "/") + (f"?{url.query}" if url.query else "")
-            kept = [each for each in headers.split(b"\r\n") if not each.lower().startswith((b"connection:", b"proxy-connection:", b"proxy-authorization:"))]
-            far_writer.write(f"{method} {path} HTTP/1.1\r\nConnection: close\r\n".encode() + login + b"\r\n".join(kept))
+            kept = [
+                each
+                for each in headers.split(b"\r\n")
+                if not each.lower().startswith(
+                    (b"connection:", b"proxy-connection:", b"proxy-authorization:")
+                )
+            ]
+            far_writer.write(
+                f"{method} {path} HTTP/1.1\r\nConnection: close\r\n".encode() + login + b"\r\n".join(kept)
+            )
         elif proxy.hostname:  # whose own answer goes back
             far_writer.write(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n".encode() + login + b"\r\n")
         else:

@@ -34,15 +34,31 @@ class Meter:
 
     def received(self) -> dict[str, int]:
         """Bytes received so far, by host."""
-        return {host: int(count) for host, count in requests.get(f"{self._answers}/received", timeout=10).json().items()}
+        return {
+            host: int(count)
+            for host, count in requests.get(f"{self._answers}/received", timeout=10).json().items()
+        }
 
-    def build(self, context: Path | str, builder: Callable[..., BuildReport] | None = None, **options: Any) -> tuple[BuildReport, int]:
+    def build(
+        self, context: Path | str, builder: Callable[..., BuildReport] | None = None, **options: Any
+    ) -> tuple[BuildReport, int]:
         """`dockerlab.images.build.build`, or `builder`, with the same keywords; the report, and the bytes that its RUN steps received. Asks the engine."""
         before = sum(self.received().values())
-        proxies = {name: self._proxy for word in ("http", "https") for name in (f"{word}_proxy", f"{word.upper()}_PROXY")}
-        proxies |= {"no_proxy": "", "NO_PROXY": ""}  # the meter itself leaves the site's proxy out where the site says so
+        proxies = {
+            name: self._proxy
+            for word in ("http", "https")
+            for name in (f"{word}_proxy", f"{word.upper()}_PROXY")
+        }
+        proxies |= {
+            "no_proxy": "",
+            "NO_PROXY": "",
+        }  # the meter itself leaves the site's proxy out where the site says so
         arguments = dict(options.pop("buildargs", None) or {}) | proxies
-        report = builder(context, buildargs=arguments, **options) if builder else build(context, buildargs=arguments, **{"client": self._client, **options})
+        report = (
+            builder(context, buildargs=arguments, **options)
+            if builder
+            else build(context, buildargs=arguments, **{"client": self._client, **options})
+        )
         return report, sum(self.received().values()) - before
 
 
@@ -58,5 +74,13 @@ def metered(client: docker.DockerClient, name: str | None = None) -> Iterator[Me
     command = ["python", "-u", "-c", _PROXY.read_text(encoding="utf-8"), str(PORT)]
     login = f"meter:{secrets.token_hex(16)}"
     environment = endpoint.proxies(endpoint.address_of(client)) | {"METER_LOGIN": login}
-    with container.running(base_images.SLIM, command=command, port=PORT, ready="/received", name=name, environment=environment, client=client) as service:
+    with container.running(
+        base_images.SLIM,
+        command=command,
+        port=PORT,
+        ready="/received",
+        name=name,
+        environment=environment,
+        client=client,
+    ) as service:
         yield Meter(client, f"http://{login}@{container.address(service.container)}:{PORT}", service.url)

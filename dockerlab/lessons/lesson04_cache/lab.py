@@ -54,8 +54,14 @@ def _build(submission: Submission, folder: Path, what: str, date: str = DATE) ->
     """Build a folder behind the counting proxy: the report and the bytes downloaded."""
     client = submission.client
     base_images.ensure(base_images.SLIM, client)
-    meter = submission.cached("meter", lambda: submission.enter(download_meter.metered(client, name=submission.name("meter"))))
-    return meter.build(folder, builder=lambda context, **options: submission.build(what, context, **options), buildargs={"BUILD_DATE": date})
+    meter = submission.cached(
+        "meter", lambda: submission.enter(download_meter.metered(client, name=submission.name("meter")))
+    )
+    return meter.build(
+        folder,
+        builder=lambda context, **options: submission.build(what, context, **options),
+        buildargs={"BUILD_DATE": date},
+    )
 
 
 def _copy(submission: Submission) -> Path:
@@ -72,12 +78,18 @@ def _rebuild(submission: Submission, what: str, edits: dict[str, str], date: str
     def make() -> Rebuild:
         before, folder = _first(submission), _copy(submission)
         if found := goes_round(folder):
-            raise CourseError(f"{found}, which changes how downloads find their way.", "A proxy counts them.", "Take that out.")
+            raise CourseError(
+                f"{found}, which changes how downloads find their way.",
+                "A proxy counts them.",
+                "Take that out.",
+            )
         for name, line in edits.items():
             with (folder / name).open("a", encoding="utf-8") as file:
                 file.write(f"\n{line}\n")
         report, received = _build(submission, folder, what, date)
-        return Rebuild(report, tuple(image.new_layers(before.image_id, report.image_id, submission.client)), received)
+        return Rebuild(
+            report, tuple(image.new_layers(before.image_id, report.image_id, submission.client)), received
+        )
 
     return submission.cached(("rebuild", what), make)
 
@@ -88,7 +100,14 @@ def goes_round(folder: Path) -> str:
     It knows the words by which that is done: a program that hides them, or that opens connections of its own, is not noticed.
     """
     sent, handed = context_contents.contents(folder), folders.given("04", *GIVEN)
-    names = ["Dockerfile", *(name for name in sent[sent["sent"] & (sent["bytes"] <= LARGEST_TEXT)]["path"] if name not in handed and name != "Dockerfile")]
+    names = [
+        "Dockerfile",
+        *(
+            name
+            for name in sent[sent["sent"] & (sent["bytes"] <= LARGEST_TEXT)]["path"]
+            if name not in handed and name != "Dockerfile"
+        ),
+    ]
     for name in names:
         for line in (folder / name).read_text(encoding="utf-8", errors="replace").splitlines():
             if ROUND.search(line) and (line.startswith("#!") or not line.lstrip().startswith("#")):
@@ -109,7 +128,10 @@ def _mark() -> str:
 
 def _untouched(submission: Submission) -> Outcome:
     other = folders.changed(submission.folder, "04", *GIVEN)
-    return Outcome(not other, f"changed: {', '.join(other)}" if other else f"{len(folders.given('04', *GIVEN))} files as they were")
+    return Outcome(
+        not other,
+        f"changed: {', '.join(other)}" if other else f"{len(folders.given('04', *GIVEN))} files as they were",
+    )
 
 
 def _answers(submission: Submission) -> Outcome:
@@ -118,13 +140,18 @@ def _answers(submission: Submission) -> Outcome:
     wrong = []
     if (built := fetch(f"{service.url}/version", 10).json().get("built")) != DATE:
         wrong.append(f"/version says {built}, the build was given {DATE}")
-    if not fetch(f"{service.url}/berths/east-4", 10, method="PUT", data=picture).ok or fetch(f"{service.url}/berths", 10).json() != ["east-4"]:
+    if not fetch(f"{service.url}/berths/east-4", 10, method="PUT", data=picture).ok or fetch(
+        f"{service.url}/berths", 10
+    ).json() != ["east-4"]:
         wrong.append("a berth is not kept")
     if fetch(f"{service.url}/model", 10).content != weights.read_bytes():
         wrong.append("/model does not hand out the weights")
     if (first := _first_process(submission).name) != "tini":
         wrong.append(f"process 1 is {first}")
-    return Outcome(not wrong, "; ".join(wrong) or f"all four answers right, {service.start_seconds:.1f} s after the start")
+    return Outcome(
+        not wrong,
+        "; ".join(wrong) or f"all four answers right, {service.start_seconds:.1f} s after the start",
+    )
 
 
 def _user(submission: Submission) -> Outcome:
@@ -166,13 +193,18 @@ def _one_more(submission: Submission) -> Rebuild:
 def _system(submission: Submission) -> Outcome:
     done = _one_more(submission)
     again = next((layer for layer in done.new if TINI in layer.files), None)
-    return Outcome(again is None, f"installed again by `{again.instruction[:70]}`" if again else "they stayed in the cache")
+    return Outcome(
+        again is None,
+        f"installed again by `{again.instruction[:70]}`" if again else "they stayed in the cache",
+    )
 
 
 def _kept(submission: Submission) -> Outcome:
     done = _one_more(submission)
     if done.received > KEPT_DOWNLOADS:  # the mount may have been empty: the next one counts
-        done = _rebuild(submission, "two-more", {"requirements.txt": f"itsdangerous==2.2.0\nblinker==1.9.0\n{_mark()}"})
+        done = _rebuild(
+            submission, "two-more", {"requirements.txt": f"itsdangerous==2.2.0\nblinker==1.9.0\n{_mark()}"}
+        )
     return Outcome(done.received <= KEPT_DOWNLOADS, f"{done.received / 1e6:.1f} MB downloaded")
 
 
@@ -182,7 +214,10 @@ def _size(submission: Submission) -> Outcome:
     above = found.disk_bytes - base.disk_bytes
     worst = found.wasted().head(1)
     told = f", most of it by `{worst['hidden by'].iloc[0]}`" if found.wasted_bytes > WASTE else ""
-    return Outcome(above <= ABOVE_BASE and found.wasted_bytes <= WASTE, f"{units.mb(above)} above the base, {units.mb(found.wasted_bytes)} wasted{told}")
+    return Outcome(
+        above <= ABOVE_BASE and found.wasted_bytes <= WASTE,
+        f"{units.mb(above)} above the base, {units.mb(found.wasted_bytes)} wasted{told}",
+    )
 
 
 LAB = Lab(
@@ -204,7 +239,7 @@ LAB = Lab(
             promise="The service answers as before, and says the date it was built with",
             why="A quick build of something else is no gain.",
             hint="Start it with `docker run --rm -p 127.0.0.1:8000:8000 IMAGE` and read the last line. May it write to /app/data? Does tini start it?",
-            second_hint="The service needs model/ beside app/, a folder data/ that its user owns, ENTRYPOINT [\"tini\", \"--\"], "
+            second_hint='The service needs model/ beside app/, a folder data/ that its user owns, ENTRYPOINT ["tini", "--"], '
             "and BUILD_DATE in its environment: an ARG alone is gone at run time.",
             wanted="four answers, process 1 is tini",
             measure=_answers,

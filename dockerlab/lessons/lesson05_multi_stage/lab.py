@@ -22,12 +22,24 @@ from dockerlab.images.build_report import BuildReport
 BUILD_SECONDS = 2400  # of the first build, which installs and exports
 DISK_BUDGET, DOWNLOAD_BUDGET, NEW_AFTER_EDIT = 400_000_000, 140_000_000, 1_000_000  # bytes
 SEALED = {"read_only": True, "tmpfs": {"/tmp": "size=64m"}}
-TOOL_SECONDS, LOOK_SECONDS = 20, 60  # for one program to say its version, and for the interpreter to look round
+TOOL_SECONDS, LOOK_SECONDS = (
+    20,
+    60,
+)  # for one program to say its version, and for the interpreter to look round
 STRANGER = "54321:54321"  # a user that no image knows, as some platforms choose one
 PROGRAMS = ("gcc", "cc", "g++", "make", "git", "pip", "pip3", "uv", "pytest", "ipython")
 MODULES = ("torch", "ultralytics", "onnx", "pip", "pytest", "IPython")
-INSTALLS = re.compile(r"\b(pip3?|uv|apt-get|apt|conda|poetry)\b.*\b(install|sync|add)\b|Successfully installed|Installed \d+ package|export\.py")
-GIVEN = ("app/", "export.py", "requirements-cpu.txt", "requirements-export.txt", "requirements-onnx.txt", "model/")
+INSTALLS = re.compile(
+    r"\b(pip3?|uv|apt-get|apt|conda|poetry)\b.*\b(install|sync|add)\b|Successfully installed|Installed \d+ package|export\.py"
+)
+GIVEN = (
+    "app/",
+    "export.py",
+    "requirements-cpu.txt",
+    "requirements-export.txt",
+    "requirements-onnx.txt",
+    "model/",
+)
 # Runs inside, with the interpreter of the server: which modules it finds.
 LOOK = f"""
 import importlib.util, json
@@ -47,7 +59,12 @@ def _build(submission: Submission, what: str, folder: Path) -> BuildReport:
     """Build the learner's Dockerfile from a copy of the learner's folder."""
     for base in (base_images.SLIM, base_images.FULL, base_images.DISTROLESS):
         base_images.ensure(base, submission.client)
-    return submission.build(what, folder, seconds=BUILD_SECONDS, buildargs={"TORCH_INDEX": wheel_index.torch_index(submission.client)})
+    return submission.build(
+        what,
+        folder,
+        seconds=BUILD_SECONDS,
+        buildargs={"TORCH_INDEX": wheel_index.torch_index(submission.client)},
+    )
 
 
 def _built(submission: Submission) -> BuildReport:
@@ -59,7 +76,11 @@ def _served(submission: Submission, user: str = "") -> container.Running:
 
     def start() -> container.Running:
         options = SEALED | ({"user": user} if user else {})
-        return submission.enter(submission.running(f"as-{user.split(':')[0] or 'itself'}", _built(submission).tag or "", **options))
+        return submission.enter(
+            submission.running(
+                f"as-{user.split(':')[0] or 'itself'}", _built(submission).tag or "", **options
+            )
+        )
 
     return submission.cached(("service", user), start)
 
@@ -73,9 +94,17 @@ def _looked(submission: Submission) -> Inside:
         programs |= {name for name in PROGRAMS if _runs(service, name)}
         code, output = container.execute(service, [_interpreter(service), "-c", LOOK], LOOK_SECONDS)
         if code == 0:
-            modules |= set(MODULES) & set(json.loads(output.decode(errors="replace").strip().splitlines()[-1]))
+            modules |= set(MODULES) & set(
+                json.loads(output.decode(errors="replace").strip().splitlines()[-1])
+            )
         users = inspection.look(submission.client, service, labels=submission.labels()).users
-        return Inside(tuple(sorted(users)), (*(name for name in PROGRAMS if name in programs), *(f"import {name}" for name in MODULES if name in modules)))
+        return Inside(
+            tuple(sorted(users)),
+            (
+                *(name for name in PROGRAMS if name in programs),
+                *(f"import {name}" for name in MODULES if name in modules),
+            ),
+        )
 
     return submission.cached("inside", look)
 
@@ -91,7 +120,12 @@ def _runs(service: Container, name: str) -> bool:
 def _lying_about(paths: list[str]) -> tuple[set[str], set[str]]:
     """The programs and top-level modules of the two lists that are among these files. Pure."""
     files = set(paths)
-    programs = {name for path in paths if (name := posixpath.basename(path)) in PROGRAMS and posixpath.basename(posixpath.dirname(path)) in ("bin", "sbin")}
+    programs = {
+        name
+        for path in paths
+        if (name := posixpath.basename(path)) in PROGRAMS
+        and posixpath.basename(posixpath.dirname(path)) in ("bin", "sbin")
+    }
     modules = set()
     for path in paths:
         package, _, name = path.rpartition("/")
@@ -134,7 +168,10 @@ def _size(submission: Submission) -> image_report.ImageReport:
 def _disk(submission: Submission) -> Outcome:
     report = _size(submission)
     largest = max(report.layers, key=lambda layer: layer.disk_bytes)
-    return Outcome(report.disk_bytes <= DISK_BUDGET, f"{units.mb(report.disk_bytes)}, most of it in `{largest.instruction[:60]}`")
+    return Outcome(
+        report.disk_bytes <= DISK_BUDGET,
+        f"{units.mb(report.disk_bytes)}, most of it in `{largest.instruction[:60]}`",
+    )
 
 
 def _download(submission: Submission) -> Outcome:
@@ -149,7 +186,10 @@ def _no_tools(submission: Submission) -> Outcome:
 
 def _not_root(submission: Submission) -> Outcome:
     users = _looked(submission).users
-    return Outcome(bool(users) and 0 not in users, f"user {', '.join(map(str, sorted(set(users))))}" if users else "its processes could not be read")
+    return Outcome(
+        bool(users) and 0 not in users,
+        f"user {', '.join(map(str, sorted(set(users))))}" if users else "its processes could not be read",
+    )
 
 
 def _rebuild(submission: Submission) -> Outcome:
@@ -157,11 +197,23 @@ def _rebuild(submission: Submission) -> Outcome:
     folder = submission.copy(given=GIVEN)
     variants.edit_one_line(folder, uuid.uuid4().hex)  # a mark that no earlier build has seen
     report = _build(submission, "edited", folder)
-    new = sum(layer.disk_bytes for layer in image.new_layers(_built(submission).image_id, report.image_id, submission.client))
-    again = [step.name for step in report.instructions if not step.cached and "] RUN " in step.name and INSTALLS.search(f"{step.name}\n{step.log}")]
+    new = sum(
+        layer.disk_bytes
+        for layer in image.new_layers(_built(submission).image_id, report.image_id, submission.client)
+    )
+    again = [
+        step.name
+        for step in report.instructions
+        if not step.cached and "] RUN " in step.name and INSTALLS.search(f"{step.name}\n{step.log}")
+    ]
     if again:
-        return Outcome(False, f"{len(report.ran)} of {len(report.instructions)} steps ran, among them `{again[0]}`")
-    return Outcome(new <= NEW_AFTER_EDIT, f"{len(report.ran)} of {len(report.instructions)} steps ran, {units.mb(new)} of the image are new")
+        return Outcome(
+            False, f"{len(report.ran)} of {len(report.instructions)} steps ran, among them `{again[0]}`"
+        )
+    return Outcome(
+        new <= NEW_AFTER_EDIT,
+        f"{len(report.ran)} of {len(report.instructions)} steps ran, {units.mb(new)} of the image are new",
+    )
 
 
 LAB = Lab(

@@ -44,7 +44,12 @@ def seen_bytes(image: str, client: docker.DockerClient) -> int:
 
     Cheaper than reading the layers of an image that never ships.
     """
-    options = {"user": "0", "remove": True, "network_mode": "none", "labels": object_labels.labels(kind="container")}
+    options = {
+        "user": "0",
+        "remove": True,
+        "network_mode": "none",
+        "labels": object_labels.labels(kind="container"),
+    }
     said = client.containers.run(image, ["-c", _WEIGH], entrypoint="python3", **options)
     return int(said)
 
@@ -69,7 +74,15 @@ def _in_history(step: build_plan.Planned) -> str:
     flags = [f"--{name}" if name == "parents" else f"--{name}={step.scope.expand(step.instruction.flag(name))}" for name in ("parents", "chown", "chmod")
              if step.instruction.flag(name) or name == "parents" and step.instruction.is_set(name)]  # fmt: skip
     *sources, target = [step.scope.expand(word) for word in step.instruction.words] or [""]
-    return " ".join([step.instruction.keyword, *flags, *sources, *(f"<<{heredoc.name}" for heredoc in step.instruction.heredocs), target])
+    return " ".join(
+        [
+            step.instruction.keyword,
+            *flags,
+            *sources,
+            *(f"<<{heredoc.name}" for heredoc in step.instruction.heredocs),
+            target,
+        ]
+    )
 
 
 def span(report: BuildReport, stage: str) -> tuple[float, float]:
@@ -97,7 +110,9 @@ def _end(step: Step) -> float:
     return step.started + step.seconds
 
 
-def torch_answers(image: str, app: Path, pictures: Sequence[Path], client: docker.DockerClient) -> dict[str, api_client.Answer]:
+def torch_answers(
+    image: str, app: Path, pictures: Sequence[Path], client: docker.DockerClient
+) -> dict[str, api_client.Answer]:
     """What the weights in /export of this image find with PyTorch on each picture, by file name. Asks the engine.
 
     `app` is the folder of the API's code, whose detector is used; both folders are mounted read-only.

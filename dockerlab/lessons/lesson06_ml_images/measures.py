@@ -62,7 +62,10 @@ def begin(submission: Submission) -> None:
         _server(submission)
     _scene(submission)
     pool = submission.pool(3)
-    submission.state |= {name: pool.submit(action, submission) for name, action in (("edge", _edge), ("yard", _yard), ("down", _down))}
+    submission.state |= {
+        name: pool.submit(action, submission)
+        for name, action in (("edge", _edge), ("yard", _yard), ("down", _down))
+    }
 
 
 class BadOptions(CourseError):
@@ -86,7 +89,9 @@ def _models(submission: Submission) -> Path:
     """A folder with harbour.onnx and its German sister, as the model server and the yard's host have it."""
 
     def make() -> Path:
-        variants.build_rung("multistage", variants.stage_context(submission.scratch() / "api"), submission.client)
+        variants.build_rung(
+            "multistage", variants.stage_context(submission.scratch() / "api"), submission.client
+        )
         folder = submission.scratch()
         folder.chmod(0o755)
         original = onnx_metadata.from_image(submission.client)
@@ -117,15 +122,22 @@ def _options(submission: Submission, customer: str, **places: str) -> dict[str, 
     except tomllib.TOMLDecodeError as error:
         raise BadOptions("run.toml cannot be read.", f"{error}.", "Mend that line.") from error
     if unknown := sorted(set(said) - KEYS):
-        raise BadOptions(f"run.toml sets {unknown[0]} for {customer}.", fix=f"Known: {', '.join(sorted(KEYS))}.")
+        raise BadOptions(
+            f"run.toml sets {unknown[0]} for {customer}.", fix=f"Known: {', '.join(sorted(KEYS))}."
+        )
     volumes = []
     for volume in said.get("volumes", []):
         source, *rest = str(volume).split(":")
         if source not in (known := {f"{{{name}}}": place for name, place in places.items()}) or not rest:
-            raise BadOptions(f"run.toml mounts {volume!r}, and {customer}'s machine has no such place.",
-                             fix=f"It has: {', '.join(known) or 'nothing but the image'}; write SOURCE:TARGET or SOURCE:TARGET:ro.")
+            raise BadOptions(
+                f"run.toml mounts {volume!r}, and {customer}'s machine has no such place.",
+                fix=f"It has: {', '.join(known) or 'nothing but the image'}; write SOURCE:TARGET or SOURCE:TARGET:ro.",
+            )
         volumes.append(":".join((known[source], *rest)))
-    options = SEALED | {"volumes": volumes, "environment": {str(key): str(value) for key, value in said.get("environment", {}).items()}}
+    options = SEALED | {
+        "volumes": volumes,
+        "environment": {str(key): str(value) for key, value in said.get("environment", {}).items()},
+    }
     return options | {"tmpfs": {str(path): "size=64m" for path in said.get("tmpfs", [])}}
 
 
@@ -139,7 +151,10 @@ def _labels(submission: Submission, answer: api_client.Answer) -> set[str]:
     found = {each.label for each in answer.detections}
     names = GERMAN if found & {*GERMAN.values()} else None
     if (fits := pictures.share(_scene(submission), answer, names)) < pictures.ONE:
-        raise CourseError(f"Its answer fits {fits:.0%} of what is on the picture: {answer.summary()}.", "It serves no model of the harbour, or a changed one.")
+        raise CourseError(
+            f"Its answer fits {fits:.0%} of what is on the picture: {answer.summary()}.",
+            "It serves no model of the harbour, or a changed one.",
+        )
     return found
 
 
@@ -151,7 +166,9 @@ def _stop(running: Container) -> str:
 
 def _look_and_stop(submission: Submission, customer: str, running: Container) -> None:
     """Note as whom a container runs and how it stops; the criteria `nonroot` and `stop` ask for it later."""
-    submission.state[("uids", customer)] = inspection.look(submission.client, running, labels=submission.labels()).users
+    submission.state[("uids", customer)] = inspection.look(
+        submission.client, running, labels=submission.labels()
+    ).users
     submission.state[("stop", customer)] = _stop(running)
 
 
@@ -166,11 +183,25 @@ def edge_offline(submission: Submission) -> Outcome:
 def _edge(submission: Submission) -> Outcome:
     tag, client = _tag(submission, "edge"), submission.client
     started = time.monotonic()
-    crane = client.containers.run(tag, name=submission.name("edge"), detach=True, network_mode="none", labels=submission.labels(),
-                                  **BOUNDS, **_options(submission, "edge"))
+    crane = client.containers.run(
+        tag,
+        name=submission.name("edge"),
+        detach=True,
+        network_mode="none",
+        labels=submission.labels(),
+        **BOUNDS,
+        **_options(submission, "edge"),
+    )
     submission.callback(container.remove, crane)
-    asker = client.containers.run(base_images.SLIM, ["python", "-c", ASK, str(START)], detach=True, network_mode=f"container:{crane.id}",
-                                  labels=submission.labels(), **BOUNDS, volumes={str(_scene(submission).path): {"bind": "/picture.jpg", "mode": "ro"}})
+    asker = client.containers.run(
+        base_images.SLIM,
+        ["python", "-c", ASK, str(START)],
+        detach=True,
+        network_mode=f"container:{crane.id}",
+        labels=submission.labels(),
+        **BOUNDS,
+        volumes={str(_scene(submission).path): {"bind": "/picture.jpg", "mode": "ro"}},
+    )
     submission.callback(container.remove, asker)
 
     def over() -> bool:
@@ -203,8 +234,11 @@ def lean(submission: Submission) -> Outcome:
     for customer in ("yard", "fleet"):
         report = image.inspect(_tag(submission, customer), submission.client)
         for layer in report.layers:
-            found += [f"{customer}: {path} ({units.mb(size)})" for path, size in layer.files.items()
-                      if path.endswith(MODEL_SUFFIXES) and size >= SMALLEST_MODEL]
+            found += [
+                f"{customer}: {path} ({units.mb(size)})"
+                for path, size in layer.files.items()
+                if path.endswith(MODEL_SUFFIXES) and size >= SMALLEST_MODEL
+            ]
     return Outcome(not found, found[0] if found else "no model in any layer")
 
 
@@ -234,7 +268,9 @@ def _yard(submission: Submission) -> Yard:
         service.container.restart(timeout=STOP)
         url = container.published(service.container, 8000)
         if not polling.wait_until(lambda: _serves(submission, url), START, interval=0.05):
-            raise container.ContainerFailed("It does not serve after a restart.", f"Its last line: {_last_line(service.container)}")
+            raise container.ContainerFailed(
+                "It does not serve after a restart.", f"Its last line: {_last_line(service.container)}"
+            )
         after = _labels(submission, api_client.detect(url, _scene(submission).path))
         mounts = service.container.attrs["Mounts"]
         _look_and_stop(submission, "yard", service.container)
@@ -249,7 +285,9 @@ def _serves(submission: Submission, url: str) -> bool:
 
 
 @contextmanager
-def _running(submission: Submission, what: str, tag: str, options: dict[str, Any]) -> Iterator[container.Running]:
+def _running(
+    submission: Submission, what: str, tag: str, options: dict[str, Any]
+) -> Iterator[container.Running]:
     with submission.running(what, tag, timeout=START, **options) as service:
         yield service
 
@@ -258,7 +296,10 @@ def yard_swap(submission: Submission) -> Outcome:
     """Class names before and after the file in the host's folder changed."""
     yard: Yard = submission.state["yard"].result()
     new = bool(yard.after) and yard.after <= set(GERMAN.values())
-    return Outcome(new and not yard.before & yard.after, f"first {', '.join(sorted(yard.before))}; after the change {', '.join(sorted(yard.after))}")
+    return Outcome(
+        new and not yard.before & yard.after,
+        f"first {', '.join(sorted(yard.before))}; after the change {', '.join(sorted(yard.after))}",
+    )
 
 
 def yard_readonly(submission: Submission) -> Outcome:
@@ -271,16 +312,27 @@ def yard_readonly(submission: Submission) -> Outcome:
 
 
 def _server(submission: Submission) -> model_server.ModelServer:
-    return submission.cached("server", lambda: submission.enter(
-        model_server.serving(_models(submission), submission.client, submission.name("models"), submission.labels())))
+    return submission.cached(
+        "server",
+        lambda: submission.enter(
+            model_server.serving(
+                _models(submission), submission.client, submission.name("models"), submission.labels()
+            )
+        ),
+    )
 
 
 def _cache(submission: Submission, name: str) -> str:
     """A named volume of the fleet's machine, empty at first; removed at the end."""
-    return submission.cached(("cache", name), lambda: submission.client.volumes.create(submission.name(name), labels=submission.labels()).name)
+    return submission.cached(
+        ("cache", name),
+        lambda: submission.client.volumes.create(submission.name(name), labels=submission.labels()).name,
+    )
 
 
-def _truck(submission: Submission, cache: str, model: str = "harbour.onnx", server: str = "") -> dict[str, Any]:
+def _truck(
+    submission: Submission, cache: str, model: str = "harbour.onnx", server: str = ""
+) -> dict[str, Any]:
     """The options of one truck's container."""
     options = _options(submission, "fleet", cache=_cache(submission, cache))
     options["environment"] |= {"MODEL_SERVER": server or _server(submission).url, "MODEL_NAME": model}
@@ -308,7 +360,10 @@ def fleet_cache(submission: Submission) -> Outcome:
     """A new container with the cache of an earlier one, while nobody answers at MODEL_SERVER."""
     labels = _fleet_serves(submission, "fleet-again", _truck(submission, "cache", server=GONE))
     asked = [path for path in _server(submission).requests() if path == "/harbour.onnx"]
-    return Outcome(labels <= set(GERMAN) and len(asked) == 1, f"serves without the server; fetches of harbour.onnx in all: {len(asked)}")
+    return Outcome(
+        labels <= set(GERMAN) and len(asked) == 1,
+        f"serves without the server; fetches of harbour.onnx in all: {len(asked)}",
+    )
 
 
 def fleet_retry(submission: Submission) -> Outcome:
@@ -332,22 +387,47 @@ def fleet_damage(submission: Submission) -> Outcome:
     if ended.healthy:
         return Outcome(False, "served a damaged file")
     if not ended.code:
-        return Outcome(False, f"exit code {ended.code}" if ended.code is not None else f"neither served nor ended within {GIVE_UP} s")
+        return Outcome(
+            False,
+            f"exit code {ended.code}"
+            if ended.code is not None
+            else f"neither served nor ended within {GIVE_UP} s",
+        )
     _fleet_serves(submission, "fleet-mended", _truck(submission, "cache-damaged"))
     kept = _digests(submission, _cache(submission, "cache-damaged"))
     right = hashlib.sha256((_models(submission) / "harbour.onnx").read_bytes()).hexdigest()
     wrong = [digest for digest in kept if digest != right and kept[digest] >= SMALLEST_MODEL]
     if right not in kept:
-        return Outcome(False, "kept the damaged file and served it at the next start" if wrong else "the cache does not hold the model")
-    return Outcome(not wrong, "kept the damaged file beside the right one" if wrong else "refused it, and fetched a whole one at the next start")
+        return Outcome(
+            False,
+            "kept the damaged file and served it at the next start"
+            if wrong
+            else "the cache does not hold the model",
+        )
+    return Outcome(
+        not wrong,
+        "kept the damaged file beside the right one"
+        if wrong
+        else "refused it, and fetched a whole one at the next start",
+    )
 
 
 def _digests(submission: Submission, volume: str) -> dict[str, int]:
     """SHA-256 -> size of every file in a volume. Asks the engine."""
-    code = ("import hashlib, json, pathlib; print(json.dumps({hashlib.sha256(p.read_bytes()).hexdigest(): p.stat().st_size"
-            " for p in pathlib.Path('/volume').rglob('*') if p.is_file()}))")
-    return json.loads(submission.client.containers.run(base_images.SLIM, ["python", "-c", code], remove=True, labels=submission.labels(), **BOUNDS,
-                                                       volumes={volume: {"bind": "/volume", "mode": "ro"}}))
+    code = (
+        "import hashlib, json, pathlib; print(json.dumps({hashlib.sha256(p.read_bytes()).hexdigest(): p.stat().st_size"
+        " for p in pathlib.Path('/volume').rglob('*') if p.is_file()}))"
+    )
+    return json.loads(
+        submission.client.containers.run(
+            base_images.SLIM,
+            ["python", "-c", code],
+            remove=True,
+            labels=submission.labels(),
+            **BOUNDS,
+            volumes={volume: {"bind": "/volume", "mode": "ro"}},
+        )
+    )
 
 
 def _ends(submission: Submission, what: str, options: dict[str, Any]) -> Ended:
@@ -363,7 +443,12 @@ def _ends(submission: Submission, what: str, options: dict[str, Any]) -> Ended:
             polling.wait_until(over, GIVE_UP, interval=0.1)
             exited = service.container.status == "exited"
             code = service.container.attrs["State"]["ExitCode"] if exited else None
-            return Ended(code, time.monotonic() - started, service.logs(40), healthy=not exited and _serves(submission, service.url))
+            return Ended(
+                code,
+                time.monotonic() - started,
+                service.logs(40),
+                healthy=not exited and _serves(submission, service.url),
+            )
     except APIError as error:
         raise container.ContainerFailed(f"The container cannot be started: {error.explanation}.") from error
 
@@ -381,7 +466,11 @@ def fleet_down(submission: Submission) -> Outcome:
     if not ended.code:
         return Outcome(False, "exit code 0, as if all were well")
     if "Traceback" in ended.lines or GONE.partition("//")[2].partition(":")[0] not in last:
-        return Outcome(False, f"its last line: {last[:120] or 'nothing'}" + (" (after a stack trace)" if "Traceback" in ended.lines else ""))
+        return Outcome(
+            False,
+            f"its last line: {last[:120] or 'nothing'}"
+            + (" (after a stack trace)" if "Traceback" in ended.lines else ""),
+        )
     return Outcome(True, f"exit code {ended.code} and one sentence that names the server")
 
 
@@ -392,10 +481,20 @@ def nonroot(submission: Submission) -> Outcome:
     """The users that were noted while each container ran."""
     users = {customer: submission.state[("uids", customer)] for customer in CUSTOMERS}
     roots = [customer for customer, uids in users.items() if 0 in uids]
-    return Outcome(not roots, f"{', '.join(roots)} runs as root" if roots else "users " + ", ".join(map(str, sorted(set().union(*users.values())))))
+    return Outcome(
+        not roots,
+        f"{', '.join(roots)} runs as root"
+        if roots
+        else "users " + ", ".join(map(str, sorted(set().union(*users.values())))),
+    )
 
 
 def stops(submission: Submission) -> Outcome:
     """How each container ended that was stopped with little patience."""
     late = [customer for customer in CUSTOMERS if submission.state[("stop", customer)]]
-    return Outcome(not late, f"{', '.join(late)}: {submission.state[('stop', late[0])]}" if late else "all three ended by themselves")
+    return Outcome(
+        not late,
+        f"{', '.join(late)}: {submission.state[('stop', late[0])]}"
+        if late
+        else "all three ended by themselves",
+    )

@@ -49,8 +49,13 @@ class ModelServer:
 
 
 @contextmanager
-def serving(folder: Path, client: docker.DockerClient, name: str = "dockerlab-models", labels: Mapping[str, str] | None = None,
-            mbit: float = 0) -> Iterator[ModelServer]:
+def serving(
+    folder: Path,
+    client: docker.DockerClient,
+    name: str = "dockerlab-models",
+    labels: Mapping[str, str] | None = None,
+    mbit: float = 0,
+) -> Iterator[ModelServer]:
     """Serve the files of `folder`, at `mbit` megabits a second where that is set; network and container are called `name`.
 
     Leftovers under that name are removed first. Raises CourseError when the server does not answer in 20 s.
@@ -62,14 +67,24 @@ def serving(folder: Path, client: docker.DockerClient, name: str = "dockerlab-mo
     network = client.networks.create(name, labels=marks)
     try:
         server = client.containers.run(
-            base_images.SLIM, ["python", "-u", "-c", _SCRIPT.read_text(encoding="utf-8")], name=name, detach=True, labels=marks, user="10001",
-            environment={"MBIT": str(mbit)}, ports={f"{PORT}/tcp": ("127.0.0.1", None)},
+            base_images.SLIM,
+            ["python", "-u", "-c", _SCRIPT.read_text(encoding="utf-8")],
+            name=name,
+            detach=True,
+            labels=marks,
+            user="10001",
+            environment={"MBIT": str(mbit)},
+            ports={f"{PORT}/tcp": ("127.0.0.1", None)},
             volumes={str(folder.resolve()): {"bind": "/models", "mode": "ro"}},
             network=name,
         )
         control = container.published(server, PORT)
         if not polling.wait_until(lambda: _answers(control), 20):
-            raise CourseError("The model server does not answer.", server.logs(tail=2).decode(errors="replace").strip(), f"Run `docker logs {name}`.")
+            raise CourseError(
+                "The model server does not answer.",
+                server.logs(tail=2).decode(errors="replace").strip(),
+                f"Run `docker logs {name}`.",
+            )
         yield ModelServer(server, network, control, f"http://{container.address(server)}:{PORT}")
     finally:
         _remove(client, name)

@@ -41,7 +41,11 @@ class Models(http.server.BaseHTTPRequestHandler):
         else:
             content = (MODELS / wanted).read_bytes()
             middle = len(content) // 2
-            self.answer(content[:middle] + bytes([content[middle] ^ 0xFF]) + content[middle + 1 :] if behaviour["damage"] else content)
+            self.answer(
+                content[:middle] + bytes([content[middle] ^ 0xFF]) + content[middle + 1 :]
+                if behaviour["damage"]
+                else content
+            )
 
     def do_POST(self) -> None:
         """Change the behaviour."""

@@ -31,7 +31,9 @@ def from_image(client: docker.DockerClient, tag: str = "dockerlab-api:multistage
     try:
         container = client.containers.create(tag, ["none"], labels=object_labels.labels(kind="container"))
     except ImageNotFound as error:
-        raise CourseError(f"There is no image {tag} on the engine.", fix="Lesson 05 builds it, and so does `make ladder`.") from error
+        raise CourseError(
+            f"There is no image {tag} on the engine.", fix="Lesson 05 builds it, and so does `make ladder`."
+        ) from error
     try:
         chunks, _ = container.get_archive(path)
         with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
@@ -81,7 +83,11 @@ def _fields(message: bytes) -> Iterator[tuple[int, bytes | None, bytes]]:
         elif kind in (1, 5):
             position += 8 if kind == 1 else 4
         else:
-            raise NotAModel("The file is no ONNX model.", f"Byte {begin} begins no protobuf field.", "Check that it was copied whole.")
+            raise NotAModel(
+                "The file is no ONNX model.",
+                f"Byte {begin} begins no protobuf field.",
+                "Check that it was copied whole.",
+            )
         if position > len(message):
             raise NotAModel("The file is cut short.", fix="Copy or download it again.")
         yield key >> 3, content, message[begin:position]

@@ -11,12 +11,22 @@ from dockerlab.containers.events import Event, probes, seconds, spans
 from dockerlab.notebook.charts.style import PALETTE, WIDTH_IN, state_finding
 
 # Words in the band carry the meaning; colour and hatch only repeat it.
-_LOOKS = {"starting": (PALETTE["good"], "//"), "healthy": (PALETTE["best"], None), "unhealthy": (PALETTE["bad"], "xx"),
-          "running": (PALETTE["run"], None), "ended": (PALETTE["faint"], "..")}
+_LOOKS = {
+    "starting": (PALETTE["good"], "//"),
+    "healthy": (PALETTE["best"], None),
+    "unhealthy": (PALETTE["bad"], "xx"),
+    "running": (PALETTE["run"], None),
+    "ended": (PALETTE["faint"], ".."),
+}
 
 
-def health_strips(strips: Mapping[str, Sequence[Event]], check: Mapping[str, str], finding: str, marks: Mapping[str, Sequence[tuple[float, str]]] | None = None,
-                  until: float | None = None) -> Figure:
+def health_strips(
+    strips: Mapping[str, Sequence[Event]],
+    check: Mapping[str, str],
+    finding: str,
+    marks: Mapping[str, Sequence[tuple[float, str]]] | None = None,
+    until: float | None = None,
+) -> Figure:
     """One strip a container: the state as a band, each probe below it as a tick or a cross, what the reader did as a line.
 
     `check` names a part of each container's check command; `marks` are times in seconds since 1970 with a word.
@@ -39,13 +49,37 @@ def _strip(axes: Axes, name: str, events: Sequence[Event], check: str, until: fl
     end = max((span.end for span in found), default=1.0)
     for span in found:
         colour, hatch = _LOOKS.get(span.state, (PALETTE["faint"], None))
-        axes.barh(0.3, span.end - span.begin, left=span.begin, height=0.7, color=colour, hatch=hatch, edgecolor="white", linewidth=0.8)
+        axes.barh(
+            0.3,
+            span.end - span.begin,
+            left=span.begin,
+            height=0.7,
+            color=colour,
+            hatch=hatch,
+            edgecolor="white",
+            linewidth=0.8,
+        )
         if span.end - span.begin > end * 0.06:
-            axes.text((span.begin + span.end) / 2, 0.3, span.state, ha="center", va="center", fontsize=9, fontweight="bold", color="white",
-                      bbox={"facecolor": colour, "edgecolor": "none", "pad": 1.5})
+            axes.text(
+                (span.begin + span.end) / 2,
+                0.3,
+                span.state,
+                ha="center",
+                va="center",
+                fontsize=9,
+                fontweight="bold",
+                color="white",
+                bbox={"facecolor": colour, "edgecolor": "none", "pad": 1.5},
+            )
     for probe in probes(events, check):
-        axes.plot(probe.at, -0.48, marker="$✓$" if probe.passed else "x", markersize=7, color=PALETTE["best" if probe.passed else "bad"],
-                  markeredgewidth=0.6 if probe.passed else 2)
+        axes.plot(
+            probe.at,
+            -0.48,
+            marker="$✓$" if probe.passed else "x",
+            markersize=7,
+            color=PALETTE["best" if probe.passed else "bad"],
+            markeredgewidth=0.6 if probe.passed else 2,
+        )
     axes.set_ylim(-0.85, 1.25)
     axes.set_yticks([0.3], [name], fontsize=9)
     axes.set_xlim(0, end * 1.01)
@@ -59,13 +93,38 @@ def restart_lines(runs: Mapping[str, Sequence[Event]], finding: str) -> Figure:
     axes = fig.add_subplot()
     for row, events in enumerate(runs.values()):
         lives = life_times(events)
-        least = 0.06 * max(end for each in runs.values() for _, end in life_times(each))  # a pause that has room for its seconds
+        least = 0.06 * max(
+            end for each in runs.values() for _, end in life_times(each)
+        )  # a pause that has room for its seconds
         for number, (begin, end) in enumerate(lives):
-            axes.barh(row, max(end - begin, 0.03), left=begin, height=0.42, color=PALETTE["run"], edgecolor="white", linewidth=0.4)
+            axes.barh(
+                row,
+                max(end - begin, 0.03),
+                left=begin,
+                height=0.42,
+                color=PALETTE["run"],
+                edgecolor="white",
+                linewidth=0.4,
+            )
             if number + 1 < len(lives) and lives[number + 1][0] - end > least:
-                axes.text((end + lives[number + 1][0]) / 2, row, f"{lives[number + 1][0] - end:.1f} s", ha="center", va="center", fontsize=8.5)
+                axes.text(
+                    (end + lives[number + 1][0]) / 2,
+                    row,
+                    f"{lives[number + 1][0] - end:.1f} s",
+                    ha="center",
+                    va="center",
+                    fontsize=8.5,
+                )
         if lives:
-            axes.text(lives[-1][1], row - 0.3, f"{len(lives)} runs", ha="right", va="bottom", fontsize=8.5, color=PALETTE["ink"])
+            axes.text(
+                lives[-1][1],
+                row - 0.3,
+                f"{len(lives)} runs",
+                ha="right",
+                va="bottom",
+                fontsize=8.5,
+                color=PALETTE["ink"],
+            )
     axes.set_yticks(range(len(runs)), list(runs), fontsize=9)
     axes.set_ylim(len(runs) - 0.5, -0.7)
     axes.set_xlim(left=0)

@@ -18,7 +18,9 @@ from dockerlab.course.workbench import stop_all
 BEGUN_SECONDS = 0.7  # by then a request that was sent is being worked on
 
 
-def stop_while_busy(containers: Mapping[str, Container], path: str, patience: int, port: int = 8000) -> pd.DataFrame:
+def stop_while_busy(
+    containers: Mapping[str, Container], path: str, patience: int, port: int = 8000
+) -> pd.DataFrame:
     """Send GET `path` to every container, stop them all while they work on it; one row each: seconds, exit code, request, PID 1.
 
     `patience` is that of `docker stop`, in seconds. Asks the engine.
@@ -27,14 +29,19 @@ def stop_while_busy(containers: Mapping[str, Container], path: str, patience: in
     for url in urls.values():
         wait_until(lambda url=url: _answers(f"{url}/"), 30)
     fates: dict[str, str] = {}
-    threads = [threading.Thread(target=lambda name=name: fates.update({name: _fate(urls[name] + path)}), daemon=True) for name in urls]
+    threads = [
+        threading.Thread(target=lambda name=name: fates.update({name: _fate(urls[name] + path)}), daemon=True)
+        for name in urls
+    ]
     for thread in threads:
         thread.start()
     time.sleep(BEGUN_SECONDS)
     stops = stop_all(containers, timeout=patience)
     for thread in threads:
         thread.join(5)
-    return stops.assign(request=pd.Series({name: fates.get(name, "lost") for name in urls}))[["PID 1", "seconds", "exit code", "request"]]
+    return stops.assign(request=pd.Series({name: fates.get(name, "lost") for name in urls}))[
+        ["PID 1", "seconds", "exit code", "request"]
+    ]
 
 
 def _answers(url: str) -> bool:

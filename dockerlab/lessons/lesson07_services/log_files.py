@@ -14,8 +14,12 @@ def log_files(container: Container, client: docker.DockerClient) -> dict[str, in
     base_images.ensure(base_images.DEBIAN, client)
     folder = f"{client.info()['DockerRootDir']}/containers/{container.id}"
     listing = client.containers.run(
-        base_images.DEBIAN, ["find", "/folder", "-type", "f", "-name", "*.log*", "-printf", "%f %s\n"], remove=True, network_mode="none",
-        volumes={folder: {"bind": "/folder", "mode": "ro"}}, labels=object_labels.labels(kind="container"),
+        base_images.DEBIAN,
+        ["find", "/folder", "-type", "f", "-name", "*.log*", "-printf", "%f %s\n"],
+        remove=True,
+        network_mode="none",
+        volumes={folder: {"bind": "/folder", "mode": "ro"}},
+        labels=object_labels.labels(kind="container"),
     )
     rows = (line.split() for line in listing.decode().splitlines())
     return {name.replace(str(container.id), "ID"): int(size) for name, size in sorted(rows)}

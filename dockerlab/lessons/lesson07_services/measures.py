@@ -43,7 +43,11 @@ class Box:
 
     def __init__(self, submission: Submission, drill: str) -> None:
         self.submission, self.drill = submission, drill
-        self.name, self.data, self.port = submission.name(drill), submission.name(f"{drill}-data"), free_port()
+        self.name, self.data, self.port = (
+            submission.name(drill),
+            submission.name(f"{drill}-data"),
+            free_port(),
+        )
         submission.client.volumes.create(self.data, labels=submission.labels())
 
     @property
@@ -57,12 +61,16 @@ class Box:
         try:
             return self.submission.client.containers.get(self.name)
         except NotFound as error:
-            raise CourseError(f"start() left no container called {self.name}.", fix="Hand `name` on.") from error
+            raise CourseError(
+                f"start() left no container called {self.name}.", fix="Hand `name` on."
+            ) from error
 
     def start(self) -> None:
         """Call the learner's function, and bound what it left; the log is one of the promises."""
         with self.submission.state["lock"]:
-            self.submission.state["call"].call("start", self.submission.state["tag"], self.name, self.port, self.data)
+            self.submission.state["call"].call(
+                "start", self.submission.state["tag"], self.name, self.port, self.data
+            )
         with suppress(CourseError):
             bound(self.container)
 
@@ -126,6 +134,7 @@ def begin(submission: Submission) -> None:
 
 def result(drill: str, key: str) -> Callable[[Submission], Outcome]:
     """The measuring function of a criterion: what the drill found out under this key."""
+
     def measure(submission: Submission) -> Outcome:
         future: Future[dict[str, Outcome]] = submission.state["drills"][drill]
         return future.result()[key]
@@ -146,7 +155,11 @@ def _health(box: Box) -> dict[str, Outcome]:
         measured = _said_health(last, seconds, box)
         if red_:
             red_, last, again = box.turns("healthy", RED)
-            measured += f", {last} again after {again:.1f} s" if red_ else f", still {last} {again:.0f} s after the trouble"
+            measured += (
+                f", {last} again after {again:.1f} s"
+                if red_
+                else f", still {last} {again:.0f} s after the trouble"
+            )
         found["red"] = Outcome(red_, measured)
     return found
 
@@ -157,7 +170,9 @@ def _said_health(state: str, seconds: float, box: Box) -> str:
     log = box.container.attrs["State"]["Health"].get("Log") or []
     lines = log[-1]["Output"].strip().splitlines() if log and log[-1]["ExitCode"] else []
     last = lines[-1][:90] if lines else ""
-    return f"{state} after {seconds:.1f} s" + (f"; the last probe: {last}" if last and state != "healthy" else "" if log else "; no probe yet")
+    return f"{state} after {seconds:.1f} s" + (
+        f"; the last probe: {last}" if last and state != "healthy" else "" if log else "; no probe yet"
+    )
 
 
 def _hang(box: Box) -> dict[str, Outcome]:
@@ -212,7 +227,10 @@ def _night_and_stop(box: Box) -> dict[str, Outcome]:
     box.start()  # a new container, and the same volume
     box.answers()
     shown = box.get("/").partition(" ")[2]
-    outcomes["data"] = Outcome(counted == "200 3" and shown == "3", f"{shown or 'no answer'} after {counted.partition(' ')[2] or 'no answer'}")
+    outcomes["data"] = Outcome(
+        counted == "200 3" and shown == "3",
+        f"{shown or 'no answer'} after {counted.partition(' ')[2] or 'no answer'}",
+    )
     return outcomes | {"finish": _stop_while_busy(box)}
 
 
@@ -223,7 +241,9 @@ def _stop_while_busy(box: Box) -> Outcome:
     time.sleep(0.5)
     box.container.stop(timeout=PATIENCE)
     asking.join(20)
-    return Outcome(said == ["200 the report"], "answered" if said == ["200 the report"] else "the connection broke")
+    return Outcome(
+        said == ["200 the report"], "answered" if said == ["200 the report"] else "the connection broke"
+    )
 
 
 def _logs(box: Box) -> Outcome:
@@ -236,7 +256,9 @@ def _logs(box: Box) -> Outcome:
         return Outcome(False, f"`docker logs` says: {error.explanation}")
     newest = b"the night is over" in box.container.logs(tail=1)
     size = f"{len(kept) / 1e6:.1f} MB"
-    return Outcome(newest and len(kept) <= LOG_MB * 1e6, size if newest else f"{size}, and the last line is missing")
+    return Outcome(
+        newest and len(kept) <= LOG_MB * 1e6, size if newest else f"{size}, and the last line is missing"
+    )
 
 
 # --- what the promises read
@@ -244,7 +266,9 @@ def _logs(box: Box) -> Outcome:
 
 def runs(submission: Submission) -> Outcome:
     """All containers answer."""
-    silent = [box for box in submission.state["boxes"].values() if not box.answers() and not _was_stopped(box)]
+    silent = [
+        box for box in submission.state["boxes"].values() if not box.answers() and not _was_stopped(box)
+    ]
     if not silent:
         return Outcome(True, "it answers")
     lines = silent[0].container.logs(tail=1).decode(errors="replace").strip()[:120]
@@ -261,5 +285,11 @@ def private(submission: Submission) -> Outcome:
     found = submission.state["boxes"]["health"].container
     if found.attrs["HostConfig"]["NetworkMode"] == "host":
         return Outcome(False, "the network of the host, all ports open")
-    addresses = {binding["HostIp"] or "0.0.0.0" for bindings in found.attrs["NetworkSettings"]["Ports"].values() for binding in bindings or []}
-    return Outcome(addresses <= {"127.0.0.1", "::1"}, f"published on {', '.join(sorted(addresses)) or 'nothing'}")
+    addresses = {
+        binding["HostIp"] or "0.0.0.0"
+        for bindings in found.attrs["NetworkSettings"]["Ports"].values()
+        for binding in bindings or []
+    }
+    return Outcome(
+        addresses <= {"127.0.0.1", "::1"}, f"published on {', '.join(sorted(addresses)) or 'nothing'}"
+    )

@@ -20,8 +20,17 @@ def reachability(matrix: pd.DataFrame, finding: str, ports: Mapping[str, int] | 
     for row, (_, values) in enumerate(matrix.iterrows()):
         for column, reaches in enumerate(values):
             axes.add_patch(_square(column, row, bool(reaches)))
-            axes.text(column, row, "✓" if reaches else "✗", ha="center", va="center", fontsize=12, fontweight="bold",
-                      color="white" if reaches else PALETTE["ink"], family="DejaVu Sans")
+            axes.text(
+                column,
+                row,
+                "✓" if reaches else "✗",
+                ha="center",
+                va="center",
+                fontsize=12,
+                fontweight="bold",
+                color="white" if reaches else PALETTE["ink"],
+                family="DejaVu Sans",
+            )
     axes.set_xlim(-0.5, columns - 0.5)
     axes.set_ylim(rows - 0.5, -0.5)
     named = [f"{name}\n:{ports[name]}" if ports and name in ports else str(name) for name in matrix.columns]
@@ -35,7 +44,13 @@ def reachability(matrix: pd.DataFrame, finding: str, ports: Mapping[str, int] | 
 
 
 def _square(column: int, row: int, reaches: bool) -> Rectangle:
-    return Rectangle((column - 0.46, row - 0.43), 0.92, 0.86, facecolor=PALETTE["run"] if reaches else PALETTE["faint"], edgecolor="white")
+    return Rectangle(
+        (column - 0.46, row - 0.43),
+        0.92,
+        0.86,
+        facecolor=PALETTE["run"] if reaches else PALETTE["faint"],
+        edgecolor="white",
+    )
 
 
 def answer_times(times: Mapping[str, Sequence[float]], finding: str) -> Figure:
@@ -47,7 +62,14 @@ def answer_times(times: Mapping[str, Sequence[float]], finding: str) -> Figure:
         axes.barh(row, middle, 0.5, color=colours[row % 3], alpha=0.35)
         spread = [row + 0.24 * (2 * (number % 5) / 4 - 1) for number in range(len(values))]
         axes.scatter(values, spread, s=16, color=colours[row % 3], edgecolor="white", linewidth=0.4, zorder=3)
-        axes.text(max([*values, middle]), row, f"   median {middle:.0f} ms", va="center", fontsize=9, color=PALETTE["ink"])
+        axes.text(
+            max([*values, middle]),
+            row,
+            f"   median {middle:.0f} ms",
+            va="center",
+            fontsize=9,
+            color=PALETTE["ink"],
+        )
     axes.set_yticks(range(len(times)), list(times), fontsize=9)
     axes.invert_yaxis()
     axes.set_xlim(0, 1.25 * max(value for values in times.values() for value in values))

@@ -51,13 +51,21 @@ def _project(submission: Submission) -> _Project:
         (folder / "db_password.txt").write_text(password, encoding="utf-8")
         (folder / "db_password.txt").chmod(0o644)
         port = free_port()
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("COMPOSE_")} | {"PORT": str(port)}
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("COMPOSE_")} | {
+            "PORT": str(port)
+        }
         stack = Stack(folder, submission.name("stack"), ("compose.yaml",), environment)
         read = stack.compose("config", "--format", "json")
         config = json.loads(read.stdout)
-        (folder / "labels.json").write_text(json.dumps(bounded(with_labels(config, submission.labels()), config)), encoding="utf-8")
+        (folder / "labels.json").write_text(
+            json.dumps(bounded(with_labels(config, submission.labels()), config)), encoding="utf-8"
+        )
         stack.files = ("compose.yaml", "labels.json")
-        warnings = [line.partition("msg=")[2].strip('"') for line in read.stderr.splitlines() if "level=warning" in line]
+        warnings = [
+            line.partition("msg=")[2].strip('"')
+            for line in read.stderr.splitlines()
+            if "level=warning" in line
+        ]
         return _Project(stack, port, password, config, warnings)
 
     return submission.cached("project", make)
@@ -93,12 +101,20 @@ def _start(submission: Submission, project: _Project) -> None:
 def _settled(submission: Submission, project: _Project) -> bool:
     """Whether the API serves, or has shown that it does not: nobody waits for a container that ends again and again."""
     api = _containers(submission, project).get("api")
-    return api is None or api["RestartCount"] > 0 or api["State"]["Status"] == "exited" or _get(project, "/health") == 200
+    return (
+        api is None
+        or api["RestartCount"] > 0
+        or api["State"]["Status"] == "exited"
+        or _get(project, "/health") == 200
+    )
 
 
 def _containers(submission: Submission, project: _Project) -> dict[str, dict[str, Any]]:
     mine = {"label": f"com.docker.compose.project={project.stack.project}"}
-    return {each.labels["com.docker.compose.service"]: each.attrs for each in submission.client.containers.list(all=True, filters=mine)}
+    return {
+        each.labels["com.docker.compose.service"]: each.attrs
+        for each in submission.client.containers.list(all=True, filters=mine)
+    }
 
 
 def _reads(submission: Submission) -> Outcome:
@@ -106,7 +122,10 @@ def _reads(submission: Submission) -> Outcome:
     missing = sorted(set(SERVICES) - set(project.config.get("services") or {}))
     if missing:
         return Outcome(False, f"no service {', '.join(missing)}")
-    return Outcome(not project.warnings, f"warning: {project.warnings[0]}" if project.warnings else "three services, no warning")
+    return Outcome(
+        not project.warnings,
+        f"warning: {project.warnings[0]}" if project.warnings else "three services, no warning",
+    )
 
 
 def _order(submission: Submission) -> Outcome:
@@ -125,12 +144,19 @@ def _order(submission: Submission) -> Outcome:
     if api.get("State", {}).get("Status") == "exited":
         return Outcome(False, f"the API ended: {_complaint(project)}")
     answers = _get(project, "/health") == 200
-    return Outcome(answers, "up at the first try" if answers else f"the API does not answer on 127.0.0.1:{project.port}, where PORT says")
+    return Outcome(
+        answers,
+        "up at the first try"
+        if answers
+        else f"the API does not answer on 127.0.0.1:{project.port}, where PORT says",
+    )
 
 
 def _complaint(project: _Project) -> str:
     """The last thing that the API said before it ended."""
-    lines = [line for line in project.stack.logs("api", 20).splitlines() if line.strip() and line != "serving"]
+    lines = [
+        line for line in project.stack.logs("api", 20).splitlines() if line.strip() and line != "serving"
+    ]
     return lines[-1] if lines else "it wrote nothing"
 
 
@@ -143,11 +169,14 @@ def _get(project: _Project, path: str) -> int:
 
 def _published(submission: Submission) -> Outcome:
     project = _up(submission)
-    found = sorted({
-        f"{service} on {binding['HostIp'] or '0.0.0.0'}:{'PORT' if binding['HostPort'] == str(project.port) else binding['HostPort']}"
-        for service, attrs in project.containers.items()
-        for bindings in (attrs["NetworkSettings"]["Ports"] or {}).values() for binding in bindings or []
-    })
+    found = sorted(
+        {
+            f"{service} on {binding['HostIp'] or '0.0.0.0'}:{'PORT' if binding['HostPort'] == str(project.port) else binding['HostPort']}"
+            for service, attrs in project.containers.items()
+            for bindings in (attrs["NetworkSettings"]["Ports"] or {}).values()
+            for binding in bindings or []
+        }
+    )
     return Outcome(found == ["api on 127.0.0.1:PORT"], ", ".join(found) or "nothing")
 
 
@@ -158,14 +187,20 @@ def _reach(submission: Submission) -> Outcome:
 
 def _differences(matrix: pd.DataFrame) -> list[str]:
     """What is wrong with a table of who reaches whom. Pure."""
-    problems = [f"{one} {'does not reach' if (one, other) in WANTED else 'reaches'} {other}" for one in matrix.index for other in SERVICES
-                if one != other and other != "api" and bool(matrix.loc[one, other]) != ((one, other) in WANTED)]
+    problems = [
+        f"{one} {'does not reach' if (one, other) in WANTED else 'reaches'} {other}"
+        for one in matrix.index
+        for other in SERVICES
+        if one != other and other != "api" and bool(matrix.loc[one, other]) != ((one, other) in WANTED)
+    ]
     return problems + [f"{one} has a way out" for one in ("cache", "db") if matrix.loc[one, "outside"]]
 
 
 def _secret(submission: Submission) -> Outcome:
     project = _up(submission)
-    places = {f"docker inspect {name}": json.dumps(attrs["Config"]) for name, attrs in project.containers.items()}
+    places = {
+        f"docker inspect {name}": json.dumps(attrs["Config"]) for name, attrs in project.containers.items()
+    }
     places["docker compose config"] = json.dumps(project.config)
     for value in (project.password, OLD_PASSWORD):
         if shown := [place for place, text in places.items() if value in text]:
@@ -175,7 +210,12 @@ def _secret(submission: Submission) -> Outcome:
         opens = project.stack.execute("db", "bash", "-c", asked).strip() == "1"
     except StackFailed:
         opens = False
-    return Outcome(opens, "in no setting, and it opens the database" if opens else "the password of db_password.txt does not open the database")
+    return Outcome(
+        opens,
+        "in no setting, and it opens the database"
+        if opens
+        else "the password of db_password.txt does not open the database",
+    )
 
 
 def _survives(submission: Submission) -> Outcome:
@@ -200,7 +240,10 @@ def _steady(measure: Callable[[Submission], Outcome]) -> Callable[[Submission], 
         except (StackFailed, requests.RequestException) as error:
             outcome = Outcome(False, str(error))
         stack = _up(submission).stack
-        if outcome.ok or stack.compose("exec", "-T", "db", "getent", "hosts", "db", check=False).returncode == 0:
+        if (
+            outcome.ok
+            or stack.compose("exec", "-T", "db", "getent", "hosts", "db", check=False).returncode == 0
+        ):
             return outcome
         stack.down()
         stack.up(timeout=START_SECONDS)
@@ -229,17 +272,23 @@ def _limits(submission: Submission) -> Outcome:
     project = _up(submission)
     limits = {name: attrs["HostConfig"] for name, attrs in project.containers.items() if name in SERVICES}
     for name, host in sorted(limits.items()):
-        if not bounds_memory(project.config["services"][name]):  # what the engine says is the check's own bound then
+        if not bounds_memory(
+            project.config["services"][name]
+        ):  # what the engine says is the check's own bound then
             return Outcome(False, f"{name} has no memory limit")
         if not 0 < host["Memory"] <= MOST_BYTES:
             return Outcome(False, f"{name}: {host['Memory'] // 2**20} MiB")
-    cpus = limits["api"]["NanoCpus"] / 1e9 or (limits["api"].get("CpuQuota", 0) / (limits["api"].get("CpuPeriod") or 100_000))
+    cpus = limits["api"]["NanoCpus"] / 1e9 or (
+        limits["api"].get("CpuQuota", 0) / (limits["api"].get("CpuPeriod") or 100_000)
+    )
     return Outcome(0 < cpus <= 1, f"api: {cpus:g} CPUs" if cpus else "api has no CPU limit")
 
 
 def _prepare(submission: Submission) -> None:
     if not (submission.folder / "api" / "berths.py").is_file():
-        raise CourseError("The folder api/ is not there.", fix="Run `dockerlab reset 08`; your version is kept.")
+        raise CourseError(
+            "The folder api/ is not there.", fix="Run `dockerlab reset 08`; your version is kept."
+        )
     _project(submission)
 
 
@@ -250,61 +299,84 @@ LAB = Lab(
     prepare=_prepare,
     criteria=(
         Criterion(
-            "reads", "Compose reads it without a warning: api, db and cache",
+            "reads",
+            "Compose reads it without a warning: api, db and cache",
             "A warning that nobody reads hides the next one.",
             "`docker compose config --quiet` prints the warnings. A line for a version is one; a variable that is nowhere set is another.",
             "Begin with `services:`, and write ${PORT:-8000}: what follows :- is used where PORT is not set.",
-            "three services, no warning", _reads,
+            "three services, no warning",
+            _reads,
         ),
         Criterion(
-            "order", "It comes up from nothing at the first try, and the API answers where PORT says",
+            "order",
+            "It comes up from nothing at the first try, and the API answers where PORT says",
             "Nobody should have to type a line twice.",
             "`docker compose logs api` says why it ended. Was the database ready, or only its container started? By which name does the API look for it?",
             "Give db a healthcheck with pg_isready, and the API `depends_on: {db: {condition: service_healthy}}`. A neighbour's address is the name "
             "of its service, never localhost.",
-            "up at the first try", _order, needs=("reads",),
+            "up at the first try",
+            _order,
+            needs=("reads",),
         ),
         Criterion(
-            "published", "Only the API is published, on 127.0.0.1 and the port that PORT names",
+            "published",
+            "Only the API is published, on 127.0.0.1 and the port that PORT names",
             "An open database port is found within hours.",
             "Which services have `ports:`, and do they need them? Neighbours do not. Which address stands in front of the API's port?",
             'One entry, at the API: "127.0.0.1:${PORT:-8000}:8000". No `ports:` at db and cache.',
-            "api on 127.0.0.1:PORT", _published, needs=("order",),
+            "api on 127.0.0.1:PORT",
+            _published,
+            needs=("order",),
         ),
         Criterion(
-            "reach", "The API reaches db and cache; they reach neither each other nor the outside",
+            "reach",
+            "The API reaches db and cache; they reach neither each other nor the outside",
             "Who breaks into one of them should not have the rest.",
             "Who shares a network with whom? Without `networks:` all share one. And which network has a way out?",
             "Three networks: one for API and db, one for API and cache, both `internal: true`, and one for the API alone, through which its port is published.",
-            "the API reaches both, they reach nobody", _steady(_reach), needs=("order",),
+            "the API reaches both, they reach nobody",
+            _steady(_reach),
+            needs=("order",),
         ),
         Criterion(
-            "secret", "The password is in db_password.txt only, and it is the one that counts",
+            "secret",
+            "The password is in db_password.txt only, and it is the one that counts",
             "Settings are shown by inspect, by config and in crash reports.",
             "`docker inspect` and `docker compose config` show what stands under environment. Which variables take a file instead?",
             "secrets: at db and api, declared below with `file: db_password.txt`; then POSTGRES_PASSWORD_FILE and DB_PASSWORD_FILE: /run/secrets/NAME.",
-            "in no setting, and it opens the database", _secret, needs=("order",),
+            "in no setting, and it opens the database",
+            _secret,
+            needs=("order",),
         ),
         Criterion(
-            "limits", "Every service has a memory limit, at most 512 MiB; the API at most one CPU",
+            "limits",
+            "Every service has a memory limit, at most 512 MiB; the API at most one CPU",
             "One service that runs wild must not take the others with it.",
             "`docker stats` shows the limits of running containers. Has each service one?",
             'deploy: {resources: {limits: {cpus: "1", memory: 256M}}} under the service.',
-            "at most 512 MiB each, 1 CPU", _limits, needs=("order",),
+            "at most 512 MiB each, 1 CPU",
+            _limits,
+            needs=("order",),
         ),
         Criterion(
-            "survives", "The rows survive `docker compose down`",
+            "survives",
+            "The rows survive `docker compose down`",
             "An update is a down and an up.",
             "Where does postgres write, and to whom does that place belong? `docker volume ls` before and after `down` shows it.",
             "A named volume, declared under volumes: at the top level, at /var/lib/postgresql/data of db.",
-            "the ship is still there", _steady(_survives), needs=("published",),
+            "the ship is still there",
+            _steady(_survives),
+            needs=("published",),
         ),
         Criterion(
-            "returns", "The API comes back by itself after a crash",
+            "returns",
+            "The API comes back by itself after a crash",
             "Bugs do not wait for office hours.",
             "Who starts a container again whose process has ended? Lesson 07 has the policies.",
             "restart: unless-stopped at the API.",
-            f"back within {RETURN_SECONDS} s", _steady(_returns), needs=("published",),
+            f"back within {RETURN_SECONDS} s",
+            _steady(_returns),
+            needs=("published",),
         ),
     ),
 )

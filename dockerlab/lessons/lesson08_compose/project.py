@@ -29,20 +29,28 @@ def stage(folder: Path) -> Stack:
     with error_messages.plainly():
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(ROOT / "assets/stack", folder, ignore=shutil.ignore_patterns("__pycache__", "tests"))
-        for path in (*folder.glob("*.yaml"), folder / "Dockerfile"):  # compose and the docker command read these as they are
+        for path in (
+            *folder.glob("*.yaml"),
+            folder / "Dockerfile",
+        ):  # compose and the docker command read these as they are
             path.write_text(naming.own(path.read_text(encoding="utf-8")), encoding="utf-8")
         password = folder / "db_password.txt"
         password.write_text(secrets.token_hex(12), encoding="utf-8")
         password.chmod(0o644)  # a secret from a file keeps the file's mode, and the API is another user
     project = naming.own(PROJECT)
     bare = Stack(folder.resolve(), project, ("compose.yaml",), dict(os.environ), ("*",))
-    (folder / LABELS).write_text(json.dumps(with_labels(bare.config(), object_labels.labels(lesson="08"))), encoding="utf-8")
+    (folder / LABELS).write_text(
+        json.dumps(with_labels(bare.config(), object_labels.labels(lesson="08"))), encoding="utf-8"
+    )
     return Stack(folder.resolve(), project, ("compose.yaml", LABELS), os.environ, ("*",))
 
 
 def label_file(folder: Path, service: str) -> Path:
     """A compose file beside others that puts the course's labels on one service and its image; returns its path."""
-    path, config = folder / LABELS, Stack(folder.resolve(), naming.own(PROJECT), ("compose.yaml",), dict(os.environ), ("*",)).config()
+    path, config = (
+        folder / LABELS,
+        Stack(folder.resolve(), naming.own(PROJECT), ("compose.yaml",), dict(os.environ), ("*",)).config(),
+    )
     own = config | {"services": {service: config["services"][service]}, "networks": {}, "volumes": {}}
     path.write_text(json.dumps(with_labels(own, object_labels.labels(lesson="08"))), encoding="utf-8")
     return path
@@ -55,10 +63,14 @@ def pictures(count: int) -> Iterator[tuple[str, bytes]]:
         yield f"scene-{number}.jpg", files[number % len(files)].read_bytes() + b"\0" * (1 + number)
 
 
-def ask(url: str, name: str, picture: bytes, session: requests.Session | None = None) -> tuple[str, float, int]:
+def ask(
+    url: str, name: str, picture: bytes, session: requests.Session | None = None
+) -> tuple[str, float, int]:
     """POST one picture: what X-Cache says, milliseconds until the answer was here, number of objects."""
     begun = time.perf_counter()
-    answer = (session or requests).post(f"{url}/detect", files={"image": (name, picture, "image/jpeg")}, timeout=30)
+    answer = (session or requests).post(
+        f"{url}/detect", files={"image": (name, picture, "image/jpeg")}, timeout=30
+    )
     took = 1000 * (time.perf_counter() - begun)
     answer.raise_for_status()
     return answer.headers["X-Cache"], took, len(answer.json()["detections"])
@@ -68,7 +80,13 @@ def excerpt(path: Path, name: str) -> str:
     """The lines of one service, or of another entry of a compose file that is indented by two, up to the next empty line."""
     lines = path.read_text(encoding="utf-8").splitlines()
     begin = lines.index(f"  {name}:")
-    return "\n".join(lines[begin : next((number for number in range(begin, len(lines)) if not lines[number].strip()), len(lines))])
+    return "\n".join(
+        lines[
+            begin : next(
+                (number for number in range(begin, len(lines)) if not lines[number].strip()), len(lines)
+            )
+        ]
+    )
 
 
 def compose_files(folder: Path, names: Iterable[str]) -> str:

@@ -21,11 +21,22 @@ import time
 
 MANY = 300  # processes that are tried; a machine does not feel them
 # A name that ends in _FILE says where a secret lies; GPG_KEY, in the official Python images, is a public one.
-SECRET = re.compile(r"^(?!GPG_KEY$)(?!.*_FILE$).*(TOKEN|SECRET|PASSW|API_?KEY|PRIVATE|CREDENTIAL|_KEY$)", re.IGNORECASE)
-SECRET_FILES = re.compile(r"^\.env$|^\.netrc$|^\.pypirc$|^id_(rsa|ed25519)$|\.pem$|\.key$|token|secret", re.IGNORECASE)
-QUIET = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "timeout": 10}
+SECRET = re.compile(
+    r"^(?!GPG_KEY$)(?!.*_FILE$).*(TOKEN|SECRET|PASSW|API_?KEY|PRIVATE|CREDENTIAL|_KEY$)", re.IGNORECASE
+)
+SECRET_FILES = re.compile(
+    r"^\.env$|^\.netrc$|^\.pypirc$|^id_(rsa|ed25519)$|\.pem$|\.key$|token|secret", re.IGNORECASE
+)
+QUIET = {
+    "stdin": subprocess.DEVNULL,
+    "stdout": subprocess.DEVNULL,
+    "stderr": subprocess.DEVNULL,
+    "timeout": 10,
+}
 SKIPPED = {"proc", "sys", "dev", "site-packages", "dist-packages"}
-PROGRAM = b""  # a program that needs no library; where none is given, the interpreter is the one to store and run
+PROGRAM = (
+    b""  # a program that needs no library; where none is given, the interpreter is the one to store and run
+)
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -37,7 +48,12 @@ def as_root():
 def program_folders():
     """Where the server and its programs come from."""
     places = [working_folder(), os.path.join(working_folder(), "app"), *os.environ.get("PATH", "").split(":")]
-    places += [*os.environ.get("PYTHONPATH", "").split(":"), "/opt/venv/lib/python3.11/site-packages", *sys.path, "/etc"]
+    places += [
+        *os.environ.get("PYTHONPATH", "").split(":"),
+        "/opt/venv/lib/python3.11/site-packages",
+        *sys.path,
+        "/etc",
+    ]
     return [place for place in dict.fromkeys(places) if os.path.isdir(place)]
 
 
@@ -189,7 +205,9 @@ def runs_as_root(program):
         return False
     finally:
         with contextlib.suppress(OSError):
-            os.kill(child, signal.SIGKILL)  # refused where it is root by now, and then it ends by itself: it reads nothing
+            os.kill(
+                child, signal.SIGKILL
+            )  # refused where it is root by now, and then it ends by itself: it reads nothing
         os.waitpid(child, 0)
 
 
@@ -207,7 +225,10 @@ def take_over():
 
 def raw_socket():
     """Can it forge packets?"""
-    for family, kind, protocol in ((socket.AF_PACKET, socket.SOCK_RAW, 0), (socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)):
+    for family, kind, protocol in (
+        (socket.AF_PACKET, socket.SOCK_RAW, 0),
+        (socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP),
+    ):
         try:
             socket.socket(family, kind, protocol).close()
             return True, "opens a raw socket"
@@ -219,7 +240,9 @@ def raw_socket():
 def kernel():
     """Does the kernel take calls from it that no server needs?"""
     ctypes.set_errno(0)
-    libc.syscall({"x86_64": 250, "aarch64": 219}.get(os.uname().machine, 250), 11, -1, 0, 0, 0)  # keyctl(KEYCTL_READ, an invalid key)
+    libc.syscall(
+        {"x86_64": 250, "aarch64": 219}.get(os.uname().machine, 250), 11, -1, 0, 0, 0
+    )  # keyctl(KEYCTL_READ, an invalid key)
     keys = ctypes.get_errno() not in (errno.EPERM, errno.ENOSYS, errno.EACCES)
     child = os.fork()
     if child == 0:
@@ -276,13 +299,22 @@ def secrets():
     names = [name for name in os.environ if SECRET.search(name)]
     try:
         with open("/proc/1/environ", "rb") as environment:
-            names += [entry.split("=")[0] for entry in environment.read().decode(errors="replace").split("\0") if SECRET.search(entry.split("=")[0])]
+            names += [
+                entry.split("=")[0]
+                for entry in environment.read().decode(errors="replace").split("\0")
+                if SECRET.search(entry.split("=")[0])
+            ]
     except OSError:
         pass
     for folder, folders, files in os.walk(working_folder()):
         folders[:] = [name for name in folders if name not in SKIPPED and folder.count("/") < 6]
-        names += [os.path.join(folder, name) for name in files if SECRET_FILES.search(name) and os.access(os.path.join(folder, name), os.R_OK)
-                  and not name.endswith((".py", ".pyc"))]
+        names += [
+            os.path.join(folder, name)
+            for name in files
+            if SECRET_FILES.search(name)
+            and os.access(os.path.join(folder, name), os.R_OK)
+            and not name.endswith((".py", ".pyc"))
+        ]
         if folder == "/":
             break
     return bool(names), f"reads {names[0]}" if names else "none in the environment or beside the code"

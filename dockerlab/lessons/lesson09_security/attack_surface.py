@@ -46,7 +46,14 @@ ATTEMPTS = {
 }
 # What a helper cannot try in the place of the container: its own filter, its own count of processes, and what nothing prevents.
 NOT_FROM_OUTSIDE = ("kernel", "processes", "memory")
-_INTERPRETERS = ("python3", "python", "/usr/bin/python3", "/usr/bin/python3.11", "/usr/local/bin/python3", "/opt/venv/bin/python")
+_INTERPRETERS = (
+    "python3",
+    "python",
+    "/usr/bin/python3",
+    "/usr/bin/python3.11",
+    "/usr/local/bin/python3",
+    "/opt/venv/bin/python",
+)
 
 
 class NoProbe(CourseError):
@@ -85,7 +92,9 @@ class Scorecard:
     def frame(self) -> pd.DataFrame:
         """One row an attempt: what an intruder tries, whether it works, and what was seen."""
         rows = [(each.purpose, "yes" if each.worked else "no", each.seen) for each in self.attempts]
-        return pd.DataFrame(rows, columns=["an intruder tries to", "works", "seen"]).set_index("an intruder tries to")
+        return pd.DataFrame(rows, columns=["an intruder tries to", "works", "seen"]).set_index(
+            "an intruder tries to"
+        )
 
     def _repr_html_(self) -> str | None:
         return words_left(self.frame())
@@ -96,7 +105,12 @@ class Scorecard:
 
 def read(answer: Mapping[str, Sequence[Any]]) -> Scorecard:
     """A scorecard from what the probe printed, in the order of ATTEMPTS. Pure."""
-    return Scorecard(tuple(Attempt(key, purpose, bool(answer[key][0]), str(answer[key][1])) for key, purpose in ATTEMPTS.items()))
+    return Scorecard(
+        tuple(
+            Attempt(key, purpose, bool(answer[key][0]), str(answer[key][1]))
+            for key, purpose in ATTEMPTS.items()
+        )
+    )
 
 
 def probe(service: Container) -> Scorecard:
@@ -107,25 +121,38 @@ def probe(service: Container) -> Scorecard:
     last = "it has no Python"
     for interpreter in _INTERPRETERS:
         try:
-            code, output = container.execute(service, [interpreter, "-I", "-c", PROBE.read_text(encoding="utf-8")], SECONDS)
+            code, output = container.execute(
+                service, [interpreter, "-I", "-c", PROBE.read_text(encoding="utf-8")], SECONDS
+            )
         except APIError as error:
             last = str(error.explanation)
             continue
         except container.NoEnd as error:
-            raise NoProbe("The attempts could not be made in this container.", error.what, error.fix) from error
+            raise NoProbe(
+                "The attempts could not be made in this container.", error.what, error.fix
+            ) from error
         text = output.decode(errors="replace").strip()
         if code == 0:
             try:
                 return read(json.loads(text.splitlines()[-1]))
             except (ValueError, LookupError, TypeError) as error:
-                raise NoProbe("The attempts could not be made in this container.", f"Its {interpreter} is no Python: it says {text[-80:]!r}.") from error
+                raise NoProbe(
+                    "The attempts could not be made in this container.",
+                    f"Its {interpreter} is no Python: it says {text[-80:]!r}.",
+                ) from error
         if code not in (126, 127):
             last = text.splitlines()[-1] if text else f"exit code {code}"
             break
-    raise NoProbe("The attempts could not be made in this container.", f"{last}.", "Look whether it runs: `docker ps -a`, `docker logs CONTAINER`.")
+    raise NoProbe(
+        "The attempts could not be made in this container.",
+        f"{last}.",
+        "Look whether it runs: `docker ps -a`, `docker logs CONTAINER`.",
+    )
 
 
-def judged(service: Container, client: docker.DockerClient, labels: Mapping[str, str] | None = None) -> Scorecard:
+def judged(
+    service: Container, client: docker.DockerClient, labels: Mapping[str, str] | None = None
+) -> Scorecard:
     """What works for an intruder, without believing the image: an attempt works if one of three finds so. Asks the engine.
 
     The probe inside, where the image has an interpreter that answers; the same probe from a helper that has its own interpreter and takes
@@ -133,18 +160,42 @@ def judged(service: Container, client: docker.DockerClient, labels: Mapping[str,
     """
     service.reload()
     architecture = {"aarch64": "arm64"}.get(client.info()["Architecture"], "amd64")
-    seen = inspection.look(client, service, PROBE.read_text(encoding="utf-8"), elf.program(architecture, ""), NOT_FROM_OUTSIDE, labels)
+    seen = inspection.look(
+        client,
+        service,
+        PROBE.read_text(encoding="utf-8"),
+        elf.program(architecture, ""),
+        NOT_FROM_OUTSIDE,
+        labels,
+    )
     inside = {each.key: (each.worked, each.seen) for each in probe(service).attempts}
-    facts = {key: (True, said) for key, said in privileges.opened(service.attrs, inspection.mounts(client, service.attrs), connection.engine_socket()).items()}
+    facts = {
+        key: (True, said)
+        for key, said in privileges.opened(
+            service.attrs, inspection.mounts(client, service.attrs), connection.engine_socket()
+        ).items()
+    }
     facts |= _of_processes(seen)
-    return read({key: next((each[key] for each in (facts, seen.attempts, inside) if key in each and each[key][0]), inside[key]) for key in ATTEMPTS})
+    return read(
+        {
+            key: next(
+                (each[key] for each in (facts, seen.attempts, inside) if key in each and each[key][0]),
+                inside[key],
+            )
+            for key in ATTEMPTS
+        }
+    )
 
 
 def _of_processes(seen: inspection.Seen) -> dict[str, tuple[bool, str]]:
     """What the users and capabilities of a container's processes let an intruder do."""
     held = {name for process in seen.processes for name in process.capabilities}
     facts = {"root": (True, "a process of it is root")} if 0 in seen.users else {}
-    facts |= {key: (True, f"a process of it has the capability {name}") for key, name in (("chown", "CHOWN"), ("raw", "NET_RAW")) if name in held}
+    facts |= {
+        key: (True, f"a process of it has the capability {name}")
+        for key, name in (("chown", "CHOWN"), ("raw", "NET_RAW"))
+        if name in held
+    }
     return facts
 
 

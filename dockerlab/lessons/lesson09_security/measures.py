@@ -24,7 +24,10 @@ from dockerlab.engine import connection, endpoint, ownership
 from dockerlab.images import base_images, secret_scan
 from dockerlab.lessons.lesson09_security import attack_surface
 
-TOKEN, KEY = "tkn-tides-8804", "gate-key-5521"  # in the files that are handed out; a check has a key of its own
+TOKEN, KEY = (
+    "tkn-tides-8804",
+    "gate-key-5521",
+)  # in the files that are handed out; a check has a key of its own
 HOLDERS = (".env", "key.txt")  # where a working folder keeps them
 PORT = 8080
 GIVEN = ("gate/", "fetch_tides.py")
@@ -53,7 +56,10 @@ def prepare(submission: Submission) -> None:
 def untouched(submission: Submission) -> Outcome:
     """The service's code is the one that was handed out."""
     other = folders.changed(submission.folder, "09", *GIVEN, but=("gate/tides.json",))
-    return Outcome(not other, f"changed: {', '.join(other)}" if other else f"{len(folders.given('09', *GIVEN))} files as they were")
+    return Outcome(
+        not other,
+        f"changed: {', '.join(other)}" if other else f"{len(folders.given('09', *GIVEN))} files as they were",
+    )
 
 
 def key_of(submission: Submission) -> str:
@@ -86,11 +92,26 @@ def _image(submission: Submission) -> str:
         options = ownership.build_options(submission.client, tag, submission.image_labels())
         secret = submission.scratch() / "token"
         secret.write_text(TOKEN, encoding="utf-8")
-        command = ["docker", "buildx", "build", "--quiet", "--load", "--build-arg", f"TOKEN={TOKEN}", "--secret", f"id=token,src={secret}", *options]
+        command = [
+            "docker",
+            "buildx",
+            "build",
+            "--quiet",
+            "--load",
+            "--build-arg",
+            f"TOKEN={TOKEN}",
+            "--secret",
+            f"id=token,src={secret}",
+            *options,
+        ]
         with waiting("the build", BUILD_SECONDS):
             done = _docker([*command, str(_folder(submission))], BUILD_SECONDS)
         if done.returncode:
-            lines = [line.strip() for line in done.stderr.splitlines() if line.strip() and not line.startswith(("---", "View build"))]
+            lines = [
+                line.strip()
+                for line in done.stderr.splitlines()
+                if line.strip() and not line.startswith(("---", "View build"))
+            ]
             wrong = [line for line in lines if "ERROR" in line or "rror:" in line or "token" in line] or lines
             fix = "Run `docker buildx build --secret id=token,src=token.txt .` in this folder."
             raise CourseError("The image does not build.", " ".join(wrong[-2:])[:280], fix)
@@ -101,11 +122,16 @@ def _image(submission: Submission) -> str:
 
 def _docker(command: Sequence[str], seconds: float) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(list(command), capture_output=True, text=True, timeout=seconds, env=endpoint.environment())
+        return subprocess.run(
+            list(command), capture_output=True, text=True, timeout=seconds, env=endpoint.environment()
+        )
     except FileNotFoundError as error:
         raise CourseError("The docker command is not there.", fix="Run `dockerlab doctor`.") from error
     except subprocess.TimeoutExpired as error:
-        raise CourseError(f"`{' '.join(command[:3])}` took longer than {seconds} s.", fix="Run it by hand and see where it waits.") from error
+        raise CourseError(
+            f"`{' '.join(command[:3])}` took longer than {seconds} s.",
+            fix="Run it by hand and see where it waits.",
+        ) from error
 
 
 def run_line(text: str, values: dict[str, str]) -> tuple[list[str], int]:
@@ -113,8 +139,16 @@ def run_line(text: str, values: dict[str, str]) -> tuple[list[str], int]:
 
     Raises BadRunLine, and NotStarted where there is no such line.
     """
-    lines = [line for line in text.replace("\\\n", " ").splitlines() if line.strip() and not line.lstrip().startswith("#")]
-    chosen = [line for line in lines if line.split()[:2] == ["docker", "run"] or line.split()[:3] == ["docker", "container", "run"]]
+    lines = [
+        line
+        for line in text.replace("\\\n", " ").splitlines()
+        if line.strip() and not line.lstrip().startswith("#")
+    ]
+    chosen = [
+        line
+        for line in lines
+        if line.split()[:2] == ["docker", "run"] or line.split()[:3] == ["docker", "container", "run"]
+    ]
     if not chosen:
         raise NotStarted("run.sh holds no line that begins with docker run.")
     try:
@@ -148,21 +182,38 @@ def _service(submission: Submission) -> tuple[Container, str]:
         (folder / "key").write_text(key)
         (folder / "key").chmod(0o444)
         tag, name = _image(submission), submission.name("gate")
-        values = {"IMAGE": tag, "KEY_FILE": str(folder / "key"), "HARBOUR_KEY": key, "SOCKET": connection.engine_socket()}
+        values = {
+            "IMAGE": tag,
+            "KEY_FILE": str(folder / "key"),
+            "HARBOUR_KEY": key,
+            "SOCKET": connection.engine_socket(),
+        }
         words, port = run_line(submission.text("run.sh"), values)
-        labels = [word for key, value in submission.labels().items() for word in ("--label", f"{key}={value}")]
+        labels = [
+            word for key, value in submission.labels().items() for word in ("--label", f"{key}={value}")
+        ]
         submission.state["key file"] = values["KEY_FILE"]
         # How many processes there may be is one of the promises.
         bounded = bounds(words[: words.index(tag)], processes=False, memory=True)
-        done = _docker(["docker", "run", "-d", "--name", name, "-p", f"127.0.0.1::{port}", *labels, *bounded, *words], 60)
+        done = _docker(
+            ["docker", "run", "-d", "--name", name, "-p", f"127.0.0.1::{port}", *labels, *bounded, *words], 60
+        )
         if done.returncode:
-            raise CourseError("The run line does not start it.", (done.stderr.strip().splitlines() or ["it said nothing"])[0][:280], "Run it by hand.")
+            raise CourseError(
+                "The run line does not start it.",
+                (done.stderr.strip().splitlines() or ["it said nothing"])[0][:280],
+                "Run it by hand.",
+            )
         box = submission.client.containers.get(name)
         submission.callback(container.remove, box)
         url = container.published(box, port)
         polling.wait_until(lambda: _over(box) or _health(url), START_SECONDS, 0.1)
         if _over(box) or _health(url) != 200:
-            raise CourseError("It does not become healthy.", _last(box) or f"/health answers {_health(url) or 'nothing'}", "Read `docker logs`.")
+            raise CourseError(
+                "It does not become healthy.",
+                _last(box) or f"/health answers {_health(url) or 'nothing'}",
+                "Read `docker logs`.",
+            )
         return box, url
 
     return submission.cached("service", start)
@@ -203,7 +254,9 @@ def serves(submission: Submission) -> Outcome:
 def _secrets(submission: Submission) -> list[str]:
     tag, found = _image(submission), []
     for what, secret in (("the token", TOKEN), ("the key", key_of(submission))):
-        found += [f"{what} in {place}" for place in secret_scan.find(tag, secret, submission.client, below=BASES)]
+        found += [
+            f"{what} in {place}" for place in secret_scan.find(tag, secret, submission.client, below=BASES)
+        ]
     return found
 
 
@@ -215,7 +268,9 @@ def nowhere(submission: Submission) -> Outcome:
 
 def card(submission: Submission) -> attack_surface.Scorecard:
     """What an intruder can do behind the learner's run line."""
-    return submission.cached("card", lambda: attack_surface.judged(_service(submission)[0], submission.client, submission.labels()))
+    return submission.cached(
+        "card", lambda: attack_surface.judged(_service(submission)[0], submission.client, submission.labels())
+    )
 
 
 def refused(submission: Submission, attempts: Sequence[str]) -> Outcome:
@@ -230,8 +285,11 @@ def refused(submission: Submission, attempts: Sequence[str]) -> Outcome:
 def _folders_of_the_host(submission: Submission) -> list[str]:
     """What of the host is mounted besides the key's file."""
     box = _service(submission)[0]
-    return [f"{mount.source} of the host is mounted at {mount.target}" for mount in inspection.mounts(submission.client, box.attrs)
-            if mount.kind == "bind" and not mount.source.endswith(submission.state["key file"])]
+    return [
+        f"{mount.source} of the host is mounted at {mount.target}"
+        for mount in inspection.mounts(submission.client, box.attrs)
+        if mount.kind == "bind" and not mount.source.endswith(submission.state["key file"])
+    ]
 
 
 def scorecard_of(folder: Path) -> attack_surface.Scorecard | str:

@@ -58,12 +58,18 @@ def several(images: Mapping[str, str], client: docker.DockerClient) -> dict[str,
 
 def rows(document: Mapping[str, Any]) -> list[list[str]]:
     """Package, version, kind and licences from syft's own JSON, sorted, each package once. Pure."""
-    found = {(*(str(each.get(name) or "") for name in ("name", "version", "type")), _licences(each)) for each in document.get("artifacts") or []}
+    found = {
+        (*(str(each.get(name) or "") for name in ("name", "version", "type")), _licences(each))
+        for each in document.get("artifacts") or []
+    }
     return [list(row) for row in sorted(found)]
 
 
 def _licences(artifact: Mapping[str, Any]) -> str:
-    said = {one if isinstance(one, str) else str((one or {}).get("value") or "") for one in artifact.get("licenses") or []}
+    said = {
+        one if isinstance(one, str) else str((one or {}).get("value") or "")
+        for one in artifact.get("licenses") or []
+    }
     return ", ".join(sorted(said))
 
 
@@ -73,6 +79,14 @@ def _scan(image: str) -> dict[str, Any]:
         done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, env=environment())
         found: dict[str, Any] = json.loads(done.stdout)
     except (subprocess.TimeoutExpired, ValueError) as error:
-        said = (done.stderr.strip().splitlines() or [""])[-1] if isinstance(error, ValueError) else f"it took longer than {SECONDS} s"
-        raise NoSbom(f"syft did not list the packages of {image}.", f"It said: {said}.", "Run `syft scan docker:IMAGE` in a terminal.") from error
+        said = (
+            (done.stderr.strip().splitlines() or [""])[-1]
+            if isinstance(error, ValueError)
+            else f"it took longer than {SECONDS} s"
+        )
+        raise NoSbom(
+            f"syft did not list the packages of {image}.",
+            f"It said: {said}.",
+            "Run `syft scan docker:IMAGE` in a terminal.",
+        ) from error
     return found

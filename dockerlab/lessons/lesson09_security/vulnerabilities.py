@@ -24,7 +24,10 @@ SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW", "UNKNOWN")
 COLUMNS = ["severity", "package", "installed", "fixed in", "id", "title"]
 # How each scanner is asked for its version, and how for the vulnerabilities of an image.
 SCANNERS: dict[str, tuple[list[str], list[str]]] = {
-    "Docker Scout": (["docker", "scout", "version"], ["docker", "scout", "cves", "--format", "sarif", "{image}"]),
+    "Docker Scout": (
+        ["docker", "scout", "version"],
+        ["docker", "scout", "cves", "--format", "sarif", "{image}"],
+    ),
     "Trivy": (["trivy", "--version"], ["trivy", "image", "--quiet", "--format", "json", "{image}"]),
     "Grype": (["grype", "version"], ["grype", "{image}", "--quiet", "--output", "json"]),
 }
@@ -39,7 +42,9 @@ def advisories(file: Path = FOLDER / "advisories.toml") -> list[dict[str, str]]:
     return list(tomllib.loads(file.read_text(encoding="utf-8"))["advisory"])
 
 
-def match(packages: pd.DataFrame, known: Sequence[Mapping[str, str]], image: str = "", created: str = "") -> dict[str, Any]:
+def match(
+    packages: pd.DataFrame, known: Sequence[Mapping[str, str]], image: str = "", created: str = ""
+) -> dict[str, Any]:
     """What a scanner does: each package (as `sbom.packages` lists them) against each advisory. A report in Trivy's JSON format. Pure.
 
     Names and versions are compared by the rules of their kind, `deb` or `python`. Raises BadReport for an advisory of another kind.
@@ -67,22 +72,42 @@ def findings(report: Mapping[str, Any] | Path) -> pd.DataFrame:
         try:
             report = json.loads(report.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise BadReport(f"{report.name} cannot be read as a report.", f"{error}.", "Write it with `trivy image --format json`.") from error
+            raise BadReport(
+                f"{report.name} cannot be read as a report.",
+                f"{error}.",
+                "Write it with `trivy image --format json`.",
+            ) from error
     if not isinstance(report, Mapping):
         report = {}
     if "Results" in report or "SchemaVersion" in report:
-        rows = [_trivy(each or {}) for result in report.get("Results") or [] for each in (result or {}).get("Vulnerabilities") or []]
+        rows = [
+            _trivy(each or {})
+            for result in report.get("Results") or []
+            for each in (result or {}).get("Vulnerabilities") or []
+        ]
     elif "matches" in report:
         rows = [_grype(each or {}) for each in report["matches"] or []]
     else:
-        raise BadReport("This is no report of Trivy or Grype.", fix="Write it with `trivy image --format json` or `grype --output json`.")
-    rows.sort(key=lambda row: (SEVERITIES.index(row[0]) if row[0] in SEVERITIES else len(SEVERITIES), row[1].lower(), row[4]))
+        raise BadReport(
+            "This is no report of Trivy or Grype.",
+            fix="Write it with `trivy image --format json` or `grype --output json`.",
+        )
+    rows.sort(
+        key=lambda row: (
+            SEVERITIES.index(row[0]) if row[0] in SEVERITIES else len(SEVERITIES),
+            row[1].lower(),
+            row[4],
+        )
+    )
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def scanners(seconds: float = 15) -> pd.DataFrame:
     """Which scanners are installed here; each is asked for its version, for at most `seconds`."""
-    rows = [(name, "installed" if _answers(version, seconds) else "not installed") for name, (version, _) in SCANNERS.items()]
+    rows = [
+        (name, "installed" if _answers(version, seconds) else "not installed")
+        for name, (version, _) in SCANNERS.items()
+    ]
     return pd.DataFrame(rows, columns=["scanner", "here"]).set_index("scanner")
 
 
@@ -92,7 +117,13 @@ def first_report(image: str, seconds: float = 60) -> tuple[str, pd.DataFrame] | 
         if not shutil.which(command[0]):
             continue
         try:
-            done = subprocess.run([part.format(image=image) for part in command], capture_output=True, text=True, timeout=seconds, env=sbom.environment())
+            done = subprocess.run(
+                [part.format(image=image) for part in command],
+                capture_output=True,
+                text=True,
+                timeout=seconds,
+                env=sbom.environment(),
+            )
             return name, findings(json.loads(done.stdout))
         except (subprocess.TimeoutExpired, OSError, ValueError, CourseError):
             continue
@@ -118,8 +149,11 @@ def _affected(kind: str, installed: str, fixed: str) -> bool:
     if kind == "deb":
         return _debian(installed) < _debian(fixed)
     if kind != "python":
-        raise BadReport(f"Versions of the kind {kind!r} cannot be compared.", "The course knows the order of Debian's and of Python's.",
-                        "Use a scanner for the others.")
+        raise BadReport(
+            f"Versions of the kind {kind!r} cannot be compared.",
+            "The course knows the order of Debian's and of Python's.",
+            "Use a scanner for the others.",
+        )
     try:
         return Version(installed) < Version(fixed)
     except InvalidVersion:
@@ -135,11 +169,15 @@ def _debian(version: str) -> tuple[int, list[Any], list[Any]]:
 
 def _parts(text: str) -> list[Any]:
     """Letters and numbers by turns: `~` before the end, the end before letters, letters before all else; numbers by their value."""
+
     def place(letter: str) -> int:
         return -1 if letter == "~" else ord(letter) if letter.isalpha() else ord(letter) + 256
 
     end = ((0,), 0)
-    parts = [((*map(place, letters), 0), int(digits or 0)) for letters, digits in re.findall(r"([^0-9]*)([0-9]*)", text)]
+    parts = [
+        ((*map(place, letters), 0), int(digits or 0))
+        for letters, digits in re.findall(r"([^0-9]*)([0-9]*)", text)
+    ]
     while parts and parts[-1] == end:
         parts.pop()
     return [*parts, end, end]  # two, since a version may begin with what is equal to an end
@@ -152,12 +190,24 @@ def _text(entry: Mapping[str, Any], field: str, absent: str = "") -> str:
 
 
 def _trivy(each: Mapping[str, Any]) -> tuple[str, str, str, str, str, str]:
-    return (_text(each, "Severity").upper() or "UNKNOWN", _text(each, "PkgName"), _text(each, "InstalledVersion"), _text(each, "FixedVersion") or "no fix",
-            _text(each, "VulnerabilityID"), _text(each, "Title"))
+    return (
+        _text(each, "Severity").upper() or "UNKNOWN",
+        _text(each, "PkgName"),
+        _text(each, "InstalledVersion"),
+        _text(each, "FixedVersion") or "no fix",
+        _text(each, "VulnerabilityID"),
+        _text(each, "Title"),
+    )
 
 
 def _grype(each: Mapping[str, Any]) -> tuple[str, str, str, str, str, str]:
     found, package = each.get("vulnerability") or {}, each.get("artifact") or {}
     fixed = ", ".join((found.get("fix") or {}).get("versions") or []) or "no fix"
-    return (_text(found, "severity").upper() or "UNKNOWN", _text(package, "name"), _text(package, "version"), fixed, _text(found, "id"),
-            _text(found, "description")[:90])
+    return (
+        _text(found, "severity").upper() or "UNKNOWN",
+        _text(package, "name"),
+        _text(package, "version"),
+        fixed,
+        _text(found, "id"),
+        _text(found, "description")[:90],
+    )

@@ -39,21 +39,36 @@ def decision_map(table: pd.DataFrame, order: Sequence[str]) -> Figure:
             if row[column]:
                 colour = PALETTE["best"] if column == first else PALETTE["cached"]
                 axes.add_patch(Rectangle((x - 0.46, y - 0.42), 0.92, 0.84, color=colour))
-                axes.text(x, y, _FIRST if column == first else _ALSO, ha="center", va="center", fontsize=11,
-                          color="white" if column == first else PALETTE["ink"])
+                axes.text(
+                    x,
+                    y,
+                    _FIRST if column == first else _ALSO,
+                    ha="center",
+                    va="center",
+                    fontsize=11,
+                    color="white" if column == first else PALETTE["ink"],
+                )
     states = list(rows[STATE])
     for y in range(1, len(states)):
         if states[y] != states[y - 1]:
             axes.axhline(y - 0.5, color=PALETTE["ink"], linewidth=0.6, linestyle=":")
-    axes.set_yticks(range(len(rows)), [f"{state} · {name}" for name, state in zip(rows.index, states, strict=True)], fontsize=8.5)
+    axes.set_yticks(
+        range(len(rows)),
+        [f"{state} · {name}" for name, state in zip(rows.index, states, strict=True)],
+        fontsize=8.5,
+    )
     axes.set_xticks(range(len(columns)), [_wrapped(column) for column in columns], fontsize=8.5)
     axes.xaxis.tick_top()
     axes.set_xlim(-0.5, len(columns) - 0.5)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, colors=PALETTE["ink"])
-    axes.set_xlabel(f"{_FIRST} names the cause, ask it first     {_ALSO} names it too     empty: no word of the cause", fontsize=8.5, color=PALETTE["ink"],
-                    labelpad=8)
+    axes.set_xlabel(
+        f"{_FIRST} names the cause, ask it first     {_ALSO} names it too     empty: no word of the cause",
+        fontsize=8.5,
+        color=PALETTE["ink"],
+        labelpad=8,
+    )
     axes.xaxis.set_label_position("bottom")
     state_finding(axes, finding(table, order))
     return fig

@@ -72,7 +72,15 @@ CASES = {case.key: case for case in (
     Case("disk", "disk full", "It runs, and keeps nothing.", "No space left|100%", "df -h /tmp", "cannot keep"),
 )}  # fmt: skip
 
-COMMANDS = ("docker run, its own words", "docker ps -a", "docker logs", "docker inspect", "docker events", "docker image inspect", "look inside")
+COMMANDS = (
+    "docker run, its own words",
+    "docker ps -a",
+    "docker logs",
+    "docker inspect",
+    "docker events",
+    "docker image inspect",
+    "look inside",
+)
 
 
 @dataclass(frozen=True)
@@ -92,7 +100,9 @@ class Ward:
     def __init__(self, bench: Bench) -> None:
         self.bench, self.client = bench, bench.client
         self.labels = object_labels.labels(kind="clinic", clinic=object_labels.owner())
-        self.architecture = {"x86_64": "amd64", "aarch64": "arm64"}.get(self.client.info()["Architecture"], "amd64")
+        self.architecture = {"x86_64": "amd64", "aarch64": "arm64"}.get(
+            self.client.info()["Architecture"], "amd64"
+        )
         self._book: dict[str, tuple[str, str, bool]] = {}
         self._borrowed: dict[str, int] = {}
         self.clear()
@@ -124,15 +134,29 @@ class Ward:
         shutil.copytree(SETUPS / key, folder)
         if key != "architecture":
             # The label finds the image also when a mended one has taken its tag.
-            build(folder, tag=self.bench.tag(key), labels={"dockerlab.clinic": object_labels.owner()}, client=self.client)
+            build(
+                folder,
+                tag=self.bench.tag(key),
+                labels={"dockerlab.clinic": object_labels.owner()},
+                client=self.client,
+            )
             return self.bench.tag(key)
         built = elf.other(self.architecture)
-        options = ownership.build_options(self.client, self.bench.tag(key), self.labels | {object_labels.KIND_LABEL: "image"})
+        options = ownership.build_options(
+            self.client, self.bench.tag(key), self.labels | {object_labels.KIND_LABEL: "image"}
+        )
         (folder / "hello").write_bytes(elf.program(built, f"hello from {built}\n"))
-        done = subprocess.run(["docker", "build", "-q", "--platform", f"linux/{built}", *options, str(folder)],
-                              capture_output=True, text=True, timeout=120, env=endpoint.environment())
+        done = subprocess.run(
+            ["docker", "build", "-q", "--platform", f"linux/{built}", *options, str(folder)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env=endpoint.environment(),
+        )
         if done.returncode:
-            raise CourseError("The image of the wrong architecture was not built.", done.stderr.strip()[-300:])
+            raise CourseError(
+                "The image of the wrong architecture was not built.", done.stderr.strip()[-300:]
+            )
         ownership.note_built(self.client, self.bench.tag(key))
         return self.bench.tag(key)
 
@@ -144,7 +168,11 @@ class Ward:
         options = docker_run_options.read_options(self.bench.folder / key, places)
         patient = Patient(case, docker_run_options.start(image, self.name(key), options, self.labels))
         if not wait_until(lambda: case.shows in self._state(key), SETTLE, interval=0.05):
-            raise CourseError(f"{key} did not break as it should.", f"It says: {self._state(key)[-300:]}.", "Run the cell again.")
+            raise CourseError(
+                f"{key} did not break as it should.",
+                f"It says: {self._state(key)[-300:]}.",
+                "Run the cell again.",
+            )
         return patient
 
     def _company(self, key: str) -> dict[str, str]:
@@ -153,15 +181,21 @@ class Ward:
             self._borrowed["port"] = free_port()
             self._neighbour("monday", "-p", f"127.0.0.1:{self._borrowed['port']}:8000")
         if key == "neighbour":
-            self._neighbour("models", "--network", self.name("net"), "--network-alias", "models", "-p", "127.0.0.1::8000")
+            self._neighbour(
+                "models", "--network", self.name("net"), "--network-alias", "models", "-p", "127.0.0.1::8000"
+            )
         if key == "name":
             self._neighbour("catalogue")
         if key == "volume":
             with suppress(NotFound):
                 self.client.volumes.get(self.name("results")).remove(force=True)
             self.client.volumes.create(self.name("results"), labels=self.labels)
-        return {"port": str(self._borrowed.get("port", "")), "network": self.name("net"), "models": self.name("catalogue"),
-                "volume": self.name("results")}
+        return {
+            "port": str(self._borrowed.get("port", "")),
+            "network": self.name("net"),
+            "models": self.name("catalogue"),
+            "volume": self.name("results"),
+        }
 
     def _neighbour(self, what: str, *options: str) -> None:
         self._remove(what)
@@ -175,7 +209,9 @@ class Ward:
 
     def says(self, what: str, text: str, timeout: float = SETTLE) -> bool:
         """Whether `text` comes to stand in the log of a container within `timeout` seconds. Asks the engine."""
-        return wait_until(lambda: text in self.container(what).logs().decode(errors="replace"), timeout, interval=0.05)
+        return wait_until(
+            lambda: text in self.container(what).logs().decode(errors="replace"), timeout, interval=0.05
+        )
 
     def discharge(self, key: str, cause: str, found_by: str, mended: bool) -> Text:
         """Note how a case ended, and remove its containers; says whether the cure was proven. Asks the engine."""
@@ -197,7 +233,9 @@ class Ward:
             "docker events": ["events", "--since", str(since), "--until", str(time.time()), "--filter", f"container={name}", "--format", "json"],
             "docker image inspect": ["image", "inspect", image],
         }  # fmt: skip
-        answers = {"docker run, its own words": patient.started.message} | {command: docker(*words) for command, words in asked.items()}
+        answers = {"docker run, its own words": patient.started.message} | {
+            command: docker(*words) for command, words in asked.items()
+        }
         answers["look inside"] = self._look(patient)
         return {command: bool(re.search(clue, answers[command])) for command in COMMANDS}
 
@@ -211,16 +249,24 @@ class Ward:
             return docker("exec", name, "sh", "-c", look)
         options = docker_run_options.read_options(self.bench.folder / case.key, self._places())
         marks = self.options.split()
-        return docker("run", "--rm", *marks, *options, "--entrypoint", "sh", self.bench.tag(case.key), "-c", look)
+        return docker(
+            "run", "--rm", *marks, *options, "--entrypoint", "sh", self.bench.tag(case.key), "-c", look
+        )
 
     def _places(self) -> dict[str, str]:
-        return {"port": "0", "network": self.name("net"), "models": self.name("catalogue"), "volume": self.name("results")}
+        return {
+            "port": "0",
+            "network": self.name("net"),
+            "models": self.name("catalogue"),
+            "volume": self.name("results"),
+        }
 
     def rounds(self, keys: Iterable[str] = CASES) -> pd.DataFrame:
         """Break every set-up again, some at once, and try every first command on each: one row a case, `True` where it names the cause.
 
         The first column is what `docker ps -a` calls the state. Asks the engine; removes the containers.
         """
+
         def one(key: str) -> dict[str, object]:
             begun = time.time()
             patient = self.admit(key)
@@ -261,7 +307,14 @@ class Ward:
 
 def docker(*words: str) -> str:
     """What a `docker` command prints, errors too. Asks the engine."""
-    done = subprocess.run(["docker", *words], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, env=endpoint.environment())
+    done = subprocess.run(
+        ["docker", *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+        env=endpoint.environment(),
+    )
     return done.stdout + done.stderr
 
 

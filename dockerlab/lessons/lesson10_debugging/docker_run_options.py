@@ -48,13 +48,20 @@ def read_options(folder: Path, places: Mapping[str, str]) -> list[str]:
         raise BadOptions(f"{where} cannot be read: {error}.", fix="Close every quote.") from error
     for word in words:
         if word.split("=")[0] in OURS:
-            raise BadOptions(f"{where} holds {word}.", "Whoever starts the container decides that.", "Remove it.")
+            raise BadOptions(
+                f"{where} holds {word}.", "Whoever starts the container decides that.", "Remove it."
+            )
         if unknown := [name for name in re.findall(r"\{(\w+)\}", word) if name not in places]:
-            raise BadOptions(f"{where} names {{{unknown[0]}}}.", fix=f"Known: {', '.join(f'{{{name}}}' for name in places) or 'none'}.")
+            raise BadOptions(
+                f"{where} names {{{unknown[0]}}}.",
+                fix=f"Known: {', '.join(f'{{{name}}}' for name in places) or 'none'}.",
+            )
     return [re.sub(r"\{(\w+)\}", lambda found: places[found[1]], word) for word in words]
 
 
-def start(image: str, name: str, options: Sequence[str], labels: Mapping[str, str], command: Sequence[str] = ()) -> Started:
+def start(
+    image: str, name: str, options: Sequence[str], labels: Mapping[str, str], command: Sequence[str] = ()
+) -> Started:
     """`docker run -d` with these options, whether the engine takes them or not. Asks the engine, through the `docker` command.
 
     `labels` and `name` come last, so that they hold. Raises CourseError where the command does not return.
@@ -62,8 +69,14 @@ def start(image: str, name: str, options: Sequence[str], labels: Mapping[str, st
     shown = shlex.join(["docker", "run", "-d", "--name", name, *options, image, *command])
     marks = [word for key, value in labels.items() for word in ("--label", f"{key}={value}")]
     try:
-        done = subprocess.run(["docker", "run", "-d", *options, "--name", name, *marks, image, *command],
-                              capture_output=True, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL, env=environment())
+        done = subprocess.run(
+            ["docker", "run", "-d", *options, "--name", name, *marks, image, *command],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            stdin=subprocess.DEVNULL,
+            env=environment(),
+        )
     except subprocess.TimeoutExpired as error:
         raise CourseError(f"`docker run` of {name} did not return.", fix="Look at `docker ps -a`.") from error
     return Started(name, shown, done.returncode, done.stderr.strip())
@@ -71,5 +84,7 @@ def start(image: str, name: str, options: Sequence[str], labels: Mapping[str, st
 
 def reason(message: str) -> str:
     """The last part of what `docker run` said, without where to read more: `port is already allocated`."""
-    lines = [line for line in message.splitlines() if line.strip() and not line.startswith(("See '", "Run '"))]
+    lines = [
+        line for line in message.splitlines() if line.strip() and not line.startswith(("See '", "Run '"))
+    ]
     return lines[-1].removeprefix("docker: ").removeprefix("Error response from daemon: ") if lines else ""

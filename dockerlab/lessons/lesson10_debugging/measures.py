@@ -33,9 +33,25 @@ from dockerlab.images.build import build
 from dockerlab.images.build_report import BuildReport
 from dockerlab.lessons.lesson10_debugging import docker_run_options
 
-KEYS = ("01_silence", "02_windows", "03_door", "04_volume", "05_memory", "06_library", "07_neighbour", "08_health", "09_ignored", "10_disk")
+KEYS = (
+    "01_silence",
+    "02_windows",
+    "03_door",
+    "04_volume",
+    "05_memory",
+    "06_library",
+    "07_neighbour",
+    "08_health",
+    "09_ignored",
+    "10_disk",
+)
 AT_ONCE = 5
-END, SERVE, STOP, HEALTH = 60, 40, 3, 60  # seconds; all but STOP are waits that end as soon as there is an answer
+END, SERVE, STOP, HEALTH = (
+    60,
+    40,
+    3,
+    60,
+)  # seconds; all but STOP are waits that end as soon as there is an answer
 MEMORY, SPACE = 64_000_000, 64 * 1024 * 1024  # bytes: the most for set-up 05, and for /tmp of set-up 10
 SQUARES = sum(number * number for number in range(2_000_000))
 SECRET = b"of-this-machine-only"
@@ -54,7 +70,9 @@ class Workshop:
     token: str = "harbour-n"
     marks: Mapping[str, str] = field(default_factory=dict)  # labels of the images, besides the course's own
     builder: Callable[[str, Path], BuildReport] | None = None  # where it is a check that builds
-    bounds: Callable[[Sequence[str]], list[str]] = lambda options: []  # options that stand before those of the set-up
+    bounds: Callable[[Sequence[str]], list[str]] = (
+        lambda options: []
+    )  # options that stand before those of the set-up
 
     def open(self) -> None:
         """Make what the set-ups find on the machine: bases, the team's network, and `models` on it."""
@@ -92,11 +110,15 @@ class Workshop:
         options = docker_run_options.read_options(folder, places)
         if any(places["volume"] in word for word in options):
             self.client.volumes.create(places["volume"], labels=dict(self.labels))
-        started = docker_run_options.start(self.tag(key), self.name(what), [*self.bounds(options), *options, *more], self.labels)
+        started = docker_run_options.start(
+            self.tag(key), self.name(what), [*self.bounds(options), *options, *more], self.labels
+        )
         try:
             return self.client.containers.get(self.name(what)), started
         except NotFound as error:
-            raise CourseError(f"`docker run` was refused: {docker_run_options.reason(started.message)}") from error
+            raise CourseError(
+                f"`docker run` was refused: {docker_run_options.reason(started.message)}"
+            ) from error
 
 
 class Workbench:
@@ -107,8 +129,14 @@ class Workbench:
         labels = object_labels.labels(kind="workbench", workbench=object_labels.owner())
         self._prefix = prefix = naming.own(f"{object_labels.NAME_PREFIX}lab10")
         # Images are found by label, also those whose tag a mended one has taken.
-        self._workshop = Workshop(folder, self.client, labels, lambda what: f"{prefix}-{what}", lambda what: f"{prefix}:{what}",
-                                  marks={"dockerlab.workbench": object_labels.owner()})
+        self._workshop = Workshop(
+            folder,
+            self.client,
+            labels,
+            lambda what: f"{prefix}-{what}",
+            lambda what: f"{prefix}:{what}",
+            marks={"dockerlab.workbench": object_labels.owner()},
+        )
         self.clear()
 
     def start(self, number: str | int) -> Text:
@@ -141,16 +169,28 @@ def _key(number: str | int) -> str:
 
 def begin(submission: Submission) -> None:
     """Open the workshop and let all set-ups run, some at once; each criterion waits for its own."""
-    shop = Workshop(submission.folder, submission.client, submission.labels(), submission.name,
-                    lambda what: submission.cached(("tag", what), lambda: submission.tag(what)), f"model-{uuid.uuid4().hex[:8]}",
-                    submission.image_labels(), lambda what, folder: submission.build(what, folders.duplicate(folder, submission.scratch() / folder.name)),
-                    bounds)
+    shop = Workshop(
+        submission.folder,
+        submission.client,
+        submission.labels(),
+        submission.name,
+        lambda what: submission.cached(("tag", what), lambda: submission.tag(what)),
+        f"model-{uuid.uuid4().hex[:8]}",
+        submission.image_labels(),
+        lambda what, folder: submission.build(
+            what, folders.duplicate(folder, submission.scratch() / folder.name)
+        ),
+        bounds,
+    )
     shop.open()
     # Before its image: one that is in use would lose its tag and stay.
     submission.callback(container.remove, submission.client.containers.get(submission.name("models")))
     pool = submission.pool(AT_ONCE)
     ill = pool.submit(_run, shop, "08_ill", _health, "-e", "MOOD=ill")
-    submission.state |= {key: pool.submit(_run, shop, key, _RUNS[key]) for key in sorted(KEYS, key=lambda key: key != "08_health")}
+    submission.state |= {
+        key: pool.submit(_run, shop, key, _RUNS[key])
+        for key in sorted(KEYS, key=lambda key: key != "08_health")
+    }
     submission.state |= {"08_ill": ill}
 
 
@@ -165,6 +205,7 @@ def _run(shop: Workshop, key: str, measure: Callable[..., Any], *more: str) -> A
 
 def result(key: str) -> Callable[[Submission], Outcome]:
     """The measuring function of a criterion: what came of the set-up `key`."""
+
     def measure(submission: Submission) -> Outcome:
         future: Future[Any] = submission.state[key]
         return future.result()
@@ -182,12 +223,17 @@ def _state(of: Container) -> str:
     if state["Status"] == "created":
         return f"not started: {docker_run_options.reason(state['Error'])[-200:]}"
     lines = of.logs(tail=3).decode(errors="replace").strip().splitlines()
-    code = f" ({state['ExitCode']}{', out of memory' if state['OOMKilled'] else ''})" if state["Status"] == "exited" else ""
+    code = (
+        f" ({state['ExitCode']}{', out of memory' if state['OOMKilled'] else ''})"
+        if state["Status"] == "exited"
+        else ""
+    )
     return f"{state['Status']}{code}: {lines[-1][:160] if lines else 'it wrote nothing'}"
 
 
 def _ended(of: Container) -> int | None:
     """Its exit code once it has ended; None where it does not, or never started. Asks the engine."""
+
     def over() -> bool:
         of.reload()
         return of.status in ("exited", "dead", "created")
@@ -232,14 +278,21 @@ def _silence(shop: Workshop, key: str) -> Outcome:
         return Outcome(False, _state(of))
     of.stop(timeout=STOP)
     code = _ended(of)
-    return Outcome(code != 137, f"answers; {'ends by itself' if code != 137 else f'killed {STOP} s after docker stop'}")
+    return Outcome(
+        code != 137, f"answers; {'ends by itself' if code != 137 else f'killed {STOP} s after docker stop'}"
+    )
 
 
 def _door(shop: Workshop, key: str) -> Outcome:
     """An answer through the published port."""
     ok, of = _serves(shop, key)
     url = container.published(of, 8000)
-    return Outcome(ok, "answers" if ok else f"no answer {'at the published port' if url else ', no port is published'}; {_state(of)}")
+    return Outcome(
+        ok,
+        "answers"
+        if ok
+        else f"no answer {'at the published port' if url else ', no port is published'}; {_state(of)}",
+    )
 
 
 def _volume(shop: Workshop, key: str) -> Outcome:
@@ -247,10 +300,16 @@ def _volume(shop: Workshop, key: str) -> Outcome:
     ok, of = _wrote(shop, key, "")
     if not ok:
         return Outcome(False, _state(of))
-    volume = next((mount for mount in of.attrs["Mounts"] if mount.get("Name") == shop.name(f"{key}-data")), None)
+    volume = next(
+        (mount for mount in of.attrs["Mounts"] if mount.get("Name") == shop.name(f"{key}-data")), None
+    )
     if volume is None:
         return Outcome(False, "the volume is not mounted")
-    tables = [entry for entry in _archive(of, volume["Destination"]).getmembers() if entry.name.endswith("boxes.csv")]
+    tables = [
+        entry
+        for entry in _archive(of, volume["Destination"]).getmembers()
+        if entry.name.endswith("boxes.csv")
+    ]
     if not tables:
         return Outcome(False, "no boxes.csv in the volume")
     return Outcome(tables[0].uid != 0, f"written as user {tables[0].uid}")
@@ -261,14 +320,20 @@ def _memory(shop: Workshop, key: str) -> Outcome:
     ok, of = _wrote(shop, key, str(SQUARES))
     limit, swap = (of.attrs["HostConfig"][name] for name in ("Memory", "MemorySwap"))
     if not 0 < limit <= MEMORY or swap < 0 or swap > MEMORY:
-        return Outcome(False, f"memory {limit / 1e6:.0f} MB, with swap {swap / 1e6:.0f} MB" if limit else "no limit of memory")
+        return Outcome(
+            False,
+            f"memory {limit / 1e6:.0f} MB, with swap {swap / 1e6:.0f} MB" if limit else "no limit of memory",
+        )
     return Outcome(ok, _state(of))
 
 
 def _neighbour(shop: Workshop, key: str) -> Outcome:
     """What `models` serves, in the log."""
     ok, of = _wrote(shop, key, shop.token)
-    networks = " and ".join("the team's network" if name == shop.name("net") else name for name in of.attrs["NetworkSettings"]["Networks"])
+    networks = " and ".join(
+        "the team's network" if name == shop.name("net") else name
+        for name in of.attrs["NetworkSettings"]["Networks"]
+    )
     return Outcome(ok, f"{_state(of)}; it is on {networks}")
 
 
@@ -278,7 +343,9 @@ def _health(shop: Workshop, key: str, *more: str) -> tuple[str, str]:
 
     def judged() -> bool:
         of.reload()
-        return of.attrs["State"].get("Health", {}).get("Status", "none") != "starting" or of.status == "exited"
+        return (
+            of.attrs["State"].get("Health", {}).get("Status", "none") != "starting" or of.status == "exited"
+        )
 
     polling.wait_until(judged, HEALTH, interval=0.2)
     health = of.attrs["State"].get("Health", {})
@@ -289,7 +356,10 @@ def _health(shop: Workshop, key: str, *more: str) -> tuple[str, str]:
 def health(submission: Submission) -> Outcome:
     """Green where /health says 200, red where it says 503."""
     (well, said), (ill, _) = submission.state["08_health"].result(), submission.state["08_ill"].result()
-    return Outcome((well, ill) == ("healthy", "unhealthy"), f"well: {well}, ill: {ill}" + ("" if well == "healthy" else f" ({said})"))
+    return Outcome(
+        (well, ill) == ("healthy", "unhealthy"),
+        f"well: {well}, ill: {ill}" + ("" if well == "healthy" else f" ({said})"),
+    )
 
 
 def _ignored(shop: Workshop, key: str) -> Outcome:
@@ -298,7 +368,11 @@ def _ignored(shop: Workshop, key: str) -> Outcome:
     if not ok:
         return Outcome(False, _state(of))
     inside = _archive(of, of.attrs["Config"]["WorkingDir"] or "/app")
-    leaked = [entry.name for entry in inside.getmembers() if entry.isreg() and SECRET in inside.extractfile(entry).read()]
+    leaked = [
+        entry.name
+        for entry in inside.getmembers()
+        if entry.isreg() and SECRET in inside.extractfile(entry).read()
+    ]
     return Outcome(not leaked, f"the image holds {leaked[0]}" if leaked else _state(of))
 
 
@@ -312,7 +386,9 @@ def _disk(shop: Workshop, key: str) -> Outcome:
     sizes = [_size(options) for options in (host.get("Tmpfs") or {}).values()]
     sizes += [(mount.get("TmpfsOptions") or {}).get("SizeBytes", 0) for mount in mounts]
     limited = bool(sizes) and all(0 < size <= SPACE for size in sizes)
-    return Outcome(ok and limited, _state(of) if limited or not ok else "/tmp has no limit, or one above 64 MB")
+    return Outcome(
+        ok and limited, _state(of) if limited or not ok else "/tmp has no limit, or one above 64 MB"
+    )
 
 
 def _size(options: str) -> int:

@@ -25,15 +25,21 @@ def typed(command: str, lines: Sequence[str], timeout: float = 30) -> str:
     try:
         import pty
     except ImportError as error:
-        raise CourseError("This system has no pseudo-terminals.", fix="Type the command in a terminal.") from error
+        raise CourseError(
+            "This system has no pseudo-terminals.", fix="Type the command in a terminal."
+        ) from error
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(shlex.split(command), stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+    process = subprocess.Popen(
+        shlex.split(command), stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+    )
     os.close(theirs)
     try:
         screen = _converse(ours, process, list(lines), time.monotonic() + timeout)
         process.wait(timeout=5)
     except subprocess.TimeoutExpired as error:
-        raise CourseError(f"{command} did not end within {timeout:.0f} s.", fix="End what you type with `exit`.") from error
+        raise CourseError(
+            f"{command} did not end within {timeout:.0f} s.", fix="End what you type with `exit`."
+        ) from error
     finally:
         process.kill()
         process.wait()

@@ -20,13 +20,18 @@ def workers(frame: pd.DataFrame, finding: str) -> Figure:
     """
     panels = (("per_second", "answers a second"), ("p95_ms", "p95 latency, ms"), ("memory_mb", "memory, MB"))
     fig = Figure(figsize=(WIDTH_IN, 1.1 + 0.36 * len(frame)), dpi=100, layout="constrained")
-    names = [f"{row.cpus:g} CPU{'s' if row.cpus > 1 else ''}, {row.workers} worker{'s' if row.workers > 1 else ''}" for row in frame.itertuples()]
+    names = [
+        f"{row.cpus:g} CPU{'s' if row.cpus > 1 else ''}, {row.workers} worker{'s' if row.workers > 1 else ''}"
+        for row in frame.itertuples()
+    ]
     for number, (axes, (column, title)) in enumerate(zip(fig.subplots(1, 3), panels, strict=True)):
         widest = max(frame[column].max(), 1e-9)
         colours = [PALETTE["cached" if cpus == 1 else "run"] for cpus in frame["cpus"]]
         axes.barh(range(len(frame)), frame[column], 0.62, color=colours)
         for row, value in enumerate(frame[column]):
-            axes.text(value + widest * 0.03, row, f"{value:,.0f}", va="center", fontsize=8.5, color=PALETTE["ink"])
+            axes.text(
+                value + widest * 0.03, row, f"{value:,.0f}", va="center", fontsize=8.5, color=PALETTE["ink"]
+            )
         axes.set_xlim(0, widest * 1.3)
         axes.set_yticks(range(len(frame)), names if number == 0 else [""] * len(frame), fontsize=8.5)
         axes.invert_yaxis()
@@ -51,11 +56,21 @@ def requests(runs: Mapping[str, pd.DataFrame], finding: str) -> Figure:
         for version, part in good.groupby("version"):
             colour, marker = RELEASES.get(version, (PALETTE["ink"], "o"))
             label = None if version in used else f"release {version}"
-            axes.scatter(part["started"], [lane] * len(part), s=22, color=colour, marker=marker, zorder=2, label=label)
+            axes.scatter(
+                part["started"], [lane] * len(part), s=22, color=colour, marker=marker, zorder=2, label=label
+            )
             used.append(version)
         bad = frame[frame["status"] != 200]
         if len(bad):
-            axes.scatter(bad["started"], [lane + 0.24] * len(bad), s=34, color=PALETTE["bad"], marker="x", zorder=3, label=None if "bad" in used else "failed")
+            axes.scatter(
+                bad["started"],
+                [lane + 0.24] * len(bad),
+                s=34,
+                color=PALETTE["bad"],
+                marker="x",
+                zorder=3,
+                label=None if "bad" in used else "failed",
+            )
             used.append("bad")
         count = f"{len(bad)} of {len(frame)} failed" if len(bad) else f"none of {len(frame)} failed"
         axes.text(0, lane - 0.3, f"{name}: {count}", fontsize=9, color=PALETTE["ink"], va="bottom")
@@ -65,6 +80,12 @@ def requests(runs: Mapping[str, pd.DataFrame], finding: str) -> Figure:
     axes.spines["left"].set_visible(False)
     axes.set_xlabel("seconds since the load began", fontsize=9, color=PALETTE["ink"])
     if used:
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.32 / max(1, len(runs)) - 0.08), ncols=4, frameon=False, fontsize=8.5)
+        axes.legend(
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.32 / max(1, len(runs)) - 0.08),
+            ncols=4,
+            frameon=False,
+            fontsize=8.5,
+        )
     state_finding(axes, finding)
     return fig

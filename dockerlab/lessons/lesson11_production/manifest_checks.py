@@ -72,14 +72,22 @@ def _cloud_run(text: str) -> Iterator[str]:
     """The envelope by our schema; its containers by Kubernetes' own, since Knative takes those."""
     yield from _by_own_schema("cloud-run")(text)
     for container in yaml.safe_load(text)["spec"]["template"]["spec"]["containers"]:
-        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, "spec": {"containers": [{"name": "container"} | container]}}
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "pod"},
+            "spec": {"containers": [{"name": "container"} | container]},
+        }
         yield from _kubernetes(yaml.safe_dump(pod))
 
 
 def _by_own_schema(platform: str) -> Callable[[str], Iterator[str]]:
     def check(text: str) -> Iterator[str]:
         schema = json.loads((SCHEMAS / f"{platform}.json").read_text(encoding="utf-8"))
-        for error in sorted(Draft202012Validator(schema).iter_errors(parse(platform, text)), key=lambda each: list(map(str, each.path))):
+        for error in sorted(
+            Draft202012Validator(schema).iter_errors(parse(platform, text)),
+            key=lambda each: list(map(str, each.path)),
+        ):
             yield f"{'.'.join(map(str, error.path)) or 'the file'}: {error.message}"
 
     return check
@@ -96,17 +104,31 @@ _CHECKS: Mapping[str, tuple[str, Callable[[str], Iterator[str]]]] = {
 def parse(platform: str, text: str) -> Any:
     """The first document of a manifest as data."""
     suffix = PLATFORMS[platform].file.rpartition(".")[2]
-    return {"json": json.loads, "toml": tomllib.loads}.get(suffix, lambda text: next(yaml.safe_load_all(text)))(text)
+    return {"json": json.loads, "toml": tomllib.loads}.get(
+        suffix, lambda text: next(yaml.safe_load_all(text))
+    )(text)
 
 
 # A mistake that people make on each platform: where, and what they write there. None takes the field away.
 MISTAKES: Mapping[str, tuple[tuple[Any, ...], Any, str]] = {
-    "swarm": (("services", "detection", "deploy", "update_config", "order"), "start_first", "order: start_first"),
+    "swarm": (
+        ("services", "detection", "deploy", "update_config", "order"),
+        "start_first",
+        "order: start_first",
+    ),
     "kubernetes": (("spec", "replicas"), "2", 'replicas: "2", a text'),
     "nomad": (("Job", "TaskGroups", 0, "Update", "MinHealthyTime"), "5s", 'MinHealthyTime: "5s" in JSON'),
     "ecs": (("Resources", "Task", "Properties", "Memory"), "512", "512 MB beside 1 CPU"),
-    "cloud-run": (("spec", "template", "metadata", "annotations", "autoscaling.knative.dev/minScale"), 0, "minScale: 0, a number"),
-    "container-apps": (("properties", "template", "containers", 0, "resources", "memory"), "2048Mi", "memory: 2048Mi"),
+    "cloud-run": (
+        ("spec", "template", "metadata", "annotations", "autoscaling.knative.dev/minScale"),
+        0,
+        "minScale: 0, a number",
+    ),
+    "container-apps": (
+        ("properties", "template", "containers", 0, "resources", "memory"),
+        "2048Mi",
+        "memory: 2048Mi",
+    ),
     "container-instances": (("properties", "osType"), None, "no osType"),
     "render": (("services", 0, "image"), "detection", "image: a plain text"),
     "railway": (("deploy", "restartPolicyType"), "on-failure", "restartPolicyType: on-failure"),
@@ -127,17 +149,36 @@ def spoilt(platform: str, text: str) -> str:
         place[path[-1]] = value
     if PLATFORMS[platform].file.endswith(".toml"):
         return text.replace("internal_port = 8000", 'internal_port = "8000"')
-    return json.dumps(documents[0]) if PLATFORMS[platform].file.endswith(".json") else yaml.safe_dump_all(documents, sort_keys=False)
+    return (
+        json.dumps(documents[0])
+        if PLATFORMS[platform].file.endswith(".json")
+        else yaml.safe_dump_all(documents, sort_keys=False)
+    )
 
 
 def table(manifests: Mapping[str, str]) -> pd.DataFrame:
     """For each manifest: who checks it, whether it passes, and whether the check notices the mistake that people make there."""
-    rows = [(PLATFORMS[key].title, checked_by(key), not problems(key, text), MISTAKES[key][2], bool(problems(key, spoilt(key, text))))
-            for key, text in manifests.items()]
-    return pd.DataFrame(rows, columns=["platform", "checked by", "passes", "a mistake that people make", "noticed"]).set_index("platform")
+    rows = [
+        (
+            PLATFORMS[key].title,
+            checked_by(key),
+            not problems(key, text),
+            MISTAKES[key][2],
+            bool(problems(key, spoilt(key, text))),
+        )
+        for key, text in manifests.items()
+    ]
+    return pd.DataFrame(
+        rows, columns=["platform", "checked by", "passes", "a mistake that people make", "noticed"]
+    ).set_index("platform")
 
 
 def choices() -> pd.DataFrame:
     """When to choose which platform."""
-    rows = [(each.title, each.kind, each.choose_when, each.bad_release, each.to_zero) for each in PLATFORMS.values()]
-    return pd.DataFrame(rows, columns=["platform", "what it is", "choose it for", "a bad release", "scales to zero"]).set_index("platform")
+    rows = [
+        (each.title, each.kind, each.choose_when, each.bad_release, each.to_zero)
+        for each in PLATFORMS.values()
+    ]
+    return pd.DataFrame(
+        rows, columns=["platform", "what it is", "choose it for", "a bad release", "scales to zero"]
+    ).set_index("platform")

@@ -33,7 +33,11 @@ class Deployment:
 
     def __post_init__(self) -> None:
         if "@sha256:" not in self.image:
-            raise CourseError(f"{self.image} names no digest.", "A tag may point elsewhere tomorrow.", "Write NAME@sha256:… as `docker push` printed it.")
+            raise CourseError(
+                f"{self.image} names no digest.",
+                "A tag may point elsewhere tomorrow.",
+                "Write NAME@sha256:… as `docker push` printed it.",
+            )
 
 
 @dataclass(frozen=True)
@@ -64,22 +68,30 @@ class _Plain(yaml.SafeDumper):
 
 
 # PyYAML writes these plain, since to it they are texts; Go's readers (Kubernetes, Compose) take them for something else.
-_ELSEWHERE = re.compile(r"[yYnN]|[-+]?(0o[0-7_]+|0b[01_]+|0x[0-9a-fA-F_]+|(\.[0-9][0-9_]*|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?)")
+_ELSEWHERE = re.compile(
+    r"[yYnN]|[-+]?(0o[0-7_]+|0b[01_]+|0x[0-9a-fA-F_]+|(\.[0-9][0-9_]*|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?)"
+)
 
 
 def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="'" if _ELSEWHERE.fullmatch(text) else None)
+    return dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style="'" if _ELSEWHERE.fullmatch(text) else None
+    )
 
 
 _Plain.add_representer(str, _represent)
 
 
 def _yaml(*documents: Any) -> str:
-    return "---\n".join(yaml.dump(document, Dumper=_Plain, sort_keys=False, width=110) for document in documents)
+    return "---\n".join(
+        yaml.dump(document, Dumper=_Plain, sort_keys=False, width=110) for document in documents
+    )
 
 
 def _pairs(deployment: Deployment, dollar: str = "$") -> list[dict[str, str]]:
-    return [{"name": name, "value": value.replace("$", dollar)} for name, value in deployment.environment.items()]
+    return [
+        {"name": name, "value": value.replace("$", dollar)} for name, value in deployment.environment.items()
+    ]
 
 
 def _toml(text: str) -> str:
@@ -107,8 +119,14 @@ def _swarm(d: Deployment) -> str:
         "environment": {name: value.replace("{{", '{{"{{"}}') for name, value in d.environment.items()},
         "ports": [{"target": d.port, "published": 80}],
         "stop_grace_period": f"{d.grace_seconds}s",
-        "healthcheck": {"test": ["CMD", "python", "-m", "app.healthcheck"], "interval": "5s", "timeout": "5s", "retries": 3,
-                        "start_period": f"{d.start_seconds}s", "start_interval": "500ms"},
+        "healthcheck": {
+            "test": ["CMD", "python", "-m", "app.healthcheck"],
+            "interval": "5s",
+            "timeout": "5s",
+            "retries": 3,
+            "start_period": f"{d.start_seconds}s",
+            "start_interval": "500ms",
+        },
         "deploy": {
             "replicas": d.replicas,
             "update_config": {"parallelism": 1, "order": "start-first", "failure_action": "rollback"},
@@ -135,23 +153,44 @@ def _kubernetes(d: Deployment) -> str:
         "livenessProbe": probe(periodSeconds=10, timeoutSeconds=5),
         # Out of the endpoints first, then SIGTERM: the list takes a moment to reach every node.
         "lifecycle": {"preStop": {"sleep": {"seconds": 5}}},
-        "resources": {"requests": {"cpu": str(d.cpus), "memory": f"{d.memory_mb}Mi"}, "limits": {"memory": f"{d.memory_mb}Mi"}},
-        "securityContext": {"runAsNonRoot": True, "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}},
+        "resources": {
+            "requests": {"cpu": str(d.cpus), "memory": f"{d.memory_mb}Mi"},
+            "limits": {"memory": f"{d.memory_mb}Mi"},
+        },
+        "securityContext": {
+            "runAsNonRoot": True,
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
     }
     workload = {
-        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": d.name, "labels": labels},
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": d.name, "labels": labels},
         "spec": {
             "replicas": d.replicas,
             "selector": {"matchLabels": labels},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
             "progressDeadlineSeconds": 4 * d.start_seconds,
-            "template": {"metadata": {"labels": labels}, "spec": {"terminationGracePeriodSeconds": d.grace_seconds + 5, "containers": [container]}},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"terminationGracePeriodSeconds": d.grace_seconds + 5, "containers": [container]},
+            },
         },
     }
-    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": d.name},
-               "spec": {"selector": labels, "ports": [{"name": "http", "port": 80, "targetPort": "http"}]}}
-    budget = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": d.name},
-              "spec": {"maxUnavailable": 1, "selector": {"matchLabels": labels}}}
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": d.name},
+        "spec": {"selector": labels, "ports": [{"name": "http", "port": 80, "targetPort": "http"}]},
+    }
+    budget = {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": d.name},
+        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": labels}},
+    }
     return _yaml(workload, service, budget)
 
 
@@ -161,43 +200,112 @@ def _cloud_run(d: Deployment) -> str:
         "ports": [{"containerPort": d.port}],
         "env": _pairs(d),
         "resources": {"limits": {"cpu": str(d.cpus), "memory": f"{d.memory_mb}Mi"}},
-        "startupProbe": {"httpGet": {"path": d.health, "port": d.port}, "periodSeconds": 1, "failureThreshold": d.start_seconds},
+        "startupProbe": {
+            "httpGet": {"path": d.health, "port": d.port},
+            "periodSeconds": 1,
+            "failureThreshold": d.start_seconds,
+        },
         "livenessProbe": {"httpGet": {"path": d.health, "port": d.port}, "periodSeconds": 10},
     }
-    template = {"metadata": {"annotations": {"autoscaling.knative.dev/minScale": "0", "autoscaling.knative.dev/maxScale": str(d.replicas * 5)}},
-                "spec": {"containerConcurrency": 4, "timeoutSeconds": 60, "containers": [container]}}
-    return _yaml({"apiVersion": "serving.knative.dev/v1", "kind": "Service", "metadata": {"name": d.name}, "spec": {"template": template}})
+    template = {
+        "metadata": {
+            "annotations": {
+                "autoscaling.knative.dev/minScale": "0",
+                "autoscaling.knative.dev/maxScale": str(d.replicas * 5),
+            }
+        },
+        "spec": {"containerConcurrency": 4, "timeoutSeconds": 60, "containers": [container]},
+    }
+    return _yaml(
+        {
+            "apiVersion": "serving.knative.dev/v1",
+            "kind": "Service",
+            "metadata": {"name": d.name},
+            "spec": {"template": template},
+        }
+    )
 
 
 def _ecs(d: Deployment) -> str:
-    names = {"Roles": ["ExecutionRole"], "Net": ["Subnets", "SecurityGroups"], "Door": ["TargetGroup", "Cluster"]}
+    names = {
+        "Roles": ["ExecutionRole"],
+        "Net": ["Subnets", "SecurityGroups"],
+        "Door": ["TargetGroup", "Cluster"],
+    }
     kinds = {"Subnets": "List<AWS::EC2::Subnet::Id>", "SecurityGroups": "List<AWS::EC2::SecurityGroup::Id>"}
-    logs = {"LogDriver": "awslogs", "Options": {"awslogs-group": {"Ref": "Logs"}, "awslogs-region": {"Ref": "AWS::Region"}, "awslogs-stream-prefix": d.name}}
+    logs = {
+        "LogDriver": "awslogs",
+        "Options": {
+            "awslogs-group": {"Ref": "Logs"},
+            "awslogs-region": {"Ref": "AWS::Region"},
+            "awslogs-stream-prefix": d.name,
+        },
+    }
     container = {
-        "Name": d.name, "Image": d.image, "Essential": True,
+        "Name": d.name,
+        "Image": d.image,
+        "Essential": True,
         "PortMappings": [{"ContainerPort": d.port}],
         "Environment": [{"Name": name, "Value": value} for name, value in d.environment.items()],
-        "HealthCheck": {"Command": ["CMD", "python", "-m", "app.healthcheck"], "Interval": 5, "Timeout": 5, "Retries": 3, "StartPeriod": d.start_seconds},
-        "StopTimeout": d.grace_seconds, "ReadonlyRootFilesystem": True, "LogConfiguration": logs,
-    }
-    task = {"Family": d.name, "RequiresCompatibilities": ["FARGATE"], "NetworkMode": "awsvpc", "Cpu": str(1024 * d.cpus), "Memory": str(d.memory_mb),
-            "ExecutionRoleArn": {"Ref": "ExecutionRole"}, "ContainerDefinitions": [container]}
-    service = {
-        "Cluster": {"Ref": "Cluster"}, "LaunchType": "FARGATE", "DesiredCount": d.replicas, "TaskDefinition": {"Ref": "Task"},
-        "HealthCheckGracePeriodSeconds": d.start_seconds,
-        "DeploymentConfiguration": {"MinimumHealthyPercent": 100, "MaximumPercent": 200, "DeploymentCircuitBreaker": {"Enable": True, "Rollback": True}},
-        "NetworkConfiguration": {"AwsvpcConfiguration": {"Subnets": {"Ref": "Subnets"}, "SecurityGroups": {"Ref": "SecurityGroups"}}},
-        "LoadBalancers": [{"ContainerName": d.name, "ContainerPort": d.port, "TargetGroupArn": {"Ref": "TargetGroup"}}],
-    }
-    return _yaml({
-        "AWSTemplateFormatVersion": "2010-09-09",
-        "Parameters": {name: {"Type": kinds.get(name, "String")} for group in names.values() for name in group},
-        "Resources": {
-            "Logs": {"Type": "AWS::Logs::LogGroup", "DeletionPolicy": "Delete", "UpdateReplacePolicy": "Delete", "Properties": {"RetentionInDays": 14}},
-            "Task": {"Type": "AWS::ECS::TaskDefinition", "Properties": task},
-            "Service": {"Type": "AWS::ECS::Service", "Properties": service},
+        "HealthCheck": {
+            "Command": ["CMD", "python", "-m", "app.healthcheck"],
+            "Interval": 5,
+            "Timeout": 5,
+            "Retries": 3,
+            "StartPeriod": d.start_seconds,
         },
-    })
+        "StopTimeout": d.grace_seconds,
+        "ReadonlyRootFilesystem": True,
+        "LogConfiguration": logs,
+    }
+    task = {
+        "Family": d.name,
+        "RequiresCompatibilities": ["FARGATE"],
+        "NetworkMode": "awsvpc",
+        "Cpu": str(1024 * d.cpus),
+        "Memory": str(d.memory_mb),
+        "ExecutionRoleArn": {"Ref": "ExecutionRole"},
+        "ContainerDefinitions": [container],
+    }
+    service = {
+        "Cluster": {"Ref": "Cluster"},
+        "LaunchType": "FARGATE",
+        "DesiredCount": d.replicas,
+        "TaskDefinition": {"Ref": "Task"},
+        "HealthCheckGracePeriodSeconds": d.start_seconds,
+        "DeploymentConfiguration": {
+            "MinimumHealthyPercent": 100,
+            "MaximumPercent": 200,
+            "DeploymentCircuitBreaker": {"Enable": True, "Rollback": True},
+        },
+        "NetworkConfiguration": {
+            "AwsvpcConfiguration": {
+                "Subnets": {"Ref": "Subnets"},
+                "SecurityGroups": {"Ref": "SecurityGroups"},
+            }
+        },
+        "LoadBalancers": [
+            {"ContainerName": d.name, "ContainerPort": d.port, "TargetGroupArn": {"Ref": "TargetGroup"}}
+        ],
+    }
+    return _yaml(
+        {
+            "AWSTemplateFormatVersion": "2010-09-09",
+            "Parameters": {
+                name: {"Type": kinds.get(name, "String")} for group in names.values() for name in group
+            },
+            "Resources": {
+                "Logs": {
+                    "Type": "AWS::Logs::LogGroup",
+                    "DeletionPolicy": "Delete",
+                    "UpdateReplacePolicy": "Delete",
+                    "Properties": {"RetentionInDays": 14},
+                },
+                "Task": {"Type": "AWS::ECS::TaskDefinition", "Properties": task},
+                "Service": {"Type": "AWS::ECS::Service", "Properties": service},
+            },
+        }
+    )
 
 
 def _container_apps(d: Deployment) -> str:
@@ -205,19 +313,40 @@ def _container_apps(d: Deployment) -> str:
         return {"type": kind, "httpGet": {"path": d.health, "port": d.port}, **more}
 
     container = {
-        "name": d.name, "image": d.image, "env": _pairs(d),
+        "name": d.name,
+        "image": d.image,
+        "env": _pairs(d),
         "resources": {"cpu": float(d.cpus), "memory": f"{d.memory_mb / 1024:g}Gi"},
-        "probes": [probe("Startup", periodSeconds=1, failureThreshold=min(10, d.start_seconds), initialDelaySeconds=5),
-                   probe("Readiness", periodSeconds=5), probe("Liveness", periodSeconds=10)],
+        "probes": [
+            probe(
+                "Startup", periodSeconds=1, failureThreshold=min(10, d.start_seconds), initialDelaySeconds=5
+            ),
+            probe("Readiness", periodSeconds=5),
+            probe("Liveness", periodSeconds=10),
+        ],
     }
-    scale = {"minReplicas": 0, "maxReplicas": d.replicas * 5, "rules": [{"name": "requests", "http": {"metadata": {"concurrentRequests": "4"}}}]}
-    return _yaml({
-        "type": "Microsoft.App/containerApps", "name": d.name,
-        "properties": {
-            "configuration": {"activeRevisionsMode": "Single", "ingress": {"external": True, "targetPort": d.port, "transport": "auto"}},
-            "template": {"terminationGracePeriodSeconds": d.grace_seconds, "containers": [container], "scale": scale},
-        },
-    })
+    scale = {
+        "minReplicas": 0,
+        "maxReplicas": d.replicas * 5,
+        "rules": [{"name": "requests", "http": {"metadata": {"concurrentRequests": "4"}}}],
+    }
+    return _yaml(
+        {
+            "type": "Microsoft.App/containerApps",
+            "name": d.name,
+            "properties": {
+                "configuration": {
+                    "activeRevisionsMode": "Single",
+                    "ingress": {"external": True, "targetPort": d.port, "transport": "auto"},
+                },
+                "template": {
+                    "terminationGracePeriodSeconds": d.grace_seconds,
+                    "containers": [container],
+                    "scale": scale,
+                },
+            },
+        }
+    )
 
 
 def _container_instances(d: Deployment) -> str:
@@ -228,27 +357,67 @@ def _container_instances(d: Deployment) -> str:
             "ports": [{"port": d.port, "protocol": "TCP"}],
             "environmentVariables": _pairs(d),
             "resources": {"requests": {"cpu": float(d.cpus), "memoryInGB": d.memory_mb / 1024}},
-            "livenessProbe": {"httpGet": {"path": d.health, "port": d.port, "scheme": "http"}, "periodSeconds": 10, "initialDelaySeconds": d.start_seconds},
+            "livenessProbe": {
+                "httpGet": {"path": d.health, "port": d.port, "scheme": "http"},
+                "periodSeconds": 10,
+                "initialDelaySeconds": d.start_seconds,
+            },
         },
     }
-    properties = {"osType": "Linux", "restartPolicy": "Always", "containers": [container],
-                  "ipAddress": {"type": "Public", "ports": [{"port": d.port, "protocol": "TCP"}]}}
-    return _yaml({"apiVersion": "2023-05-01", "type": "Microsoft.ContainerInstance/containerGroups", "name": d.name, "location": "westeurope",
-                  "properties": properties})
+    properties = {
+        "osType": "Linux",
+        "restartPolicy": "Always",
+        "containers": [container],
+        "ipAddress": {"type": "Public", "ports": [{"port": d.port, "protocol": "TCP"}]},
+    }
+    return _yaml(
+        {
+            "apiVersion": "2023-05-01",
+            "type": "Microsoft.ContainerInstance/containerGroups",
+            "name": d.name,
+            "location": "westeurope",
+            "properties": properties,
+        }
+    )
 
 
 def _render(d: Deployment) -> str:
-    environment = [{"key": name, "value": value} for name, value in {"PORT": str(d.port), **d.environment}.items()]
-    return _yaml({"services": [{
-        "type": "web", "name": d.name, "runtime": "image", "image": {"url": d.image}, "plan": "standard", "region": "frankfurt",
-        "numInstances": d.replicas, "healthCheckPath": d.health, "maxShutdownDelaySeconds": d.grace_seconds, "envVars": environment,
-    }]})
+    environment = [
+        {"key": name, "value": value} for name, value in {"PORT": str(d.port), **d.environment}.items()
+    ]
+    return _yaml(
+        {
+            "services": [
+                {
+                    "type": "web",
+                    "name": d.name,
+                    "runtime": "image",
+                    "image": {"url": d.image},
+                    "plan": "standard",
+                    "region": "frankfurt",
+                    "numInstances": d.replicas,
+                    "healthCheckPath": d.health,
+                    "maxShutdownDelaySeconds": d.grace_seconds,
+                    "envVars": environment,
+                }
+            ]
+        }
+    )
 
 
 def _railway(d: Deployment) -> str:
-    deploy = {"healthcheckPath": d.health, "healthcheckTimeout": 4 * d.start_seconds, "numReplicas": d.replicas, "overlapSeconds": 10,
-              "drainingSeconds": d.grace_seconds, "restartPolicyType": "ON_FAILURE", "restartPolicyMaxRetries": 3}
-    return json.dumps({"$schema": "https://railway.com/railway.schema.json", "deploy": deploy}, indent=2) + "\n"
+    deploy = {
+        "healthcheckPath": d.health,
+        "healthcheckTimeout": 4 * d.start_seconds,
+        "numReplicas": d.replicas,
+        "overlapSeconds": 10,
+        "drainingSeconds": d.grace_seconds,
+        "restartPolicyType": "ON_FAILURE",
+        "restartPolicyMaxRetries": 3,
+    }
+    return (
+        json.dumps({"$schema": "https://railway.com/railway.schema.json", "deploy": deploy}, indent=2) + "\n"
+    )
 
 
 def _fly(d: Deployment) -> str:
@@ -291,37 +460,159 @@ kill_timeout = "{d.grace_seconds}s"
 def _nomad(d: Deployment) -> str:
     second = 1_000_000_000  # the API counts nanoseconds
     check = {"Type": "http", "Path": d.health, "Interval": 5 * second, "Timeout": 5 * second}
-    task = {"Name": d.name, "Driver": "docker", "Config": {"image": d.image, "ports": ["http"]}, "Env": dict(d.environment),
-            "Resources": {"CPU": 1000 * d.cpus, "MemoryMB": d.memory_mb}, "KillTimeout": d.grace_seconds * second}
+    task = {
+        "Name": d.name,
+        "Driver": "docker",
+        "Config": {"image": d.image, "ports": ["http"]},
+        "Env": dict(d.environment),
+        "Resources": {"CPU": 1000 * d.cpus, "MemoryMB": d.memory_mb},
+        "KillTimeout": d.grace_seconds * second,
+    }
     group = {
-        "Name": d.name, "Count": d.replicas, "Tasks": [task],
+        "Name": d.name,
+        "Count": d.replicas,
+        "Tasks": [task],
         "Networks": [{"Mode": "bridge", "DynamicPorts": [{"Label": "http", "To": d.port}]}],
         "Services": [{"Name": d.name, "PortLabel": "http", "Provider": "nomad", "Checks": [check]}],
-        "Update": {"MaxParallel": 1, "Canary": 1, "AutoPromote": True, "AutoRevert": True, "MinHealthyTime": 5 * second,
-                   "HealthyDeadline": 4 * d.start_seconds * second, "HealthCheck": "checks"},
+        "Update": {
+            "MaxParallel": 1,
+            "Canary": 1,
+            "AutoPromote": True,
+            "AutoRevert": True,
+            "MinHealthyTime": 5 * second,
+            "HealthyDeadline": 4 * d.start_seconds * second,
+            "HealthCheck": "checks",
+        },
     }
-    return json.dumps({"Job": {"ID": d.name, "Name": d.name, "Type": "service", "Datacenters": ["dc1"], "TaskGroups": [group]}}, indent=2) + "\n"
+    return (
+        json.dumps(
+            {
+                "Job": {
+                    "ID": d.name,
+                    "Name": d.name,
+                    "Type": "service",
+                    "Datacenters": ["dc1"],
+                    "TaskGroups": [group],
+                }
+            },
+            indent=2,
+        )
+        + "\n"
+    )
 
 
-PLATFORMS: Mapping[str, Platform] = {each.key: each for each in (
-    Platform("swarm", "Docker Swarm", "orchestrator, yours", "stack.yaml", "docker stack deploy -c stack.yaml NAME",
-             "a few machines of your own, and a team that knows Docker", "rolls back (failure_action)", "no", _swarm),
-    Platform("kubernetes", "Kubernetes", "orchestrator, yours or rented", "deployment.yaml", "kubectl apply -f deployment.yaml",
-             "many services and teams, GPUs, or a platform team that runs it already", "stops; you undo it", "with an add-on", _kubernetes),
-    Platform("nomad", "Nomad", "orchestrator, yours", "job.json", "nomad job run -json job.json",
-             "own machines with containers and other programs side by side", "rolls back (AutoRevert)", "no", _nomad),
-    Platform("ecs", "AWS ECS on Fargate", "rented, per second of a task", "template.yaml", "aws cloudformation deploy --template-file template.yaml",
-             "steady load, and the rest of it lives on AWS", "rolls back (circuit breaker)", "no", _ecs),
-    Platform("cloud-run", "Google Cloud Run", "rented, per request", "service.yaml", "gcloud run services replace service.yaml",
-             "load that comes and goes; a first request may wait for a start", "the old revision keeps the traffic", "yes", _cloud_run),
-    Platform("container-apps", "Azure Container Apps", "rented, per request", "app.yaml", "az containerapp create --yaml app.yaml",
-             "the same, on Azure; no cluster to run", "the old revision keeps the traffic", "yes", _container_apps),
-    Platform("container-instances", "Azure Container Instances", "rented, per second", "group.yaml", "az container create --file group.yaml",
-             "one container for a job or a test: no replicas, no rolling update", "is served", "stop it yourself", _container_instances),
-    Platform("render", "Render", "rented, per month", "render.yaml", "git push, with a Blueprint",
-             "a small team that wants a URL from a file in its repository", "the old one stays", "no", _render),
-    Platform("railway", "Railway", "rented, per use", "railway.json", "railway up",
-             "prototypes, and a service with its database in one place", "the old one stays", "if switched on", _railway),
-    Platform("fly", "Fly.io", "rented, per second of a machine", "fly.toml", "fly deploy",
-             "small machines near users in several regions", "the old ones stay (bluegreen)", "yes", _fly),
-)}
+PLATFORMS: Mapping[str, Platform] = {
+    each.key: each
+    for each in (
+        Platform(
+            "swarm",
+            "Docker Swarm",
+            "orchestrator, yours",
+            "stack.yaml",
+            "docker stack deploy -c stack.yaml NAME",
+            "a few machines of your own, and a team that knows Docker",
+            "rolls back (failure_action)",
+            "no",
+            _swarm,
+        ),
+        Platform(
+            "kubernetes",
+            "Kubernetes",
+            "orchestrator, yours or rented",
+            "deployment.yaml",
+            "kubectl apply -f deployment.yaml",
+            "many services and teams, GPUs, or a platform team that runs it already",
+            "stops; you undo it",
+            "with an add-on",
+            _kubernetes,
+        ),
+        Platform(
+            "nomad",
+            "Nomad",
+            "orchestrator, yours",
+            "job.json",
+            "nomad job run -json job.json",
+            "own machines with containers and other programs side by side",
+            "rolls back (AutoRevert)",
+            "no",
+            _nomad,
+        ),
+        Platform(
+            "ecs",
+            "AWS ECS on Fargate",
+            "rented, per second of a task",
+            "template.yaml",
+            "aws cloudformation deploy --template-file template.yaml",
+            "steady load, and the rest of it lives on AWS",
+            "rolls back (circuit breaker)",
+            "no",
+            _ecs,
+        ),
+        Platform(
+            "cloud-run",
+            "Google Cloud Run",
+            "rented, per request",
+            "service.yaml",
+            "gcloud run services replace service.yaml",
+            "load that comes and goes; a first request may wait for a start",
+            "the old revision keeps the traffic",
+            "yes",
+            _cloud_run,
+        ),
+        Platform(
+            "container-apps",
+            "Azure Container Apps",
+            "rented, per request",
+            "app.yaml",
+            "az containerapp create --yaml app.yaml",
+            "the same, on Azure; no cluster to run",
+            "the old revision keeps the traffic",
+            "yes",
+            _container_apps,
+        ),
+        Platform(
+            "container-instances",
+            "Azure Container Instances",
+            "rented, per second",
+            "group.yaml",
+            "az container create --file group.yaml",
+            "one container for a job or a test: no replicas, no rolling update",
+            "is served",
+            "stop it yourself",
+            _container_instances,
+        ),
+        Platform(
+            "render",
+            "Render",
+            "rented, per month",
+            "render.yaml",
+            "git push, with a Blueprint",
+            "a small team that wants a URL from a file in its repository",
+            "the old one stays",
+            "no",
+            _render,
+        ),
+        Platform(
+            "railway",
+            "Railway",
+            "rented, per use",
+            "railway.json",
+            "railway up",
+            "prototypes, and a service with its database in one place",
+            "the old one stays",
+            "if switched on",
+            _railway,
+        ),
+        Platform(
+            "fly",
+            "Fly.io",
+            "rented, per second of a machine",
+            "fly.toml",
+            "fly deploy",
+            "small machines near users in several regions",
+            "the old ones stay (bluegreen)",
+            "yes",
+            _fly,
+        ),
+    )
+}

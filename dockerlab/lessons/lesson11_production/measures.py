@@ -38,7 +38,9 @@ def ships(submission: Submission) -> Outcome:
     """Every replica runs release 2 in time."""
     done = _second(submission)
     got = done.ready.get(submission.state["images"]["v2"], 0)
-    measured = f"{got} of {sum(done.ready.values())} replicas after {done.seconds:.0f} s" + (f"; the update: {done.state}" if done.state != "completed" else "")
+    measured = f"{got} of {sum(done.ready.values())} replicas after {done.seconds:.0f} s" + (
+        f"; the update: {done.state}" if done.state != "completed" else ""
+    )
     return Outcome(got > 0 and len(done.ready) == 1 and done.seconds < WITHIN, measured)
 
 
@@ -50,7 +52,9 @@ def unnoticed(submission: Submission) -> Outcome:
 def uploads(submission: Submission) -> Outcome:
     """Nor one that was on its way when a replica was told to stop."""
     seen = _second(submission).uploads
-    return Outcome(bool(seen.samples) and not seen.failed, f"{len(seen.failed)} of {len(seen.samples)} were cut off")
+    return Outcome(
+        bool(seen.samples) and not seen.failed, f"{len(seen.failed)} of {len(seen.samples)} were cut off"
+    )
 
 
 def capacity(submission: Submission) -> Outcome:
@@ -62,9 +66,20 @@ def capacity(submission: Submission) -> Outcome:
 def back(submission: Submission) -> Outcome:
     """Nobody has to undo the bad release."""
     done, images = _third(submission), submission.state["images"]
-    runs = ", ".join(f"{count} of release {release[1:]}" for release, image in images.items() if (count := done.ready.get(image, 0)))
-    good = set(done.ready) == {images["v2"]} and sum(done.ready.values()) >= REPLICAS and not done.state.endswith("paused")
-    return Outcome(good and done.seconds < WITHIN, f"{runs or 'none is ready'} after {done.seconds:.0f} s; the update: {done.state or 'not over'}")
+    runs = ", ".join(
+        f"{count} of release {release[1:]}"
+        for release, image in images.items()
+        if (count := done.ready.get(image, 0))
+    )
+    good = (
+        set(done.ready) == {images["v2"]}
+        and sum(done.ready.values()) >= REPLICAS
+        and not done.state.endswith("paused")
+    )
+    return Outcome(
+        good and done.seconds < WITHIN,
+        f"{runs or 'none is ready'} after {done.seconds:.0f} s; the update: {done.state or 'not over'}",
+    )
 
 
 def survives(submission: Submission) -> Outcome:
@@ -76,7 +91,9 @@ def _trial(submission: Submission) -> Trial:
     def begin() -> Trial:
         file, bounds = submission.folder / FILE, submission.scratch() / "bounds.json"  # JSON is YAML
         bounds.write_text(json.dumps(bounded(yaml.safe_load(rollout.config(file)))), encoding="utf-8")
-        return submission.enter(Trial(file, submission.state["images"], submission.client, submission.name("stack"), [bounds]))
+        return submission.enter(
+            Trial(file, submission.state["images"], submission.client, submission.name("stack"), [bounds])
+        )
 
     return submission.cached("trial", begin)
 
@@ -88,7 +105,9 @@ def bounded(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     version, services = str(config["version"]), {}
     for name, service in (config.get("services") or {}).items():
-        bounds = {"memory": BOUNDS["mem_limit"]} | ({"pids": BOUNDS["pids_limit"]} if tuple(map(int, version.split("."))) >= (3, 9) else {})
+        bounds = {"memory": BOUNDS["mem_limit"]} | (
+            {"pids": BOUNDS["pids_limit"]} if tuple(map(int, version.split("."))) >= (3, 9) else {}
+        )
         services[name] = {"deploy": {"resources": {"limits": bounds | limits_of(service)}}}
         if "logging" not in service:
             services[name]["logging"] = {"driver": "json-file", "options": LOG}
@@ -96,14 +115,21 @@ def bounded(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _second(submission: Submission) -> Rollout:
-    return submission.cached("v2", lambda: _trial(submission).ship("v2", api_client.samples()[0], UPLOAD, WITHIN))
+    return submission.cached(
+        "v2", lambda: _trial(submission).ship("v2", api_client.samples()[0], UPLOAD, WITHIN)
+    )
 
 
 def _third(submission: Submission) -> Rollout:
-    return submission.cached("v3", lambda: _trial(submission).ship("v3", api_client.samples()[0], patience=WITHIN))
+    return submission.cached(
+        "v3", lambda: _trial(submission).ship("v3", api_client.samples()[0], patience=WITHIN)
+    )
 
 
 def _none_failed(done: Rollout) -> Outcome:
     failed = done.seen.failed
     kinds = ", ".join(sorted({str(sample.status or sample.error) for sample in failed}))
-    return Outcome(bool(done.seen.samples) and not failed, f"{len(failed)} of {len(done.seen.samples)} failed" + (f" ({kinds})" if failed else ""))
+    return Outcome(
+        bool(done.seen.samples) and not failed,
+        f"{len(failed)} of {len(done.seen.samples)} failed" + (f" ({kinds})" if failed else ""),
+    )

@@ -44,8 +44,15 @@ class Step:
 def steps(file: Path) -> list[Step]:
     """The steps of the workflow's jobs, in order."""
     jobs = yaml.safe_load(file.read_text(encoding="utf-8"))["jobs"].values()
-    return [Step(each.get("name") or each.get("uses", "").partition("@")[0], each.get("run", ""), each.get("uses", ""))
-            for job in jobs for each in job["steps"]]
+    return [
+        Step(
+            each.get("name") or each.get("uses", "").partition("@")[0],
+            each.get("run", ""),
+            each.get("uses", ""),
+        )
+        for job in jobs
+        for each in job["steps"]
+    ]
 
 
 def findings(file: Path) -> list[str]:
@@ -54,7 +61,11 @@ def findings(file: Path) -> list[str]:
         importlib.metadata.version("jactionlint")
     command = [programs.tool("jactionlint"), "--no-online", "--oneline", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    return [re.sub(r"^\S*?(?=[^/\\]+:\d+:)", "", line) for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    return [
+        re.sub(r"^\S*?(?=[^/\\]+:\d+:)", "", line)
+        for line in (done.stdout + done.stderr).splitlines()
+        if line.strip()
+    ]
 
 
 def run(step: Step, folder: Path, environment: Mapping[str, str], timeout: float = 600) -> str:
@@ -63,13 +74,29 @@ def run(step: Step, folder: Path, environment: Mapping[str, str], timeout: float
     Raises StepFailed with its last line.
     """
     if not step.run or EXPRESSION.search(step.run):
-        raise StepFailed(f"{step.name!r} cannot be run here.", "It is an action, or its script holds an expression of GitHub.", "Hand values to it by `env:`.")
+        raise StepFailed(
+            f"{step.name!r} cannot be run here.",
+            "It is an action, or its script holds an expression of GitHub.",
+            "Hand values to it by `env:`.",
+        )
     command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step.run]
-    done = subprocess.run(command, cwd=folder, env={**os.environ, "GITHUB_STEP_SUMMARY": os.devnull, **environment}, capture_output=True, text=True,
-                          timeout=timeout, stdin=subprocess.DEVNULL, check=False)
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, "GITHUB_STEP_SUMMARY": os.devnull, **environment},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
     if done.returncode:
         lines = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()
-        raise StepFailed(f"The step {step.name!r} ended with exit code {done.returncode}.", f"Its last line: {lines[-1]}", "Run its lines in a terminal.")
+        raise StepFailed(
+            f"The step {step.name!r} ended with exit code {done.returncode}.",
+            f"Its last line: {lines[-1]}",
+            "Run its lines in a terminal.",
+        )
     return done.stdout
 
 
@@ -78,5 +105,12 @@ def rehearse(file: Path, folder: Path, environment: Mapping[str, str]) -> pd.Dat
     rows = []
     for step in steps(file):
         said = run(step, folder, environment) if step.run else ""
-        rows.append((step.name, "ran here" if step.run else "an action: runs on GitHub", step.pinned, (said.strip().splitlines() or [""])[-1]))
+        rows.append(
+            (
+                step.name,
+                "ran here" if step.run else "an action: runs on GitHub",
+                step.pinned,
+                (said.strip().splitlines() or [""])[-1],
+            )
+        )
     return pd.DataFrame(rows, columns=["step", "here", "pinned", "last line"]).set_index("step")

@@ -30,7 +30,11 @@ CONTEXT = ROOT / "assets" / "production"
 BASE = "dockerlab-api:multistage"
 _DOOR = "dockerlab-production:door"
 SERVICE = "api"
-RELEASES: Mapping[str, Mapping[str, str]] = {"v1": {"VERSION": "1"}, "v2": {"VERSION": "2"}, "v3": {"VERSION": "3", "MODEL": "harbour-m.onnx"}}
+RELEASES: Mapping[str, Mapping[str, str]] = {
+    "v1": {"VERSION": "1"},
+    "v2": {"VERSION": "2"},
+    "v3": {"VERSION": "3", "MODEL": "harbour-m.onnx"},
+}
 
 
 def __getattr__(name: str) -> str:
@@ -64,7 +68,12 @@ def door_image(client: docker.DockerClient) -> str:
 def images(pattern: str, client: docker.DockerClient) -> list[str]:
     """The tags of this learner's images that match, such as */dockerlab-lesson11: of those pushed to a registry on whatever port. Asks the engine."""
     pattern = naming.own(pattern)
-    return sorted(tag for each in ownership.own_images(client) for tag in each.tags if fnmatch.fnmatch(tag.rpartition(":")[0], pattern))
+    return sorted(
+        tag
+        for each in ownership.own_images(client)
+        for tag in each.tags
+        if fnmatch.fnmatch(tag.rpartition(":")[0], pattern)
+    )
 
 
 def remove_images(pattern: str, client: docker.DockerClient) -> int:
@@ -93,15 +102,30 @@ def config(stack_file: Path, image: str = "image") -> str:
 
 def _docker(*arguments: str, image: str) -> str:
     if not shutil.which("docker"):
-        raise StackRefused("There is no `docker` command on this machine.", fix="Run `make engine`, then `dockerlab doctor`.")
+        raise StackRefused(
+            "There is no `docker` command on this machine.", fix="Run `make engine`, then `dockerlab doctor`."
+        )
     try:
-        done = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, check=False,
-                              env={**endpoint.environment(), "IMAGE": image})
+        done = subprocess.run(
+            ["docker", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            stdin=subprocess.DEVNULL,
+            check=False,
+            env={**endpoint.environment(), "IMAGE": image},
+        )
     except subprocess.TimeoutExpired as error:
-        raise StackRefused(f"`docker {' '.join(arguments[:2])}` took longer than a minute.", fix="Look at `docker service ps`.") from error
+        raise StackRefused(
+            f"`docker {' '.join(arguments[:2])}` took longer than a minute.",
+            fix="Look at `docker service ps`.",
+        ) from error
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["it says nothing"]
-        raise StackRefused(f"`docker {' '.join(arguments[:2])}` does not take the file: {lines[-1].rstrip('.')}.", fix="Mend that line.")
+        raise StackRefused(
+            f"`docker {' '.join(arguments[:2])}` does not take the file: {lines[-1].rstrip('.')}.",
+            fix="Mend that line.",
+        )
     return done.stdout
 
 
@@ -124,8 +148,14 @@ class Trial:
     Everything that it makes is gone when the block ends. Talks to the engine.
     """
 
-    def __init__(self, stack_file: Path, images: Mapping[str, str], client: docker.DockerClient, name: str = "dockerlab-trial",
-                 more: Sequence[Path] = ()) -> None:
+    def __init__(
+        self,
+        stack_file: Path,
+        images: Mapping[str, str],
+        client: docker.DockerClient,
+        name: str = "dockerlab-trial",
+        more: Sequence[Path] = (),
+    ) -> None:
         self.more = tuple(more)  # files that are merged into the stack file
         self.file, self.images, self.client, self.name = stack_file, images, client, name
         self.service, self.url = f"{name}_{SERVICE}", ""
@@ -137,8 +167,19 @@ class Trial:
             self._stack.enter_context(swarm.one_node(self.client))
             deploy(self.file, self.name, self.images["v1"], *self.more)
             if not polling.wait_until(lambda: self.ready("v1") >= self._wanted(), 40, 0.1):
-                raise StackRefused(f"Release 1 has {self.ready('v1')} ready replicas of {self._wanted()}.", self._why(), "Mend what that names.")
-            opened = container.running(naming.own(_DOOR), port=8080, ready="/health", network=f"{self.name}_web", client=self.client, timeout=30)
+                raise StackRefused(
+                    f"Release 1 has {self.ready('v1')} ready replicas of {self._wanted()}.",
+                    self._why(),
+                    "Mend what that names.",
+                )
+            opened = container.running(
+                naming.own(_DOOR),
+                port=8080,
+                ready="/health",
+                network=f"{self.name}_web",
+                client=self.client,
+                timeout=30,
+            )
             self.url = self._stack.enter_context(opened).url
         except BaseException:
             self._stack.close()
@@ -152,20 +193,38 @@ class Trial:
         """How many replicas of this release are ready."""
         return swarm.replicas(self.service, self.client).ready.get(self.images[release], 0)
 
-    def ship(self, release: str, picture: Path, upload_seconds: float = 0.0, patience: float = 45, settle: float = 1.5) -> Rollout:
+    def ship(
+        self,
+        release: str,
+        picture: Path,
+        upload_seconds: float = 0.0,
+        patience: float = 45,
+        settle: float = 1.5,
+    ) -> Rollout:
         """Deploy a release while pictures come in, some of them over lines so slow that one takes `upload_seconds`.
 
         Returns when the update, or the rollback of it, is over, after `patience` seconds at the latest.
         """
         result = Rollout(fewest=swarm.replicas(self.service, self.client).count)
         with ExitStack() as coming:
-            result.seen = coming.enter_context(load_generator.traffic(self.url, load_generator.picture(picture), clients=2, pause=0.2))
+            result.seen = coming.enter_context(
+                load_generator.traffic(self.url, load_generator.picture(picture), clients=2, pause=0.2)
+            )
             if upload_seconds:
-                result.uploads = coming.enter_context(load_generator.traffic(self.url, load_generator.picture(picture, upload_seconds=upload_seconds), clients=8))
+                result.uploads = coming.enter_context(
+                    load_generator.traffic(
+                        self.url, load_generator.picture(picture, upload_seconds=upload_seconds), clients=8
+                    )
+                )
                 time.sleep(upload_seconds / 2)
             began = time.monotonic()
             deploy(self.file, self.name, self.images[release], *self.more)
-            swarm.settled(self.service, self.client, patience, lambda now: setattr(result, "fewest", min(result.fewest, now.count)))
+            swarm.settled(
+                self.service,
+                self.client,
+                patience,
+                lambda now: setattr(result, "fewest", min(result.fewest, now.count)),
+            )
             result.seconds = time.monotonic() - began
             time.sleep(settle)
         now = swarm.replicas(self.service, self.client)
@@ -173,10 +232,17 @@ class Trial:
         return result
 
     def _wanted(self) -> int:
-        return self.client.services.get(self.service).attrs["Spec"]["Mode"].get("Replicated", {}).get("Replicas", 1)
+        return (
+            self.client.services.get(self.service)
+            .attrs["Spec"]["Mode"]
+            .get("Replicated", {})
+            .get("Replicas", 1)
+        )
 
     def _why(self) -> str:
         tasks = self.client.api.tasks(filters={"service": self.service})
-        reasons = [task["Status"].get("Err") or task["Status"].get("Message", "") for task in sorted(tasks, key=lambda task: task["UpdatedAt"])]
+        reasons = [
+            task["Status"].get("Err") or task["Status"].get("Message", "")
+            for task in sorted(tasks, key=lambda task: task["UpdatedAt"])
+        ]
         return f"The last one says: {reasons[-1]}." if reasons else "There is none."
-

@@ -83,7 +83,9 @@ def samples() -> list[Path]:
 def compose_files(folder: Path, project: str, **labels: str) -> str:
     """COMPOSE_FILE for a folder: its compose.yaml, and a file beside it that puts the course's labels on all of it. Runs compose."""
     config = Stack(folder, project, ("compose.yaml",), dict(os.environ)).config()
-    (folder / "labels.json").write_text(json.dumps(with_labels(config, object_labels.labels(**labels))), encoding="utf-8")
+    (folder / "labels.json").write_text(
+        json.dumps(with_labels(config, object_labels.labels(**labels))), encoding="utf-8"
+    )
     return os.pathsep.join(str(folder / name) for name in ("compose.yaml", "labels.json"))
 
 
@@ -108,16 +110,33 @@ def own_answers(folder: Path = BARE / "samples") -> dict[str, dict[str, float]]:
 
 def _run_bare(program: str, *arguments: str) -> str:
     """What a program prints that runs in the bare repository."""
-    done = subprocess.run([sys.executable, "-c", program, *arguments], cwd=BARE, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=BARE,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     if done.returncode:
-        raise CourseError("The application does not run on this machine.", f"{done.stderr.strip().splitlines()[-1]}.", "Run `make setup`.")
+        raise CourseError(
+            "The application does not run on this machine.",
+            f"{done.stderr.strip().splitlines()[-1]}.",
+            "Run `make setup`.",
+        )
     return done.stdout
 
 
 def ask(url: str, picture: bytes, token: str, session: requests.Session | None = None) -> dict[str, Any]:
     """One answer of POST /inspect. Raises requests.HTTPError for anything but 200, and as fetch.fetch."""
-    reply = fetch(f"{url}/inspect", 30, method="POST", session=session, files={"image": ("wall.png", picture, "image/png")},
-                  headers={"Authorization": f"Bearer {token}"})
+    reply = fetch(
+        f"{url}/inspect",
+        30,
+        method="POST",
+        session=session,
+        files={"image": ("wall.png", picture, "image/png")},
+        headers={"Authorization": f"Bearer {token}"},
+    )
     reply.raise_for_status()
     return reply.json()
 
@@ -137,6 +156,8 @@ def p95_ms(url: str, token: str, enough: float = 0, rounds: int = ROUNDS) -> tup
             if number >= 8:
                 times.append((time.perf_counter() - started) * 1000)
         best = min(best, (float(np.percentile(times, 95)), statistics.median(times)))
-        if best[0] <= enough or (done > 1 and best[0] > 2.5 * enough > 0):  # good enough, or twice beyond what a busy machine explains
+        if best[0] <= enough or (
+            done > 1 and best[0] > 2.5 * enough > 0
+        ):  # good enough, or twice beyond what a busy machine explains
             break
     return best

@@ -77,7 +77,16 @@ class Scorecard:
 
     def frame(self) -> pd.DataFrame:
         """One row a score: holds, value, target, what was seen."""
-        rows = [(score.title, "✓" if score.ok else "✗", score.written, f"{score.target:g} {score.unit}", score.said) for score in self.scores]
+        rows = [
+            (
+                score.title,
+                "✓" if score.ok else "✗",
+                score.written,
+                f"{score.target:g} {score.unit}",
+                score.said,
+            )
+            for score in self.scores
+        ]
         return pd.DataFrame(rows, columns=["", "holds", "measured", "at most", "seen"]).set_index("")
 
     def __repr__(self) -> str:
@@ -86,4 +95,9 @@ class Scorecard:
 
 def beside(cards: Mapping[str, Scorecard]) -> pd.DataFrame:
     """Several scorecards side by side, a column each: ✓ or ✗ and the value."""
-    return pd.DataFrame({name: {score.title: f"{'✓' if score.ok else '✗'} {score.written}" for score in card.scores} for name, card in cards.items()})
+    return pd.DataFrame(
+        {
+            name: {score.title: f"{'✓' if score.ok else '✗'} {score.written}" for score in card.scores}
+            for name, card in cards.items()
+        }
+    )

@@ -73,19 +73,48 @@ from dockerlab.lessons.lesson12_capstone.scorecard import (
 )
 
 __all__ = [
-    "LAB", "LESSON", "TOKEN", "Score", "Scorecard", "Targets", "ask", "bare", "beside", "compose_files", "judged", "latest", "measured_config", "ours",
-    "own_answers", "p95_ms", "rights", "samples", "score",
+    "LAB",
+    "LESSON",
+    "TOKEN",
+    "Score",
+    "Scorecard",
+    "Targets",
+    "ask",
+    "bare",
+    "beside",
+    "compose_files",
+    "judged",
+    "latest",
+    "measured_config",
+    "ours",
+    "own_answers",
+    "p95_ms",
+    "rights",
+    "samples",
+    "score",
 ]
 GIVEN = ("app/", "model/", "requirements.txt")
-LIMITS = {"nano_cpus": 1_000_000_000, "mem_limit": "256m", "memswap_limit": "512m"}  # what the box at the gate has for this service
+LIMITS = {
+    "nano_cpus": 1_000_000_000,
+    "mem_limit": "256m",
+    "memswap_limit": "512m",
+}  # what the box at the gate has for this service
 CLOSE = 0.01  # how far a score may be from the application's own
-INSTALLS = re.compile(r"\b(pip3?|uv|apt-get|apt)\b.*\b(install|sync|add)\b|Successfully installed|Installed \d+ package")
+INSTALLS = re.compile(
+    r"\b(pip3?|uv|apt-get|apt)\b.*\b(install|sync|add)\b|Successfully installed|Installed \d+ package"
+)
 # How often health is asked while it is judged; the file's own pace may be slower.
 PACE = {"interval": "2s", "timeout": "5s", "retries": 3, "start_period": "4s", "start_interval": "300ms"}
 QUICK = {"interval": 400_000_000, "timeout": 5_000_000_000, "retries": 2, "start_period": 1_000_000}
 
 
-def score(folder: Path, name: str = "", targets: Targets = LESSON, client: docker.DockerClient | None = None, keep: str = "") -> Scorecard:
+def score(
+    folder: Path,
+    name: str = "",
+    targets: Targets = LESSON,
+    client: docker.DockerClient | None = None,
+    keep: str = "",
+) -> Scorecard:
     """Measure a folder; everything made for it is removed again, but for the image under the tag `keep`. Asks the engine.
 
     Raises CourseError where it does not build.
@@ -177,9 +206,15 @@ _FRESH: dict[str, float] = {}
 def _recipe(folder: Path, client: docker.DockerClient) -> str:
     """What a build from nothing is made of, but for the code: files sent and bases."""
     sent = context_contents.contents(folder)
-    names = [name for name in sorted(sent[sent["sent"]]["path"]) if not name.startswith("app/") and not name.endswith(".ipynb")]
+    names = [
+        name
+        for name in sorted(sent[sent["sent"]]["path"])
+        if not name.startswith("app/") and not name.endswith(".ipynb")
+    ]
     parts = [(folder / name).read_bytes() for name in (*names, "Dockerfile")]
-    for name in sorted(build_plan.images_of(build_plan.plan(dockerfile.parse(dockerfile.read(folder / "Dockerfile"))))):
+    for name in sorted(
+        build_plan.images_of(build_plan.plan(dockerfile.parse(dockerfile.read(folder / "Dockerfile"))))
+    ):
         with suppress(APIError):
             parts.append(str(client.images.get(name).id).encode())
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
@@ -188,7 +223,13 @@ def _recipe(folder: Path, client: docker.DockerClient) -> str:
 def _build(case: _Case, seconds: float) -> None:
     sent, targets = case.report.context_bytes, case.targets
     said = f"{sent / 1e3:,.0f} kB of context sent, at most {targets.context_bytes / 1e3:,.0f} kB"
-    case.put("build", seconds, targets.build_seconds, seconds <= targets.build_seconds and sent <= targets.context_bytes, said)
+    case.put(
+        "build",
+        seconds,
+        targets.build_seconds,
+        seconds <= targets.build_seconds and sent <= targets.context_bytes,
+        said,
+    )
 
 
 def _start(case: _Case) -> None:
@@ -211,8 +252,16 @@ def _start(case: _Case) -> None:
         return
     case.put("start", best, target, best <= target, "read-only, without capabilities, on one CPU")
     wanted = own_answers(pictures[0].parent)
-    other = [name for name, scores in wanted.items() if any(abs(answers.get(name, {}).get(label, 9) - value) > CLOSE for label, value in scores.items())]
-    case.count("agreement", [f"{name.removesuffix('.png')} is answered otherwise" for name in other], f"the same scores for {len(wanted)} pictures")
+    other = [
+        name
+        for name, scores in wanted.items()
+        if any(abs(answers.get(name, {}).get(label, 9) - value) > CLOSE for label, value in scores.items())
+    ]
+    case.count(
+        "agreement",
+        [f"{name.removesuffix('.png')} is answered otherwise" for name in other],
+        f"the same scores for {len(wanted)} pictures",
+    )
 
 
 def _ask_all(url: str, started: float, pictures: Sequence[Path]) -> dict[str, Any]:
@@ -259,8 +308,15 @@ def _rebuild(case: _Case) -> None:
     ran = {_words(name.partition("] ")[2]) for name in report.ran}
     layers = image.new_layers(case.report.image_id, report.image_id, case.client)
     new = sum(layer.disk_bytes for layer in layers if _words(layer.instruction) in ran)
-    again = [step.name for step in report.instructions if not step.cached and "] RUN " in step.name and INSTALLS.search(f"{step.name}\n{step.log}")]
-    said = f"{len(report.ran)} of {len(report.instructions)} steps ran, {units.mb(new)} of the image are new" + (f"; `{again[0][:60]}` again" if again else "")
+    again = [
+        step.name
+        for step in report.instructions
+        if not step.cached and "] RUN " in step.name and INSTALLS.search(f"{step.name}\n{step.log}")
+    ]
+    said = (
+        f"{len(report.ran)} of {len(report.instructions)} steps ran, {units.mb(new)} of the image are new"
+        + (f"; `{again[0][:60]}` again" if again else "")
+    )
     ok = not again and new <= case.targets.new_bytes and report.seconds <= case.targets.rebuild_seconds
     case.put("rebuild", report.seconds, case.targets.rebuild_seconds, ok, said)
 
@@ -272,12 +328,18 @@ def _words(instruction: str) -> str:
 
 def _lint(case: _Case) -> None:
     try:
-        found = [each for each in lint.hadolint(case.folder / "Dockerfile") if each.level in ("error", "warning")]
+        found = [
+            each for each in lint.hadolint(case.folder / "Dockerfile") if each.level in ("error", "warning")
+        ]
         found += lint.build_check(case.folder)
     except CourseError as error:
         case.unmeasured("lint", error.what)
         return
-    case.count("lint", [f"line {each.line}: {each.rule}" for each in found], "neither hadolint nor BuildKit has a warning")
+    case.count(
+        "lint",
+        [f"line {each.line}: {each.rule}" for each in found],
+        "neither hadolint nor BuildKit has a warning",
+    )
 
 
 def _healthcheck(case: _Case) -> list[str]:
@@ -297,7 +359,11 @@ def _sick(case: _Case) -> list[str]:
         return []  # the stack says what is wrong with the file
     if not test:
         return ["there is no health check"]
-    options: dict[str, Any] = {"environment": {"API_TOKEN": TOKEN, "MODEL_PATH": "/nowhere.onnx"}, "healthcheck": {"test": test} | QUICK, "ready": None}
+    options: dict[str, Any] = {
+        "environment": {"API_TOKEN": TOKEN, "MODEL_PATH": "/nowhere.onnx"},
+        "healthcheck": {"test": test} | QUICK,
+        "ready": None,
+    }
     try:
         with case.submission.running("sick", case.tag, **options) as service:
             polling.wait_until(lambda: _status(f"{service.url}/health") == 503, 20, 0.1)
@@ -318,17 +384,26 @@ def _status(url: str) -> int:
 
 def _says_something(path: Path) -> bool:
     """Whether a file is there and holds more than comments."""
-    return path.is_file() and any(line.strip() and not line.lstrip().startswith("#") for line in path.read_text(encoding="utf-8").splitlines())
+    return path.is_file() and any(
+        line.strip() and not line.lstrip().startswith("#")
+        for line in path.read_text(encoding="utf-8").splitlines()
+    )
 
 
 def _config(case: _Case) -> dict[str, Any]:
     """The project as compose understands it; where there is no compose.yaml, the `docker run` that people write first."""
     if not _says_something(case.folder / "compose.yaml"):
         return {"services": {"api": {"environment": {"API_TOKEN": TOKEN}}}}
-    environment = {name: value for name, value in os.environ.items() if name not in ("API_TOKEN", "COMPOSE_FILE", "COMPOSE_PROFILES")}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("API_TOKEN", "COMPOSE_FILE", "COMPOSE_PROFILES")
+    }
     config = Stack(case.folder, case.submission.name("stack"), ("compose.yaml",), environment).config()
     if "api" not in config.get("services", {}):
-        raise StackFailed("compose.yaml has no service called api.", fix="Name the service that serves pictures `api`.")
+        raise StackFailed(
+            "compose.yaml has no service called api.", fix="Name the service that serves pictures `api`."
+        )
     return config
 
 
@@ -346,7 +421,12 @@ def measured_config(config: dict[str, Any], tag: str, checked: bool) -> dict[str
             service["healthcheck"] = check | PACE
     for name in ("build", "deploy", "cpus", "mem_limit", "mem_reservation", "memswap_limit"):
         api.pop(name, None)
-    api |= {"image": tag, "cpus": 1.0, "mem_limit": "256m", "ports": [{"target": 8000, "host_ip": "127.0.0.1", "protocol": "tcp", "mode": "ingress"}]}
+    api |= {
+        "image": tag,
+        "cpus": 1.0,
+        "mem_limit": "256m",
+        "ports": [{"target": 8000, "host_ip": "127.0.0.1", "protocol": "tcp", "mode": "ingress"}],
+    }
     bounded(config, config)
     return config
 
@@ -354,12 +434,18 @@ def measured_config(config: dict[str, Any], tag: str, checked: bool) -> dict[str
 def _stack(case: _Case, quiet: Callable[[], object], sick: Future[list[str]]) -> None:
     """The composed service: health, latency, rights, and what it knows of the token. `quiet` waits until nothing else runs."""
     try:
-        config = measured_config(case.submission.cached("config", lambda: _config(case)), case.tag, bool(_healthcheck(case)))
+        config = measured_config(
+            case.submission.cached("config", lambda: _config(case)), case.tag, bool(_healthcheck(case))
+        )
         file = case.folder / "measured.json"  # JSON is YAML
         file.write_text(json.dumps(config), encoding="utf-8")
-        with running_stack(case.folder, files=(file.name,), project=case.submission.name("stack"), timeout=60) as stack:
+        with running_stack(
+            case.folder, files=(file.name,), project=case.submission.name("stack"), timeout=60
+        ) as stack:
             quiet()
-            boxes = case.client.containers.list(filters={"label": f"com.docker.compose.project={stack.project}"})
+            boxes = case.client.containers.list(
+                filters={"label": f"com.docker.compose.project={stack.project}"}
+            )
             box = next(each for each in boxes if each.labels.get("com.docker.compose.service") == "api")
             box.reload()
             case.count("health", sick.result(), "healthy in the stack, unhealthy without a model")
@@ -369,10 +455,14 @@ def _stack(case: _Case, quiet: Callable[[], object], sick: Future[list[str]]) ->
     except (CourseError, DockerException, requests.RequestException, StopIteration) as error:
         why = " ".join(str(error).split())
         quiet()
-        case.scores.setdefault("health", Score("health", *TITLES["health"][:1], 1, 0, TITLES["health"][1], False, why))
+        case.scores.setdefault(
+            "health", Score("health", *TITLES["health"][:1], 1, 0, TITLES["health"][1], False, why)
+        )
         case.unmeasured("latency", "the stack does not run", case.targets.latency_ms)
         case.unmeasured("user", "the stack does not run")
-        case.unmeasured("secrets", "; ".join([*case.submission.state.get("leaks", []), "the stack does not run"]))
+        case.unmeasured(
+            "secrets", "; ".join([*case.submission.state.get("leaks", []), "the stack does not run"])
+        )
 
 
 def _latency(case: _Case, url: str, box: Container) -> None:
@@ -393,33 +483,60 @@ def _token(box: Container, url: str) -> str:
         with suppress(requests.HTTPError):
             ask(url, picture, token)
             return token
-    raise StackFailed("The service takes none of the tokens that it was given.", fix="API_TOKEN_FILE names the file of the secret.")
+    raise StackFailed(
+        "The service takes none of the tokens that it was given.",
+        fix="API_TOKEN_FILE names the file of the secret.",
+    )
 
 
 def _rights(case: _Case, box: Container, boxes: Iterable[Container]) -> list[str]:
     """What the service may do that it need not, and what its neighbours open to whoever gets into them."""
-    users, socket = inspection.look(case.client, box, labels=case.submission.labels()).users, connection.engine_socket()
+    users, socket = (
+        inspection.look(case.client, box, labels=case.submission.labels()).users,
+        connection.engine_socket(),
+    )
     faults = rights(box.attrs, users, inspection.mounts(case.client, box.attrs), socket)
     for other in boxes:
         if other.id != box.id:
             found = opened(other.attrs, inspection.mounts(case.client, other.attrs), socket)
-            faults += [f"{other.labels.get('com.docker.compose.service')}: {found[key]}" for key in ("engine", "host") if key in found]
+            faults += [
+                f"{other.labels.get('com.docker.compose.service')}: {found[key]}"
+                for key in ("engine", "host")
+                if key in found
+            ]
     return faults
 
 
-def rights(attrs: Mapping[str, Any], users: Iterable[int], mounts: Sequence[Mount] = (), socket: str = "/var/run/docker.sock") -> list[str]:
+def rights(
+    attrs: Mapping[str, Any],
+    users: Iterable[int],
+    mounts: Sequence[Mount] = (),
+    socket: str = "/var/run/docker.sock",
+) -> list[str]:
     """What a container may do that a service need not: from `docker inspect`, the users of its processes, and its mounts. Pure."""
     host = attrs["HostConfig"]
     faults = ["it runs as root"] if 0 in users else []
     faults += ["its file system can be written"] if not host.get("ReadonlyRootfs") else []
     dropped = {name.upper().removeprefix("CAP_") for name in host.get("CapDrop") or []}
-    faults += ["it keeps capabilities"] if "ALL" not in dropped or host.get("CapAdd") or host.get("Privileged") else []
+    faults += (
+        ["it keeps capabilities"]
+        if "ALL" not in dropped or host.get("CapAdd") or host.get("Privileged")
+        else []
+    )
     options = {option.replace("=", ":").removesuffix(":true") for option in host.get("SecurityOpt") or []}
     faults += ["it may gain privileges"] if "no-new-privileges" not in options else []
-    faults += ["no profile of AppArmor or SELinux holds it"] if options & {"apparmor:unconfined", "label:disable"} else []
+    faults += (
+        ["no profile of AppArmor or SELinux holds it"]
+        if options & {"apparmor:unconfined", "label:disable"}
+        else []
+    )
     found = opened(attrs, mounts, socket)
     faults += [found[key] for key in ("engine", "host", "kernel") if key in found]
-    return faults + [f"it may write to {each.source} of the host" for each in mounts if each.kind == "bind" and each.writable]
+    return faults + [
+        f"it may write to {each.source} of the host"
+        for each in mounts
+        if each.kind == "bind" and each.writable
+    ]
 
 
 def _secrets(case: _Case, url: str, box: Container) -> None:
@@ -438,4 +555,3 @@ def _secrets(case: _Case, url: str, box: Container) -> None:
     except requests.HTTPError:
         found.append("the token of secrets/api_token.txt is refused")
     case.count("secrets", found, "none in layers, history or environment; the token comes as a file")
-

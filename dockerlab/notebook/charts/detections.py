@@ -38,4 +38,6 @@ def draw(image_path: str | Path, answer: Answer) -> Figure:
 def _rectangle(each: Detection, colour: str) -> Any:
     from matplotlib.patches import Rectangle
 
-    return Rectangle((each.x1, each.y1), each.x2 - each.x1, each.y2 - each.y1, fill=False, edgecolor=colour, linewidth=2)
+    return Rectangle(
+        (each.x1, each.y1), each.x2 - each.x1, each.y2 - each.y1, fill=False, edgecolor=colour, linewidth=2
+    )

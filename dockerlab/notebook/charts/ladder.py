@@ -27,16 +27,38 @@ def size_ladder(frame: pd.DataFrame, finding: str | None = None) -> Figure:
     for position, row in rows.iterrows():
         for shift, column, hatch in ((-0.19, "disk", None), (0.19, "download", "//")):
             value = row[f"{column}_bytes"] / 1e6
-            axes.barh(position + shift, value, 0.36, color=PALETTE[column], hatch=hatch, edgecolor="white", linewidth=0.6)
-            axes.text(value + widest * 0.008, position + shift, f"{value:,.0f} MB {'on disk' if column == 'disk' else 'to download'}",
-                      va="center", fontsize=8.5, color=PALETTE["ink"])
+            axes.barh(
+                position + shift,
+                value,
+                0.36,
+                color=PALETTE[column],
+                hatch=hatch,
+                edgecolor="white",
+                linewidth=0.6,
+            )
+            axes.text(
+                value + widest * 0.008,
+                position + shift,
+                f"{value:,.0f} MB {'on disk' if column == 'disk' else 'to download'}",
+                va="center",
+                fontsize=8.5,
+                color=PALETTE["ink"],
+            )
     axes.set_yticks(range(len(rows)), rows["rung"])
     axes.invert_yaxis()
     axes.set_xlim(0, widest * 1.22)
     axes.set_xlabel("size of the image, MB (10⁶ bytes)")
     first, last = rows.iloc[0], rows.iloc[-1]
     ratio = first["disk_bytes"] / last["disk_bytes"]
-    state_finding(axes, finding or (f"{last['rung']} is {ratio:,.0f} times smaller on disk than {first['rung']}" if len(rows) > 1 else f"{first['rung']}"))
+    state_finding(
+        axes,
+        finding
+        or (
+            f"{last['rung']} is {ratio:,.0f} times smaller on disk than {first['rung']}"
+            if len(rows) > 1
+            else f"{first['rung']}"
+        ),
+    )
     return fig
 
 
@@ -44,7 +66,11 @@ def ladder_panels(frame: pd.DataFrame) -> Figure:
     """Every measure of the ladder, a panel each; needs the columns of `measure.COLUMNS`."""
     first, last = frame.iloc[0], frame.iloc[-1]
     size, rebuild = (first[column] / last[column] for column in ("disk_bytes", "rebuild_seconds"))
-    same = "the same boxes" if frame["agreement"].min() >= 0.99 else f"boxes that agree to {frame['agreement'].min():.0%}"
+    same = (
+        "the same boxes"
+        if frame["agreement"].min() >= 0.99
+        else f"boxes that agree to {frame['agreement'].min():.0%}"
+    )
     finding = f"{last['rung']} against {first['rung']}: {size:,.0f} times smaller, rebuilt {rebuild:,.0f} times faster, {same}"
     named = frame.assign(name=frame["rung"] + "\n" + frame["title"])
     return small_multiples(named, MEASURES, finding, "name")
@@ -61,8 +87,23 @@ def package_bars(frame: pd.DataFrame, finding: str, most: int = 14) -> Figure:
     widest = max(sizes, default=1.0)
     for row, (size, group) in enumerate(zip(sizes, groups, strict=True)):
         bad = group == "gpu"
-        axes.barh(row, size, 0.66, color=PALETTE["bad" if bad else "disk"], hatch="//" if bad else None, edgecolor="white", linewidth=0.6)
-        axes.text(size + widest * 0.008, row, f"{size:,.0f} MB{', for GPUs only' if bad else ''}", va="center", fontsize=8, color=PALETTE["ink"])
+        axes.barh(
+            row,
+            size,
+            0.66,
+            color=PALETTE["bad" if bad else "disk"],
+            hatch="//" if bad else None,
+            edgecolor="white",
+            linewidth=0.6,
+        )
+        axes.text(
+            size + widest * 0.008,
+            row,
+            f"{size:,.0f} MB{', for GPUs only' if bad else ''}",
+            va="center",
+            fontsize=8,
+            color=PALETTE["ink"],
+        )
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.invert_yaxis()
     axes.set_xlim(0, widest * 1.26)

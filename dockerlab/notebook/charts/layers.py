@@ -23,12 +23,26 @@ def layer_stack(report: ImageReport) -> Figure:
         axes.barh(row, size - unseen, 0.62, color=PALETTE["disk"])
         label = mb(layer.disk_bytes) if layer.disk_bytes else "0 MB"
         if unseen:
-            axes.barh(row, unseen, 0.62, left=size - unseen, color=PALETTE["bad"], hatch="//", edgecolor="white", linewidth=0.6)
+            axes.barh(
+                row,
+                unseen,
+                0.62,
+                left=size - unseen,
+                color=PALETTE["bad"],
+                hatch="//",
+                edgecolor="white",
+                linewidth=0.6,
+            )
             label += f", {mb(hidden)} of it wasted"
         axes.text(size + widest * 0.01, row, label, va="center", fontsize=8.5, color=PALETTE["ink"])
-    names = [layer.instruction if len(layer.instruction) <= _LONGEST else layer.instruction[: _LONGEST - 1] + "…" for layer in report.layers]
+    names = [
+        layer.instruction if len(layer.instruction) <= _LONGEST else layer.instruction[: _LONGEST - 1] + "…"
+        for layer in report.layers
+    ]
     # "$" would start a formula.
-    axes.set_yticks(range(len(names)), [name.replace("$", r"\$") for name in names], fontsize=8, family="monospace")
+    axes.set_yticks(
+        range(len(names)), [name.replace("$", r"\$") for name in names], fontsize=8, family="monospace"
+    )
     axes.invert_yaxis()
     axes.set_xlim(0, widest * (1.45 if any(wasted) else 1.2))
     axes.set_xlabel("size on disk, MB (10⁶ bytes)")

@@ -27,7 +27,9 @@ class Panel:
     more_is_better: bool = False
 
 
-def small_multiples(frame: pd.DataFrame, panels: Sequence[Panel], finding: str, label: str, columns: int = 2) -> Figure:
+def small_multiples(
+    frame: pd.DataFrame, panels: Sequence[Panel], finding: str, label: str, columns: int = 2
+) -> Figure:
     """One row of bars for each row of `frame`, in its order, named by its column `label`; every panel has its own linear axis from zero.
 
     The best value of a panel is drawn in another colour and starred; a missing one is written as such.
@@ -55,12 +57,26 @@ def _draw(axes: Axes, frame: pd.DataFrame, panel: Panel) -> None:
     widest = max(known, default=1.0) or 1.0
     for row, value in enumerate(values):
         if math.isnan(value):
-            axes.text(widest * 0.02, row, "not measured", va="center", fontsize=8, style="italic", color=PALETTE["ink"])
+            axes.text(
+                widest * 0.02,
+                row,
+                "not measured",
+                va="center",
+                fontsize=8,
+                style="italic",
+                color=PALETTE["ink"],
+            )
             continue
         axes.barh(row, value, 0.62, color=PALETTE["best" if value == best else "run"])
         star = " ★" if value == best and len(set(known)) > 1 else ""
-        axes.text(value + widest * 0.02, row, f"{written(value)}{' ' + panel.unit if panel.unit else ''}{star}", va="center", fontsize=8.5,
-                  color=PALETTE["ink"])
+        axes.text(
+            value + widest * 0.02,
+            row,
+            f"{written(value)}{' ' + panel.unit if panel.unit else ''}{star}",
+            va="center",
+            fontsize=8.5,
+            color=PALETTE["ink"],
+        )
     axes.set_title(panel.title, loc="left", fontsize=9.5, color=PALETTE["ink"])
     axes.set_xlim(0, widest * 1.32)
     axes.set_xticks([])

@@ -22,12 +22,17 @@ def compare_timelines(reports: Mapping[str, BuildReport], ratio: bool = False) -
     rows = [max(1, len(report.instructions)) for report in reports.values()]
     fig = Figure(figsize=(WIDTH_IN, 1.0 * len(rows) + 0.36 * sum(rows)), dpi=100, layout="constrained")
     panels = fig.subplots(len(rows), 1, sharex=True, squeeze=False, height_ratios=rows)[:, 0]
-    end = max((step.started + step.seconds for report in reports.values() for step in report.instructions), default=1.0)
+    end = max(
+        (step.started + step.seconds for report in reports.values() for step in report.instructions),
+        default=1.0,
+    )
     for axes, (title, report) in zip(panels, reports.items(), strict=True):
         _draw(axes, report, end)
         ran = len(report.ran)
         saved = _overlap(report)
-        finding = f"{title}: {ran} of {len(report.instructions)} steps ran" + (f", {saved:.1f} s of them side by side" if saved > 0.5 else "")
+        finding = f"{title}: {ran} of {len(report.instructions)} steps ran" + (
+            f", {saved:.1f} s of them side by side" if saved > 0.5 else ""
+        )
         state_finding(axes, finding)
     panels[-1].set_xlabel("seconds since the first step began")
     if ratio:
@@ -42,11 +47,23 @@ def compare_timelines(reports: Mapping[str, BuildReport], ratio: bool = False) -
 def _draw(axes: Axes, report: BuildReport, end: float) -> None:
     steps = report.instructions
     for row, step in enumerate(steps):
-        width = max(step.seconds, end * (0.03 if step.cached else 0.004))  # wide enough for the hatch to be seen
-        axes.barh(row, width, left=step.started, height=0.62, color=PALETTE["cached" if step.cached else "run"],
-                  hatch="////" if step.cached else None, edgecolor=PALETTE["ink"] if step.cached else "white", linewidth=0.5)
+        width = max(
+            step.seconds, end * (0.03 if step.cached else 0.004)
+        )  # wide enough for the hatch to be seen
+        axes.barh(
+            row,
+            width,
+            left=step.started,
+            height=0.62,
+            color=PALETTE["cached" if step.cached else "run"],
+            hatch="////" if step.cached else None,
+            edgecolor=PALETTE["ink"] if step.cached else "white",
+            linewidth=0.5,
+        )
         label = "cached" if step.cached else f"{step.seconds:.1f} s"
-        axes.text(step.started + width + end * 0.01, row, label, va="center", fontsize=8, color=PALETTE["ink"])
+        axes.text(
+            step.started + width + end * 0.01, row, label, va="center", fontsize=8, color=PALETTE["ink"]
+        )
     names = [_short(step.name) for step in steps]
     axes.set_yticks(range(len(steps)), names, fontsize=8, family="monospace")
     axes.invert_yaxis()
@@ -63,7 +80,11 @@ def _short(name: str) -> str:
 
 def _overlap(report: BuildReport) -> float:
     """Seconds by which the steps' times add up to more than the time that passed while any of them ran."""
-    spans = sorted((step.started, step.started + step.seconds) for step in report.instructions if not step.cached and step.seconds > 0)
+    spans = sorted(
+        (step.started, step.started + step.seconds)
+        for step in report.instructions
+        if not step.cached and step.seconds > 0
+    )
     total, covered, reach = 0.0, 0.0, 0.0
     for begin, finish in spans:
         total += finish - begin

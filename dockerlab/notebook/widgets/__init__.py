@@ -11,6 +11,15 @@ from dockerlab.notebook.widgets.stack import StackGraph
 from dockerlab.notebook.widgets.timeline import BuildTimeline, compare_builds
 
 __all__ = [
-    "BuildTimeline", "CachePredictor", "ContainerConsole", "DetectionPlayground", "Instrument", "LadderChart", "LayerExplorer", "LimitSliders", "StackGraph",
-    "close_all", "compare_builds",
+    "BuildTimeline",
+    "CachePredictor",
+    "ContainerConsole",
+    "DetectionPlayground",
+    "Instrument",
+    "LadderChart",
+    "LayerExplorer",
+    "LimitSliders",
+    "StackGraph",
+    "close_all",
+    "compare_builds",
 ]

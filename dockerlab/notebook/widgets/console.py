@@ -18,8 +18,16 @@ LOOK_SECONDS = 0.7
 STRIP_LENGTH = 60
 STOP_SECONDS = 10
 # Letters carry the meaning, colours only repeat it.
-STATES = {"starting": ("s", "#d98e32"), "healthy": ("h", live.GOOD), "unhealthy": ("u", live.BAD), "running": ("r", live.RUN),
-          "paused": ("p", "#8a97a1"), "restarting": ("o", "#d98e32"), "exited": ("x", "#22303a"), "gone": ("–", "#22303a")}
+STATES = {
+    "starting": ("s", "#d98e32"),
+    "healthy": ("h", live.GOOD),
+    "unhealthy": ("u", live.BAD),
+    "running": ("r", live.RUN),
+    "paused": ("p", "#8a97a1"),
+    "restarting": ("o", "#d98e32"),
+    "exited": ("x", "#22303a"),
+    "gone": ("–", "#22303a"),
+}
 
 
 def state_of(attributes: Mapping[str, Any]) -> str:
@@ -43,13 +51,27 @@ class ContainerConsole(live.Instrument):
         self._head, self._meters, self._lines = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self._line = widgets.HTML()
         actions: dict[str, Callable[[Any], None]] = {
-            "start": lambda found: found.start(), "stop": lambda found: found.stop(timeout=STOP_SECONDS), "kill": lambda found: found.kill(),
-            "restart": lambda found: found.restart(timeout=STOP_SECONDS), "pause": lambda found: found.pause(), "unpause": lambda found: found.unpause(),
+            "start": lambda found: found.start(),
+            "stop": lambda found: found.stop(timeout=STOP_SECONDS),
+            "kill": lambda found: found.kill(),
+            "restart": lambda found: found.restart(timeout=STOP_SECONDS),
+            "pause": lambda found: found.pause(),
+            "unpause": lambda found: found.unpause(),
         }
-        self.buttons = {verb: live.button(verb, lambda verb=verb, act=act: self._do(verb, act), f"docker {verb} {container}")
-                        for verb, act in actions.items()}
-        self.box.children = [widgets.HBox(list(self.buttons.values()), layout=widgets.Layout(flex_flow="row wrap")), self._line, self._head,
-                             self._meters, self._lines, self.note]
+        self.buttons = {
+            verb: live.button(
+                verb, lambda verb=verb, act=act: self._do(verb, act), f"docker {verb} {container}"
+            )
+            for verb, act in actions.items()
+        }
+        self.box.children = [
+            widgets.HBox(list(self.buttons.values()), layout=widgets.Layout(flex_flow="row wrap")),
+            self._line,
+            self._head,
+            self._meters,
+            self._lines,
+            self.note,
+        ]
         self.every(LOOK_SECONDS, self._look)
 
     def _do(self, verb: str, act: Callable[[Any], None]) -> None:
@@ -85,19 +107,32 @@ class ContainerConsole(live.Instrument):
 
     def _draw(self, lines: str) -> None:
         code = f", exit code {self._code}" if self._state == "exited" else ""
-        cells = "".join(f'<span title="{state}" style="display:inline-block;width:12px;text-align:center;font:11px monospace;color:white;'
-                        f'background:{STATES.get(state, ("?", "#8a97a1"))[1]}">{STATES.get(state, ("?", ""))[0]}</span>' for state in self._strip)
-        self._head.value = (f'<div style="color:{live.INK}"><b>{escape(self.name)}</b>: <span role="status">{self._state}{code}</span></div>'
-                            f'<div role="img" aria-label="State over time, now {self._state}">{cells}</div>')
+        cells = "".join(
+            f'<span title="{state}" style="display:inline-block;width:12px;text-align:center;font:11px monospace;color:white;'
+            f'background:{STATES.get(state, ("?", "#8a97a1"))[1]}">{STATES.get(state, ("?", ""))[0]}</span>'
+            for state in self._strip
+        )
+        self._head.value = (
+            f'<div style="color:{live.INK}"><b>{escape(self.name)}</b>: <span role="status">{self._state}{code}</span></div>'
+            f'<div role="img" aria-label="State over time, now {self._state}">{cells}</div>'
+        )
         if self._samples:
             now = self._samples[-1]
-            self._meters.value = sparkline([each.cpu_percent for each in self._samples], f"cpu {now.cpu_percent:.0f} % of one core") + sparkline(
-                [each.memory_bytes / 1e6 for each in self._samples], f"memory {now.memory_bytes / 1e6:.0f} MB of {now.limit_bytes / 1e6:,.0f} MB")
+            self._meters.value = sparkline(
+                [each.cpu_percent for each in self._samples], f"cpu {now.cpu_percent:.0f} % of one core"
+            ) + sparkline(
+                [each.memory_bytes / 1e6 for each in self._samples],
+                f"memory {now.memory_bytes / 1e6:.0f} MB of {now.limit_bytes / 1e6:,.0f} MB",
+            )
         if lines or self._state != "gone":
             self._lines.value = live.log(lines, f"Last lines of {self.name}")
         running = self._state not in ("exited", "created", "dead", "gone")
         for verb, made in self.buttons.items():
-            allowed = {"start": not running, "unpause": self._state == "paused", "pause": running and self._state != "paused"}.get(verb, running)
+            allowed = {
+                "start": not running,
+                "unpause": self._state == "paused",
+                "pause": running and self._state != "paused",
+            }.get(verb, running)
             made.disabled = self._state == "gone" or not allowed
 
     def text(self) -> str:
@@ -119,7 +154,12 @@ def sparkline(values: list[float], label: str, width: int = 240, height: int = 2
     """A small line chart as SVG from zero to the largest value, its label beside it. Pure."""
     top = max([*values, 1e-9])
     step = width / max(1, STRIP_LENGTH - 1)
-    points = " ".join(f"{number * step:.1f},{height - 2 - (height - 4) * value / top:.1f}" for number, value in enumerate(values))
-    return (f'<div style="display:flex;align-items:center;gap:8px;color:{live.INK}"><svg width="{width}" height="{height}" role="img" aria-label="{label}">'
-            f'<line x1="0" y1="{height - 1}" x2="{width}" y2="{height - 1}" stroke="currentColor" stroke-opacity="0.3"/>'
-            f'<polyline points="{points}" fill="none" stroke="{live.RUN}" stroke-width="1.6"/></svg><span style="font-size:12px">{label}</span></div>')
+    points = " ".join(
+        f"{number * step:.1f},{height - 2 - (height - 4) * value / top:.1f}"
+        for number, value in enumerate(values)
+    )
+    return (
+        f'<div style="display:flex;align-items:center;gap:8px;color:{live.INK}"><svg width="{width}" height="{height}" role="img" aria-label="{label}">'
+        f'<line x1="0" y1="{height - 1}" x2="{width}" y2="{height - 1}" stroke="currentColor" stroke-opacity="0.3"/>'
+        f'<polyline points="{points}" fill="none" stroke="{live.RUN}" stroke-width="1.6"/></svg><span style="font-size:12px">{label}</span></div>'
+    )

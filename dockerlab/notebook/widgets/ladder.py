@@ -12,8 +12,12 @@ from dockerlab.notebook.widgets import live
 
 # Column, what its numbers are multiplied by, and how they are written.
 MEASURES = {
-    "disk": ("disk_bytes", 1e-6, "{:,.0f} MB"), "download": ("download_bytes", 1e-6, "{:,.0f} MB"), "build": ("build_seconds", 1, "{:.1f} s"),
-    "rebuild": ("rebuild_seconds", 1, "{:.2f} s"), "start": ("cold_start_seconds", 1, "{:.2f} s"), "latency": ("latency_p50_ms", 1, "{:.1f} ms"),
+    "disk": ("disk_bytes", 1e-6, "{:,.0f} MB"),
+    "download": ("download_bytes", 1e-6, "{:,.0f} MB"),
+    "build": ("build_seconds", 1, "{:.1f} s"),
+    "rebuild": ("rebuild_seconds", 1, "{:.2f} s"),
+    "start": ("cold_start_seconds", 1, "{:.2f} s"),
+    "latency": ("latency_p50_ms", 1, "{:.1f} ms"),
 }
 
 
@@ -22,7 +26,9 @@ def rows(frame: pd.DataFrame, measure: str) -> list[tuple[str, str, float]]:
     column, factor, form = MEASURES[measure]
     ordered = frame.sort_values(column, ascending=False)
     top = ordered[column].max() or 1
-    return [(row["rung"], form.format(row[column] * factor), row[column] / top) for _, row in ordered.iterrows()]
+    return [
+        (row["rung"], form.format(row[column] * factor), row[column] / top) for _, row in ordered.iterrows()
+    ]
 
 
 def finding(frame: pd.DataFrame, measure: str) -> str:
@@ -58,7 +64,10 @@ class LadderChart(live.Instrument):
         made.layout.width = "120px"
         drawn = f'<div style="width:{78 * share:.2f}%;min-width:2px;height:16px;background:{live.RUN}"></div>'
         said = f'<span style="padding-left:8px;font-size:12px;white-space:nowrap">{value}</span>'
-        bar = widgets.HTML(f'<div style="display:flex;align-items:center;color:{live.INK}">{drawn}{said}</div>', layout=widgets.Layout(flex="1 1 auto"))
+        bar = widgets.HTML(
+            f'<div style="display:flex;align-items:center;color:{live.INK}">{drawn}{said}</div>',
+            layout=widgets.Layout(flex="1 1 auto"),
+        )
         return widgets.HBox([made, bar], layout=widgets.Layout(align_items="center"))
 
     def _dockerfile(self, rung: str) -> str:

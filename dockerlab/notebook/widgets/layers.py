@@ -77,9 +77,23 @@ class LayerExplorer(live.Instrument):
         super().__init__()
         self.image = image
         self.report: ImageReport | None = None
-        self._layers = widgets.Select(rows=8, description="Layers", layout=widgets.Layout(width="auto"), style={"description_width": "60px"})
-        self._search = widgets.Text(placeholder="part of a path", description="Search", continuous_update=False, style={"description_width": "60px"})
-        self._what = widgets.ToggleButtons(options=["files", "wasted"], style={"button_width": "90px"}, tooltips=["What the layer holds", "What ships unseen"])
+        self._layers = widgets.Select(
+            rows=8,
+            description="Layers",
+            layout=widgets.Layout(width="auto"),
+            style={"description_width": "60px"},
+        )
+        self._search = widgets.Text(
+            placeholder="part of a path",
+            description="Search",
+            continuous_update=False,
+            style={"description_width": "60px"},
+        )
+        self._what = widgets.ToggleButtons(
+            options=["files", "wasted"],
+            style={"button_width": "90px"},
+            tooltips=["What the layer holds", "What ships unseen"],
+        )
         self._layers.add_class("dockerlab-layers")
         self._view = widgets.HTML()
         for control in (self._layers, self._search, self._what):
@@ -97,10 +111,16 @@ class LayerExplorer(live.Instrument):
         options = [(f"all layers, {mb(report.disk_bytes)}", ALL)]
         for number, layer in enumerate(report.layers):
             bar = "█" * round(12 * layer.disk_bytes / widest)
-            options.append((f"{number:2} {bar:<12} {mb(layer.disk_bytes):>9}  {layer.instruction[:70]}", number))
+            options.append(
+                (f"{number:2} {bar:<12} {mb(layer.disk_bytes):>9}  {layer.instruction[:70]}", number)
+            )
         self._layers.options, self._layers.rows = options, min(14, len(options) + 1)
-        self._layers.value = max(range(len(report.layers)), key=lambda number: report.layers[number].disk_bytes, default=ALL)
-        self.say(f"{self.image}: {mb(report.disk_bytes)} on disk, {mb(report.download_bytes)} to download, {mb(report.wasted_bytes)} of it wasted.")
+        self._layers.value = max(
+            range(len(report.layers)), key=lambda number: report.layers[number].disk_bytes, default=ALL
+        )
+        self.say(
+            f"{self.image}: {mb(report.disk_bytes)} on disk, {mb(report.download_bytes)} to download, {mb(report.wasted_bytes)} of it wasted."
+        )
         self._draw()
 
     def _draw(self) -> None:
@@ -130,18 +150,29 @@ def tree_html(node: Node) -> str:
         share = 100 * each.size / max(1, node.size)
         mark = {"added": "+", "changed": "~", "deleted": "−"}.get(each.kind, "&nbsp;")
         name = escape(each.name) + ("/" if each.children else "")
-        rows.append(f'<div style="display:flex;font:12px/1.5 monospace;color:{live.INK}"><span style="width:76px;text-align:right">{mb(each.size)}</span>'
-                    f'<span style="width:90px;margin:3px 8px;background:linear-gradient(to right,{live.RUN} {share:.1f}%,transparent {share:.1f}%);'
-                    f'border-bottom:1px solid {live.FAINT}"></span>'
-                    f'<span style="width:1.2em" title="{each.kind}">{mark}</span>'
-                    f'<span style="padding-left:{level * 1.4:.1f}em;white-space:nowrap">{name}</span></div>')
+        rows.append(
+            f'<div style="display:flex;font:12px/1.5 monospace;color:{live.INK}"><span style="width:76px;text-align:right">{mb(each.size)}</span>'
+            f'<span style="width:90px;margin:3px 8px;background:linear-gradient(to right,{live.RUN} {share:.1f}%,transparent {share:.1f}%);'
+            f'border-bottom:1px solid {live.FAINT}"></span>'
+            f'<span style="width:1.2em" title="{each.kind}">{mark}</span>'
+            f'<span style="padding-left:{level * 1.4:.1f}em;white-space:nowrap">{name}</span></div>'
+        )
     key = f'<div style="font-size:11px;color:{live.INK}">+ added, ~ changed, − deleted; bars show the share of {mb(node.size)}</div>'
-    return f'<div tabindex="0" style="overflow:auto;max-height:420px">{"".join(rows) or "No file."}</div>{key}'
+    return (
+        f'<div tabindex="0" style="overflow:auto;max-height:420px">{"".join(rows) or "No file."}</div>{key}'
+    )
 
 
 def wasted_html(report: ImageReport, search: str = "") -> str:
     """What ships unseen, largest first: path, size, which layer wrote it, which hid it. Pure."""
     frame = report.wasted()
     frame = frame[frame["path"].str.lower().str.contains(search.lower(), regex=False)] if search else frame
-    rows = [(row["path"], f"{row['MB']} MB", row["how"], row["written by"], row["hidden by"]) for _, row in frame.head(MOST_ROWS).iterrows()]
-    return live.table(["path", "size", "how", "written by", "hidden by"], rows) if rows else f'<p style="color:{live.INK}">Nothing is wasted.</p>'
+    rows = [
+        (row["path"], f"{row['MB']} MB", row["how"], row["written by"], row["hidden by"])
+        for _, row in frame.head(MOST_ROWS).iterrows()
+    ]
+    return (
+        live.table(["path", "size", "how", "written by", "hidden by"], rows)
+        if rows
+        else f'<p style="color:{live.INK}">Nothing is wasted.</p>'
+    )

@@ -17,14 +17,32 @@ class LimitSliders(live.Instrument):
         super().__init__()
         self.image = image
         self.tries: list[UnderLimits] = []
-        wide = {"style": {"description_width": "110px"}, "layout": widgets.Layout(width="420px"), "continuous_update": False}
+        wide = {
+            "style": {"description_width": "110px"},
+            "layout": widgets.Layout(width="420px"),
+            "continuous_update": False,
+        }
         self.memory = widgets.IntSlider(value=256, min=32, max=512, step=16, description="Memory, MB", **wide)
         self.cpus = widgets.FloatSlider(value=1.0, min=0.25, max=2.0, step=0.25, description="CPUs", **wide)
-        self.run = live.button("Try these limits", self._try, "Start a container with these limits and measure it", "play")
-        self._line, self._chart, self._table = widgets.HTML(), widgets.Image(layout=widgets.Layout(max_width="800px", display="none")), widgets.HTML()
+        self.run = live.button(
+            "Try these limits", self._try, "Start a container with these limits and measure it", "play"
+        )
+        self._line, self._chart, self._table = (
+            widgets.HTML(),
+            widgets.Image(layout=widgets.Layout(max_width="800px", display="none")),
+            widgets.HTML(),
+        )
         for slider in (self.memory, self.cpus):
             slider.observe(lambda _: self._show_command(), names="value")
-        self.box.children = [self.memory, self.cpus, self._line, self.run, self.note, self._chart, self._table]
+        self.box.children = [
+            self.memory,
+            self.cpus,
+            self._line,
+            self.run,
+            self.note,
+            self._chart,
+            self._table,
+        ]
         self._show_command()
 
     @property
@@ -45,8 +63,14 @@ class LimitSliders(live.Instrument):
             result = try_limits(self.image, self.memory.value, self.cpus.value, self.client)
             self.tries.append(result)
             if not self.ended:
-                self._chart.value, self._chart.layout.display = live.png(latency_under_limits(self.tries)), "block"
-                rows = [["–" if cell != cell else str(cell) for cell in row] for row in frame(self.tries).itertuples(index=False)]  # NaN is not itself
+                self._chart.value, self._chart.layout.display = (
+                    live.png(latency_under_limits(self.tries)),
+                    "block",
+                )
+                rows = [
+                    ["–" if cell != cell else str(cell) for cell in row]
+                    for row in frame(self.tries).itertuples(index=False)
+                ]  # NaN is not itself
                 self._table.value = live.table(list(frame(self.tries).columns), rows)
                 self.say(f"{result}.", bad=not result.survived)
         finally:

@@ -79,7 +79,9 @@ class Instrument:
 
     def start(self, work: Callable[[], None]) -> None:
         """Run `work` in a thread of its own; an error that a reader can mend is shown in the instrument."""
-        thread = threading.Thread(target=self._guarded, args=(work,), name=f"dockerlab-{type(self).__name__}", daemon=True)
+        thread = threading.Thread(
+            target=self._guarded, args=(work,), name=f"dockerlab-{type(self).__name__}", daemon=True
+        )
         self._threads = [each for each in self._threads if each.is_alive()] + [thread]
         thread.start()
 
@@ -151,7 +153,9 @@ class Instrument:
             self.say(sentence, bad=True)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        return self.box._repr_mimebundle_(**kwargs) | {"text/plain": f"{self.text()}\n(An instrument: run this cell to use it.)"}
+        return self.box._repr_mimebundle_(**kwargs) | {
+            "text/plain": f"{self.text()}\n(An instrument: run this cell to use it.)"
+        }
 
     def __repr__(self) -> str:
         return self.text()
@@ -194,7 +198,12 @@ def switch_off(widget: widgets.Widget) -> None:
 
 def button(text: str, action: Callable[[], None], tooltip: str = "", icon: str = "") -> widgets.Button:
     """A button that calls `action`; `tooltip` is also what a screen reader says."""
-    made = widgets.Button(description=text, tooltip=tooltip or text, icon=icon, layout=widgets.Layout(width="auto", align_self="flex-start"))
+    made = widgets.Button(
+        description=text,
+        tooltip=tooltip or text,
+        icon=icon,
+        layout=widgets.Layout(width="auto", align_self="flex-start"),
+    )
     made.on_click(lambda _: action())
     return made
 
@@ -210,11 +219,15 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A small HTML table with left-aligned text, for widgets.HTML; cells are escaped."""
     style = f"text-align:left;padding:1px 12px 1px 0;color:{INK};vertical-align:top"
     titles = "".join(f'<th scope="col" style="{style}">{escape(each)}</th>' for each in head)
-    body = "".join("<tr>" + "".join(f'<td style="{style}">{escape(cell)}</td>' for cell in row) + "</tr>" for row in rows)
+    body = "".join(
+        "<tr>" + "".join(f'<td style="{style}">{escape(cell)}</td>' for cell in row) + "</tr>" for row in rows
+    )
     return f'<table style="border-collapse:collapse"><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>'
 
 
 def log(text: str, label: str, height: str = "9em") -> str:
     """Lines of a log as HTML: fixed width, scrollable by keyboard."""
-    return (f'<pre tabindex="0" role="log" aria-label="{escape(label)}" style="max-height:{height};overflow:auto;margin:4px 0;padding:4px 6px;'
-            f'border:1px solid {FAINT};font-size:12px;line-height:1.35;white-space:pre-wrap;color:{INK}">{escape(text) or "(nothing yet)"}</pre>')
+    return (
+        f'<pre tabindex="0" role="log" aria-label="{escape(label)}" style="max-height:{height};overflow:auto;margin:4px 0;padding:4px 6px;'
+        f'border:1px solid {FAINT};font-size:12px;line-height:1.35;white-space:pre-wrap;color:{INK}">{escape(text) or "(nothing yet)"}</pre>'
+    )

@@ -26,12 +26,21 @@ class DetectionPlayground(live.Instrument):
         self.url = url
         self.answer: Answer | None = None
         self.round_trip_ms = 0.0
-        self._choice = widgets.Dropdown(options=[(path.name, path) for path in pictures], description="Picture")
+        self._choice = widgets.Dropdown(
+            options=[(path.name, path) for path in pictures], description="Picture"
+        )
         self._upload = widgets.FileUpload(accept="image/*", multiple=False, description="Upload")
-        self._confidence = widgets.FloatSlider(value=0.25, min=0.05, max=0.95, step=0.05, description="Confidence", continuous_update=False)
+        self._confidence = widgets.FloatSlider(
+            value=0.25, min=0.05, max=0.95, step=0.05, description="Confidence", continuous_update=False
+        )
         self.send = live.button("Detect", self._send, "POST the picture to /detect", "search")
-        self._picture, self._times = (widgets.Image(layout=widgets.Layout(max_width="800px", display="none")) for _ in range(2))  # until there is one
-        controls = widgets.HBox([self._choice, self._upload, self._confidence, self.send], layout=widgets.Layout(flex_flow="row wrap"))
+        self._picture, self._times = (
+            widgets.Image(layout=widgets.Layout(max_width="800px", display="none")) for _ in range(2)
+        )  # until there is one
+        controls = widgets.HBox(
+            [self._choice, self._upload, self._confidence, self.send],
+            layout=widgets.Layout(flex_flow="row wrap"),
+        )
         self.box.children = [controls, self.note, self._picture, self._times]
         self.say("Press Detect to send the picture.")
 
@@ -64,7 +73,11 @@ class DetectionPlayground(live.Instrument):
 
     def text(self) -> str:
         """What was found last."""
-        return f"{self.answer.summary()}, {self.answer.backend}" if self.answer else f"Nothing was sent to {self.url} yet."
+        return (
+            f"{self.answer.summary()}, {self.answer.backend}"
+            if self.answer
+            else f"Nothing was sent to {self.url} yet."
+        )
 
 
 def time_split(answer: Answer, round_trip_ms: float) -> Figure:
@@ -72,10 +85,21 @@ def time_split(answer: Answer, round_trip_ms: float) -> Figure:
     decode, inference = answer.milliseconds.get("decode", 0.0), answer.milliseconds.get("inference", 0.0)
     rest = max(0.0, round_trip_ms - decode - inference)
     figure, axes = chart(rows=3)
-    parts = (("network and server", rest, "cached"), ("decode the picture", decode, "good"), ("inference", inference, "run"))
+    parts = (
+        ("network and server", rest, "cached"),
+        ("decode the picture", decode, "good"),
+        ("inference", inference, "run"),
+    )
     for row, (name, value, colour) in enumerate(parts):
         axes.barh(row, value, height=0.6, color=PALETTE[colour], edgecolor=PALETTE["ink"], linewidth=0.4)
-        axes.text(value + round_trip_ms * 0.01, row, f"{value:.1f} ms", va="center", fontsize=9, color=PALETTE["ink"])
+        axes.text(
+            value + round_trip_ms * 0.01,
+            row,
+            f"{value:.1f} ms",
+            va="center",
+            fontsize=9,
+            color=PALETTE["ink"],
+        )
         axes.text(-round_trip_ms * 0.01, row, name, va="center", ha="right", fontsize=9, color=PALETTE["ink"])
     axes.set_yticks([])
     axes.invert_yaxis()
@@ -84,4 +108,3 @@ def time_split(answer: Answer, round_trip_ms: float) -> Figure:
     share = inference / round_trip_ms if round_trip_ms else 0.0
     state_finding(axes, f"Inference takes {share:.0%} of the {round_trip_ms:.0f} ms")
     return figure
-

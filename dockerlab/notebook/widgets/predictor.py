@@ -20,16 +20,28 @@ Edit = Callable[[Path], Mapping[str, str] | None]
 class CachePredictor(live.Instrument):
     """Works on `folder` itself: each chosen edit is made there before the build. `edits` are offered by their names, in order."""
 
-    def __init__(self, folder: Path | str, tag: str, edits: Mapping[str, Edit], dockerfile: str = "Dockerfile") -> None:
+    def __init__(
+        self, folder: Path | str, tag: str, edits: Mapping[str, Edit], dockerfile: str = "Dockerfile"
+    ) -> None:
         super().__init__()
         self.folder, self.edits = Path(folder), dict(edits)
         self.results: list[pd.DataFrame] = []
         self._diary: BuildDiary | None = None
         self._tag, self._dockerfile = tag, dockerfile
-        self.choice = widgets.Dropdown(options=list(edits), description="Edit", style={"description_width": "40px"}, layout=widgets.Layout(width="420px"))
+        self.choice = widgets.Dropdown(
+            options=list(edits),
+            description="Edit",
+            style={"description_width": "40px"},
+            layout=widgets.Layout(width="420px"),
+        )
         self.ticks: Guess | None = None
         self._ticks, self._marks = widgets.VBox(), widgets.HTML()
-        self.run = live.button("Make the edit and build", self._build, "Make this edit in the folder, build, and mark the ticks", "play")
+        self.run = live.button(
+            "Make the edit and build",
+            self._build,
+            "Make this edit in the folder, build, and mark the ticks",
+            "play",
+        )
         self.run.disabled = True
         self.box.children = [self.choice, self._ticks, self.run, self.note, self._marks]
         self.say("The first build fills the cache …")
@@ -75,4 +87,6 @@ class CachePredictor(live.Instrument):
         """The ticks of every round beside what happened."""
         if not self.results:
             return "No edit was tried yet."
-        return "\n\n".join([*(table.to_string(max_colwidth=60) for table in self.results), score(self.results)])
+        return "\n\n".join(
+            [*(table.to_string(max_colwidth=60) for table in self.results), score(self.results)]
+        )

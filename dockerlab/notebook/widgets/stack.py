@@ -16,7 +16,17 @@ LOOK_SECONDS = 1.0
 
 def states(services: Iterable[Service]) -> dict[str, str]:
     """The state of every service, health where there is a check; of several containers, the one that is worst. Pure."""
-    order = ["exited", "dead", "unhealthy", "restarting", "starting", "paused", "created", "running", "healthy"]
+    order = [
+        "exited",
+        "dead",
+        "unhealthy",
+        "restarting",
+        "starting",
+        "paused",
+        "created",
+        "running",
+        "healthy",
+    ]
     found: dict[str, str] = {}
     for each in services:
         state = each.health or each.state if each.state == "running" else each.state
@@ -33,15 +43,23 @@ class StackGraph(live.Instrument):
         self.stack = stack
         self.graph: Graph | None = None
         self.states: dict[str, str] = {}
-        self._picture, self._buttons, self._log = widgets.HTML(), widgets.HBox(layout=widgets.Layout(flex_flow="row wrap")), widgets.HTML()
+        self._picture, self._buttons, self._log = (
+            widgets.HTML(),
+            widgets.HBox(layout=widgets.Layout(flex_flow="row wrap")),
+            widgets.HTML(),
+        )
         self.box.children = [self._picture, self._buttons, self._log, self.note]
         self.every(LOOK_SECONDS, self._look)
 
     def _look(self) -> bool:
         if self.graph is None:
             self.graph = graph(self.stack.config())
-            self._buttons.children = [live.button(f"logs {name}", lambda name=name: self.show(name), f"docker compose logs --tail 20 {name}")
-                                      for name in sorted(self.graph.services)]
+            self._buttons.children = [
+                live.button(
+                    f"logs {name}", lambda name=name: self.show(name), f"docker compose logs --tail 20 {name}"
+                )
+                for name in sorted(self.graph.services)
+            ]
         seen = bool(self.states)
         self.states = states(self.stack.services())
         drawn = stack_svg(self.graph, self.states)
@@ -53,10 +71,15 @@ class StackGraph(live.Instrument):
 
     def show(self, service: str) -> None:
         """Show the last lines of a service."""
-        self.start(lambda: setattr(self._log, "value", live.log(self.stack.logs(service, 20), f"Logs of {service}")))
+        self.start(
+            lambda: setattr(self._log, "value", live.log(self.stack.logs(service, 20), f"Logs of {service}"))
+        )
 
     def text(self) -> str:
         """One line a service."""
         if self.graph is None:
             return f"{self.stack.project} is being read."
-        return "\n".join(f"{name:<12} {self.states.get(name, 'not there'):<10} {image}" for name, image in sorted(self.graph.services.items()))
+        return "\n".join(
+            f"{name:<12} {self.states.get(name, 'not there'):<10} {image}"
+            for name, image in sorted(self.graph.services.items())
+        )

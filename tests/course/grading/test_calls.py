@@ -13,7 +13,7 @@ from dockerlab.core import polling
 from dockerlab.course.grading.calls import Caller, CallFailed, packed, unpacked
 from dockerlab.course.grading.judging import NotStarted
 
-WORK = '''
+WORK = """
 import sys, time
 
 def add(client, a, b):
@@ -82,7 +82,7 @@ def circle(client):
     them = []
     them.append(them)
     return them
-'''
+"""
 
 pytestmark = pytest.mark.engine
 
@@ -147,7 +147,9 @@ def test_a_module_that_is_no_python_is_an_error_not_a_crash(tmp_path: Path, clie
 
 
 def test_what_a_function_returns_is_never_code_that_runs_here(caller: Caller) -> None:
-    with pytest.raises(CallFailed, match=r"trap\(\) returned a Trap, which cannot be looked at\. Return text"):
+    with pytest.raises(
+        CallFailed, match=r"trap\(\) returned a Trap, which cannot be looked at\. Return text"
+    ):
         caller.call("trap")
     assert not (caller.folder / "trapped").exists()
     with pytest.raises(CallFailed, match="where its result belongs|ended the whole program"):
@@ -157,10 +159,27 @@ def test_what_a_function_returns_is_never_code_that_runs_here(caller: Caller) ->
     assert caller.call("add", 1, 1) == 2
 
 
-@pytest.mark.parametrize("value", [
-    None, True, -3, 0.1, float("inf"), "é\0\n\ud800", b"\0\xff", [1, ["a"]], (1, (b"2",)), {1, 2}, {"a": {1: None}, (1, 2): [b"x"]}, Path("/a/b c"), {}, [],
-    {"bytes": "eA=="},
-], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        True,
+        -3,
+        0.1,
+        float("inf"),
+        "é\0\n\ud800",
+        b"\0\xff",
+        [1, ["a"]],
+        (1, (b"2",)),
+        {1, 2},
+        {"a": {1: None}, (1, 2): [b"x"]},
+        Path("/a/b c"),
+        {},
+        [],
+        {"bytes": "eA=="},
+    ],
+    ids=repr,
+)
 def test_plain_values_come_back_as_they_were(value: object) -> None:
     back = unpacked(json.loads(json.dumps(packed(value))))
     assert back == value and type(back) is type(value)
@@ -186,4 +205,6 @@ def test_processes_have_a_bound_and_end_with_the_worker(caller: Caller) -> None:
     pid = caller.call("child")
     assert "sleep" in Path(f"/proc/{pid}/cmdline").read_text()
     caller.close()
-    assert polling.wait_until(lambda: not Path(f"/proc/{pid}").exists() or ") Z " in Path(f"/proc/{pid}/stat").read_text(), 5)
+    assert polling.wait_until(
+        lambda: not Path(f"/proc/{pid}").exists() or ") Z " in Path(f"/proc/{pid}/stat").read_text(), 5
+    )

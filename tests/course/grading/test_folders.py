@@ -27,7 +27,11 @@ def folder(tmp_path: Path) -> Path:
 
 def copied(folder: Path, also: tuple[str, ...] = ()) -> set[str]:
     target = folders.duplicate(folder, folder.parent / f"copy-{len(list(folder.parent.iterdir()))}", also)
-    return {path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_symlink() or not path.is_dir()}
+    return {
+        path.relative_to(target).as_posix()
+        for path in target.rglob("*")
+        if path.is_symlink() or not path.is_dir()
+    }
 
 
 PLAIN = {"Dockerfile", ".dockerignore", "app/main.py"}
@@ -51,7 +55,10 @@ def test_links_stay_links_wherever_they_lead(folder: Path) -> None:
     (folder / "app/up").symlink_to("..", target_is_directory=True)
     (folder / "app/round").symlink_to("round")
     (folder / "app/other.py").symlink_to("main.py")
-    assert copied(folder) == {*PLAIN, *(f"app/{name}" for name in (".#main.py", "self", "up", "round", "other.py"))}
+    assert copied(folder) == {
+        *PLAIN,
+        *(f"app/{name}" for name in (".#main.py", "self", "up", "round", "other.py")),
+    }
     assert (folder.parent / "copy-1/app/other.py").readlink() == Path("main.py")
 
 
@@ -64,7 +71,10 @@ def test_what_is_no_file_is_left_out(folder: Path) -> None:
 
 def test_a_name_that_is_no_text_comes_along(folder: Path) -> None:
     Path(os.fsdecode(os.fsencode(folder / "app") + b"/not-utf8-\xff")).write_text("x")
-    assert {os.fsencode(name) for name in copied(folder)} == {*(name.encode() for name in PLAIN), b"app/not-utf8-\xff"}
+    assert {os.fsencode(name) for name in copied(folder)} == {
+        *(name.encode() for name in PLAIN),
+        b"app/not-utf8-\xff",
+    }
 
 
 def test_size_is_known_before_anything_is_copied(folder: Path) -> None:
@@ -80,7 +90,9 @@ def test_size_is_known_before_anything_is_copied(folder: Path) -> None:
         assert not target.exists()
 
 
-def test_what_cannot_be_read_is_named_only_where_the_build_needs_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_read_is_named_only_where_the_build_needs_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (folder / "secret").write_text("x")
     (folder / "secret").chmod(0)
     assert copied(folder) == PLAIN
@@ -102,7 +114,11 @@ def test_a_submission_judges_with_what_was_handed_out(folder: Path) -> None:
     with Submission(folder, lab="03") as submission:
         copy = submission.copy(given=("app/",))
         given = folders.given("03", "app/")
-        assert {path.relative_to(copy).as_posix(): path.read_bytes() for path in (copy / "app").rglob("*") if path.is_file()} == given
+        assert {
+            path.relative_to(copy).as_posix(): path.read_bytes()
+            for path in (copy / "app").rglob("*")
+            if path.is_file()
+        } == given
         assert stat.S_IMODE(copy.parent.stat().st_mode) == 0o700
     assert not copy.parent.exists()
 
@@ -119,5 +135,8 @@ def test_what_is_not_as_it_was_handed_out(tmp_path: Path) -> None:
     with (tmp_path / "model/harbour-n.pt").open("ab") as file:
         file.truncate(4 << 30)
     (tmp_path / "other").write_text("x")
-    assert folders.changed(tmp_path, "04", *places, but=("model/harbour-n.pt",)) == ["app/__init__.py", "app/pipe"]
+    assert folders.changed(tmp_path, "04", *places, but=("model/harbour-n.pt",)) == [
+        "app/__init__.py",
+        "app/pipe",
+    ]
     assert folders.changed(tmp_path, "04", *places) == ["app/__init__.py", "app/pipe", "model/harbour-n.pt"]

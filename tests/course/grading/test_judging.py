@@ -62,8 +62,19 @@ def _raises(error: BaseException) -> Callable[[Submission], Any]:
     return measure
 
 
-def _criterion(key: str, measure: Callable[[Submission], Outcome] = _holds, needs: tuple[str, ...] = ()) -> Criterion:
-    return Criterion(key, f"The {key} is small", "why", f"look at {key}", f"line of {key}", "at most 100 MB", measure, needs)
+def _criterion(
+    key: str, measure: Callable[[Submission], Outcome] = _holds, needs: tuple[str, ...] = ()
+) -> Criterion:
+    return Criterion(
+        key,
+        f"The {key} is small",
+        "why",
+        f"look at {key}",
+        f"line of {key}",
+        "at most 100 MB",
+        measure,
+        needs,
+    )
 
 
 def _lab(*criteria: Criterion, **more: Any) -> Lab:
@@ -102,11 +113,19 @@ def test_the_report_is_stable_and_hints_at_the_first_failure(folder: Path) -> No
 
 
 def test_it_can_stop_at_the_first_failure_or_go_past_some(folder: Path) -> None:
-    lab = _lab(_criterion("image", _fails), _criterion("start", _fails), _criterion("edit", _raises(AssertionError("not asked"))))
+    lab = _lab(
+        _criterion("image", _fails),
+        _criterion("start", _fails),
+        _criterion("edit", _raises(AssertionError("not asked"))),
+    )
     stopped = judging.judge(lab, folder, first=True)
     assert _statuses(stopped) == [Status.FAILED, Status.NOT_CHECKED, Status.NOT_CHECKED]
     assert stopped.results[1].measured == "stopped at: The image is small"
-    assert _statuses(judging.judge(lab, folder, first=True, past=["image"])) == [Status.FAILED, Status.FAILED, Status.NOT_CHECKED]
+    assert _statuses(judging.judge(lab, folder, first=True, past=["image"])) == [
+        Status.FAILED,
+        Status.FAILED,
+        Status.NOT_CHECKED,
+    ]
 
 
 def test_the_table_says_the_same_and_escapes(folder: Path) -> None:
@@ -133,7 +152,10 @@ def test_an_empty_or_missing_file_is_not_started(folder: Path, content: str | No
 
 @pytest.mark.parametrize(
     ("error", "sentence"),
-    [(CourseError("It does not build.", "No base."), "It does not build. No base."), (KeyError("boxes"), "KeyError: 'boxes'")],
+    [
+        (CourseError("It does not build.", "No base."), "It does not build. No base."),
+        (KeyError("boxes"), "KeyError: 'boxes'"),
+    ],
 )
 def test_an_error_is_a_failure_with_its_sentence(folder: Path, error: Exception, sentence: str) -> None:
     result = judging.judge(_lab(_criterion("image", _raises(error)), _criterion("start")), folder)
@@ -204,7 +226,9 @@ def test_nothing_is_left_on_the_engine(folder: Path, client: Any, tiny_image: st
     made: dict[str, str] = {}
 
     def measure(submission: Submission) -> Outcome:
-        container = submission.client.containers.create(tiny_image, name=submission.name("run"), labels=submission.labels())
+        container = submission.client.containers.create(
+            tiny_image, name=submission.name("run"), labels=submission.labels()
+        )
         made["tag"] = submission.tag("app")
         container.commit(*made["tag"].split(":"))
         submission.client.networks.create(submission.name("net"), labels=submission.labels())
@@ -228,7 +252,9 @@ def test_no_nameless_volume_is_left(folder: Path, client: Any, tiny_image: str) 
         learner = submission.client  # connected: from now on it is followed
         nameless = [docker.types.Mount("/data", None, type="volume")]
         foreign = learner.containers.run(tiny_image, "true", mounts=nameless, detach=True)
-        own = learner.containers.run(tiny_image, "true", mounts=nameless, detach=True, labels=submission.labels())
+        own = learner.containers.run(
+            tiny_image, "true", mounts=nameless, detach=True, labels=submission.labels()
+        )
         for name, box in (("foreign", foreign), ("own", own)):
             box.wait()
             made[name] = box.attrs["Mounts"][0]["Name"]
@@ -254,16 +280,24 @@ def test_a_build_that_does_not_end_is_ended(folder: Path, client: Any, tiny_imag
 
     started = time.monotonic()
     (result,) = judging.judge(_lab(_criterion("image", measure)), folder, client).results
-    assert result.measured.startswith("The build of app was ended after 4 s.") and time.monotonic() - started < 60
+    assert (
+        result.measured.startswith("The build of app was ended after 4 s.")
+        and time.monotonic() - started < 60
+    )
 
 
-def test_a_check_says_once_what_it_waits_for(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_check_says_once_what_it_waits_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(judging, "PATIENCE", 0.1)
     with judging.waiting("the build of app", 1200):
         time.sleep(0.5)
     with judging.waiting("nothing", 0.05):
         time.sleep(0.2)
-    assert capsys.readouterr().err == "The check waits for the build of app, for at most 1,200 s; Ctrl-C ends it.\n"
+    assert (
+        capsys.readouterr().err
+        == "The check waits for the build of app, for at most 1,200 s; Ctrl-C ends it.\n"
+    )
 
 
 @pytest.mark.engine
@@ -272,7 +306,9 @@ def test_a_container_that_writes_without_end_is_bounded(folder: Path, client: An
 
     def measure(submission: Submission) -> Outcome:
         endless = "while true; do echo harbour harbour harbour harbour; done"
-        with submission.running("app", tiny_image, command=["sh", "-c", endless], ready=None, port=0) as service:
+        with submission.running(
+            "app", tiny_image, command=["sh", "-c", endless], ready=None, port=0
+        ) as service:
             assert polling.wait_until(lambda: len(judging.log_of(service.container, 5000)) == 5000, 60, 0.2)
             service.container.reload()
             seen["host"], seen["labels"] = service.container.attrs["HostConfig"], service.container.labels
@@ -280,18 +316,41 @@ def test_a_container_that_writes_without_end_is_bounded(folder: Path, client: An
         return Outcome(True, "ran")
 
     assert judging.judge(_lab(_criterion("image", measure)), folder, client).passed
-    assert seen["host"]["PidsLimit"] == 512 and seen["host"]["Memory"] == 2**30 and seen["host"]["LogConfig"]["Config"]["max-size"] == "10m"
+    assert (
+        seen["host"]["PidsLimit"] == 512
+        and seen["host"]["Memory"] == 2**30
+        and seen["host"]["LogConfig"]["Config"]["max-size"] == "10m"
+    )
     assert len(seen["log"]) == 5000 and "dockerlab.check" in seen["labels"]
 
 
-@pytest.mark.parametrize(("options", "added"), [
-    ([], ["--pids-limit", "512", "--log-driver", "json-file", "--log-opt", "max-size=10m", "--log-opt", "max-file=1", "--memory", "1g"]),
-    (["--memory=64m", "--log-driver", "none"], ["--pids-limit", "512"]),
-    (["-m", "64m", "--log-opt", "max-size=1m"], ["--pids-limit", "512"]),
-    (["-m64m", "--log-opt=x=y"], ["--pids-limit", "512"]),
-    (["--mount", "type=tmpfs,target=/x", "--log-opt=x=y"], ["--pids-limit", "512", "--memory", "1g"]),
-])
-def test_options_of_a_learner_are_bounded_where_they_say_nothing(options: list[str], added: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("options", "added"),
+    [
+        (
+            [],
+            [
+                "--pids-limit",
+                "512",
+                "--log-driver",
+                "json-file",
+                "--log-opt",
+                "max-size=10m",
+                "--log-opt",
+                "max-file=1",
+                "--memory",
+                "1g",
+            ],
+        ),
+        (["--memory=64m", "--log-driver", "none"], ["--pids-limit", "512"]),
+        (["-m", "64m", "--log-opt", "max-size=1m"], ["--pids-limit", "512"]),
+        (["-m64m", "--log-opt=x=y"], ["--pids-limit", "512"]),
+        (["--mount", "type=tmpfs,target=/x", "--log-opt=x=y"], ["--pids-limit", "512", "--memory", "1g"]),
+    ],
+)
+def test_options_of_a_learner_are_bounded_where_they_say_nothing(
+    options: list[str], added: list[str]
+) -> None:
     assert judging.bounds(options, memory=True) == added
 
 
@@ -299,7 +358,11 @@ def test_what_was_measured_moves_no_cursor(folder: Path) -> None:
     evil = "\x1b[31mred\x1b[0m \x1b[2J\x07\udcff end"
     for measure in (lambda _: Outcome(False, evil), _raises(CourseError(evil))):
         (result,) = judging.judge(_lab(_criterion("image", measure)), folder).results
-        assert result.measured.startswith("red ") and "\x1b" not in result.measured and "\x07" not in result.measured
+        assert (
+            result.measured.startswith("red ")
+            and "\x1b" not in result.measured
+            and "\x07" not in result.measured
+        )
         repr(judging.judge(_lab(_criterion("image", measure)), folder)).encode()
     prepared = judging.judge(_lab(_criterion("image"), prepare=_raises(CourseError(evil))), folder)
     assert "\x1b" not in repr(prepared)
@@ -315,13 +378,20 @@ def test_what_several_threads_ask_for_is_made_once(folder: Path) -> None:
 
     with Submission(folder) as submission:
         pool = submission.pool(8)
-        assert {each.result() for each in [pool.submit(submission.cached, "key", make) for _ in range(8)]} == {1}
+        assert {
+            each.result() for each in [pool.submit(submission.cached, "key", make) for _ in range(8)]
+        } == {1}
 
 
 def test_no_image_names_a_process(folder: Path) -> None:
     with Submission(folder) as submission:
-        assert object_labels.PROCESS_LABEL not in submission.image_labels() and object_labels.PROCESS_LABEL in submission.labels()
-        assert submission.tag("app").startswith(judging.IMAGE_PREFIX) and submission.tag("app").endswith(process_marks.mark())
+        assert (
+            object_labels.PROCESS_LABEL not in submission.image_labels()
+            and object_labels.PROCESS_LABEL in submission.labels()
+        )
+        assert submission.tag("app").startswith(judging.IMAGE_PREFIX) and submission.tag("app").endswith(
+            process_marks.mark()
+        )
 
 
 KILLED = """
@@ -341,26 +411,41 @@ with Submission(Path(sys.argv[1]), lab="05") as submission:
 
 @pytest.mark.engine
 @pytest.mark.parametrize("how", ["SIGINT", "SIGKILL"])
-def test_nothing_is_left_of_a_check_that_was_ended(folder: Path, client: Any, tiny_image: str, how: str, tmp_path: Path,
-                                                     monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DOCKERLAB_OWNER", f"owner-{uuid.uuid4().hex[:8]}")  # no check of another process sweeps this one's things
+def test_nothing_is_left_of_a_check_that_was_ended(
+    folder: Path, client: Any, tiny_image: str, how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(
+        "DOCKERLAB_OWNER", f"owner-{uuid.uuid4().hex[:8]}"
+    )  # no check of another process sweeps this one's things
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)
     (folder / "Dockerfile").write_text(f"FROM {tiny_image}\nLABEL x={uuid.uuid4().hex}\n")
     program = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n{KILLED}"  # also where the run ignores it
-    done = subprocess.run([sys.executable, "-c", program, str(folder), how], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(folder), how],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode, done.stderr
     check, tag, scratch = done.stdout.split()
     if how == "SIGKILL":
         assert client.images.list(tag) and Path(scratch).exists()
         assert {tag, scratch} <= set(judging.sweep(client))
     made = {"label": f"dockerlab.check={check}"}
-    left = [*client.containers.list(all=True, filters=made), *client.images.list(tag), *client.volumes.list(filters=made)]
+    left = [
+        *client.containers.list(all=True, filters=made),
+        *client.images.list(tag),
+        *client.volumes.list(filters=made),
+    ]
     assert left == [] and not Path(scratch).exists()
 
 
 @pytest.mark.engine
-def test_an_end_before_time_does_not_wait_for_what_other_threads_build(folder: Path, client: Any, tiny_image: str) -> None:
+def test_an_end_before_time_does_not_wait_for_what_other_threads_build(
+    folder: Path, client: Any, tiny_image: str
+) -> None:
     (folder / "Dockerfile").write_text(f"FROM {tiny_image}\nRUN sleep 600 # {uuid.uuid4().hex}\n")
     started = time.monotonic()
 
@@ -397,7 +482,9 @@ def lab05(monkeypatch: pytest.MonkeyPatch, folder: Path) -> SimpleNamespace:
     return chosen
 
 
-def test_check_prints_notes_and_returns_the_exit_code(lab05: SimpleNamespace, state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_prints_notes_and_returns_the_exit_code(
+    lab05: SimpleNamespace, state: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     commands.progress()
     assert "· 05  shrink" in capsys.readouterr().out
     assert commands.check("5") == 1
@@ -456,6 +543,8 @@ def test_every_lab_of_the_course_loads() -> None:
 
 
 def test_code_in_a_promise_is_shown_as_code() -> None:
-    item = report.Result("a", "It prints `a<b>`", "why", "`a<b>`", "nothing", Status.FAILED, "Look at `CMD`.", "second")
+    item = report.Result(
+        "a", "It prints `a<b>`", "why", "`a<b>`", "nothing", Status.FAILED, "Look at `CMD`.", "second"
+    )
     html = report.Report("09", "code", (item,))._repr_html_()
     assert html.count("<code>a&lt;b&gt;</code>") == 2 and "<code>CMD</code>" in html and "`" not in html

@@ -18,16 +18,19 @@ from dockerlab.lessons.lesson04_cache import lab
 from dockerlab.lessons.lesson12_capstone import scoring
 
 
-@pytest.mark.parametrize(("name", "text"), [
-    ("Dockerfile", "FROM x\nRUN env -u https_proxy pip install y\n"),
-    ("Dockerfile", "FROM x\nRUN cd /x && unset $NAMES\n"),
-    ("tools/fetch.sh", "#!/bin/sh\nexport HTTPS_PROXY=\npip install y\n"),
-    ("tools/fetch.sh", "#!/usr/bin/env -S env -i sh\n"),
-    ("install", "import os\nos.environ.pop(name)\n"),
-    ("install", "session.trust_env = False\n"),
-    ("install", "for name in os.environ:\n    if 'proxy' in name.lower(): continue\n"),
-    (".pip/pip.conf", "[global]\nno_proxy = *\n"),
-])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Dockerfile", "FROM x\nRUN env -u https_proxy pip install y\n"),
+        ("Dockerfile", "FROM x\nRUN cd /x && unset $NAMES\n"),
+        ("tools/fetch.sh", "#!/bin/sh\nexport HTTPS_PROXY=\npip install y\n"),
+        ("tools/fetch.sh", "#!/usr/bin/env -S env -i sh\n"),
+        ("install", "import os\nos.environ.pop(name)\n"),
+        ("install", "session.trust_env = False\n"),
+        ("install", "for name in os.environ:\n    if 'proxy' in name.lower(): continue\n"),
+        (".pip/pip.conf", "[global]\nno_proxy = *\n"),
+    ],
+)
 def test_a_way_round_the_meter_is_seen_in_whatever_is_sent(name: str, text: str, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM x\n# http_proxy is set by the check\nRUN pip install y\n")
     (tmp_path / "notes.md").write_text("A proxy counts what is downloaded. BUILD_DATE is unset.\n")
@@ -51,7 +54,11 @@ def berths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = {"/version": f'{{"built": "{lab.DATE}"}}'.encode(), "/berths": b'["east-4"]', "/model": service.model}[self.path]
+            body = {
+                "/version": f'{{"built": "{lab.DATE}"}}'.encode(),
+                "/berths": b'["east-4"]',
+                "/model": service.model,
+            }[self.path]
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -90,8 +97,13 @@ def test_the_sick_container_of_lab_03_publishes_no_port(monkeypatch: pytest.Monk
         made[name] = options
         return SimpleNamespace(start=lambda: None)
 
-    submission = SimpleNamespace(client=SimpleNamespace(containers=SimpleNamespace(create=create)), name=str, labels=dict,
-                                 cached=lambda _, make: make(), enter=lambda context: context.__enter__())
+    submission = SimpleNamespace(
+        client=SimpleNamespace(containers=SimpleNamespace(create=create)),
+        name=str,
+        labels=dict,
+        cached=lambda _, make: make(),
+        enter=lambda context: context.__enter__(),
+    )
     monkeypatch.setattr(measures, "built", lambda _: SimpleNamespace(tag="image"))
     monkeypatch.setattr(measures, "_attrs", lambda *_: {"Config": {"Cmd": ["serve"]}})
     monkeypatch.setattr(measures.container, "remove", lambda _: None)
@@ -101,7 +113,9 @@ def test_the_sick_container_of_lab_03_publishes_no_port(monkeypatch: pytest.Monk
     assert addresses == {"127.0.0.1"} and len(made) == 3
 
 
-def test_no_file_says_how_long_a_build_from_nothing_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_file_says_how_long_a_build_from_nothing_took(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "app"
     folder.mkdir()
     (folder / "Dockerfile").write_text("FROM scratch\n")

@@ -8,7 +8,9 @@ from dockerlab.lessons.lesson01_processes import charts
 
 
 def test_start_times_label_what_is_measured_and_what_is_cited() -> None:
-    fig = charts.start_times({"process": [0.001, 0.002, 0.0015], "container": [0.3, 0.5, 0.4]}, {"VM": 29.3}, "finding")
+    fig = charts.start_times(
+        {"process": [0.001, 0.002, 0.0015], "container": [0.3, 0.5, 0.4]}, {"VM": 29.3}, "finding"
+    )
     axes = fig.axes[0]
     assert axes.get_title(loc="left") == "finding" and axes.get_xscale() == "log"
     assert [text.get_text() for text in axes.texts] == ["1.5 ms", "400 ms", "29.3 s, cited"]
@@ -27,5 +29,11 @@ def test_every_text_of_the_stacks_fits_its_block() -> None:
         boxes = [patch.get_window_extent() for patch in axes.patches]
         for text in axes.texts[: len(boxes)]:
             extent = text.get_window_extent(canvas.get_renderer())
-            inside = [box.x0 - 1 <= extent.x0 and extent.x1 <= box.x1 + 1 and box.y0 - 1 <= extent.y0 and extent.y1 <= box.y1 + 1 for box in boxes]
+            inside = [
+                box.x0 - 1 <= extent.x0
+                and extent.x1 <= box.x1 + 1
+                and box.y0 - 1 <= extent.y0
+                and extent.y1 <= box.y1 + 1
+                for box in boxes
+            ]
             assert any(inside), text.get_text()

@@ -5,11 +5,15 @@ from __future__ import annotations
 from dockerlab.images.image_report import ImageReport, Layer
 from dockerlab.lessons.lesson02_images_and_containers.charts_layers import Writable, stack_with_containers
 
-REPORT = ImageReport("api:1", [
-    Layer("(base image)", 120_000_000, 0, {"usr/bin/python3": 120_000_000}),
-    Layer("COPY … $HOME", 400, 0, {"app/a.txt": 100, "app/b.txt": 300}),
-    Layer("WORKDIR /app"),
-], {})
+REPORT = ImageReport(
+    "api:1",
+    [
+        Layer("(base image)", 120_000_000, 0, {"usr/bin/python3": 120_000_000}),
+        Layer("COPY … $HOME", 400, 0, {"app/a.txt": 100, "app/b.txt": 300}),
+        Layer("WORKDIR /app"),
+    ],
+    {},
+)
 CONTAINERS = [Writable("loose", 2_300_000, ("A /app/note.txt",)), Writable("strict", 40)]
 
 

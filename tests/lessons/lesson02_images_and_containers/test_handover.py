@@ -30,7 +30,9 @@ def labels(client: docker.DockerClient):
 
 @pytest.mark.engine
 @pytest.mark.parametrize("what", ["service", "job"])
-def test_an_image_file_is_small_loads_and_is_made_the_same_twice(client, labels, tmp_path: Path, what: str) -> None:
+def test_an_image_file_is_small_loads_and_is_made_the_same_twice(
+    client, labels, tmp_path: Path, what: str
+) -> None:
     tag = f"dockerlab-test:{labels[MARK]}"
     layers = [handover.image_file(what, tag, tmp_path / f"{number}.tar", client, labels) for number in (1, 2)]
     assert layers[0] == layers[1]
@@ -60,7 +62,9 @@ def test_boxes_are_counted_as_they_are_written(tmp_path: Path) -> None:
     counts = handover.boxes(tmp_path / "a.csv", seed=7)
     lines = (tmp_path / "a.csv").read_text().splitlines()
     assert lines[0] == "label,score" and len(lines) - 1 == sum(counts.values())
-    assert all(sum(line.startswith(f"{label},") for line in lines) == count for label, count in counts.items())
+    assert all(
+        sum(line.startswith(f"{label},") for line in lines) == count for label, count in counts.items()
+    )
     assert handover.boxes(tmp_path / "b.csv", seed=7) == counts != handover.boxes(tmp_path / "b.csv", seed=8)
 
 

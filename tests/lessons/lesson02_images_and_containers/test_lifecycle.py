@@ -13,7 +13,7 @@ from dockerlab.engine import object_labels
 from dockerlab.lessons.lesson02_images_and_containers.charts import life_cycle
 from dockerlab.lessons.lesson02_images_and_containers.lifecycle import NONE, Move, Watch, compare, health
 
-HEALTHY = ["sh", "-c", "mkdir -p /www && echo '{\"status\": \"ok\"}' > /www/health && httpd -f -p 8000 -h /www"]
+HEALTHY = ["sh", "-c", 'mkdir -p /www && echo \'{"status": "ok"}\' > /www/health && httpd -f -p 8000 -h /www']
 MOVES = [
     Move("create", NONE, "created"),
     Move("start", "created", "running"),
@@ -34,7 +34,9 @@ def name() -> str:
 @pytest.mark.engine
 def test_a_life_is_noted_command_by_command(client: docker.DockerClient, tiny_image: str, name: str) -> None:
     watch = Watch(name, client)
-    made = client.containers.create(tiny_image, ["sleep", "60"], name=name, labels=object_labels.labels(kind="test"))
+    made = client.containers.create(
+        tiny_image, ["sleep", "60"], name=name, labels=object_labels.labels(kind="test")
+    )
     try:
         watch.after("create")
         made.start()
@@ -50,9 +52,16 @@ def test_a_life_is_noted_command_by_command(client: docker.DockerClient, tiny_im
 
 
 @pytest.mark.engine
-def test_a_start_counts_when_the_program_says_so(client: docker.DockerClient, tiny_image: str, name: str) -> None:
+def test_a_start_counts_when_the_program_says_so(
+    client: docker.DockerClient, tiny_image: str, name: str
+) -> None:
     watch = Watch(name, client, says="ready")
-    made = client.containers.create(tiny_image, ["sh", "-c", "sleep 0.5; echo ready; sleep 60"], name=name, labels=object_labels.labels(kind="test"))
+    made = client.containers.create(
+        tiny_image,
+        ["sh", "-c", "sleep 0.5; echo ready; sleep 60"],
+        name=name,
+        labels=object_labels.labels(kind="test"),
+    )
     try:
         for starts, command in enumerate(("start", "restart"), start=1):
             getattr(made, command)(**({"timeout": 0} if command == "restart" else {}))
@@ -63,7 +72,10 @@ def test_a_start_counts_when_the_program_says_so(client: docker.DockerClient, ti
 
 
 def test_two_lives_are_compared_with_their_exit_codes() -> None:
-    one, two = Watch("a", None, list(MOVES)), Watch("b", None, [*MOVES[:3], Move("stop", "running", "exited", 143), *MOVES[4:]])
+    one, two = (
+        Watch("a", None, list(MOVES)),
+        Watch("b", None, [*MOVES[:3], Move("stop", "running", "exited", 143), *MOVES[4:]]),
+    )
     assert compare(one, one)["same"].all()
     frame = compare(one, two)
     assert list(frame["same"]) == [True, True, True, False, True, True, True, True]
@@ -71,11 +83,15 @@ def test_two_lives_are_compared_with_their_exit_codes() -> None:
 
 
 @pytest.mark.engine
-def test_health_waits_and_names_who_stays_silent(client: docker.DockerClient, tiny_image: str, name: str) -> None:
+def test_health_waits_and_names_who_stays_silent(
+    client: docker.DockerClient, tiny_image: str, name: str
+) -> None:
     with container.running(tiny_image, command=HEALTHY, client=client, name=name, ready=None):
         assert health(name, client) == {"status": "ok"}
     with (
-        container.running(tiny_image, command=["sh", "-c", "echo no model; sleep 60"], client=client, name=name, ready=None),
+        container.running(
+            tiny_image, command=["sh", "-c", "echo no model; sleep 60"], client=client, name=name, ready=None
+        ),
         pytest.raises(ContainerFailed, match="no model"),
     ):
         health(name, client, timeout=1)
@@ -95,11 +111,16 @@ def test_without_an_end_the_title_claims_nothing_about_it() -> None:
 
 
 def test_every_label_lies_inside_the_picture() -> None:
-    fig = life_cycle([*MOVES, Move("pause", "running", "paused"), Move("unpause", "paused", "running"), Move("its process ends", "running", "exited", 0)])
+    fig = life_cycle(
+        [
+            *MOVES,
+            Move("pause", "running", "paused"),
+            Move("unpause", "paused", "running"),
+            Move("its process ends", "running", "exited", 0),
+        ]
+    )
     fig.canvas.draw()
     frame = fig.bbox
     for text in fig.axes[0].texts:
         box = text.get_window_extent()
         assert frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
-
-

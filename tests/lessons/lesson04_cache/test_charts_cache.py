@@ -11,7 +11,10 @@ from dockerlab.notebook.charts.timeline import compare_timelines
 
 EDITS = {
     "touch a file": [Verdict("WORKDIR /app", False, "", False), Verdict("COPY $A app", False, "", False)],
-    "app code": [Verdict("WORKDIR /app", False, "", False), Verdict("COPY $A app", True, "a, which it copies, changed", True, "file")],
+    "app code": [
+        Verdict("WORKDIR /app", False, "", False),
+        Verdict("COPY $A app", True, "a, which it copies, changed", True, "file"),
+    ],
 }
 
 
@@ -23,7 +26,9 @@ def test_the_matrix_states_idle_edits_and_names_causes() -> None:
 
 
 def test_costs_name_the_quickest_and_begin_at_zero() -> None:
-    fig = install_costs(pd.DataFrame({"way": ["pip", "uv"], "seconds": [12.0, 1.5], "megabytes": [70.0, 0.0]}))
+    fig = install_costs(
+        pd.DataFrame({"way": ["pip", "uv"], "seconds": [12.0, 1.5], "megabytes": [70.0, 0.0]})
+    )
     assert fig.get_suptitle() == "uv: 8.0 times faster than pip"
     assert all(axes.get_xlim()[0] == 0 for axes in fig.axes)
     assert "0.0 MB" in {text.get_text() for text in fig.axes[1].texts}

@@ -28,9 +28,16 @@ RUN python -c "import urllib.request as u; print(len(u.urlopen('http://ADDRESS:8
 
 def test_bytes_are_counted_and_the_cache_is_untouched(client: docker.DockerClient, tmp_path: Path) -> None:
     tag = "dockerlab-test-downloads:count"
-    with container.running(base_images.SLIM, command=["python", "-c", SERVE], ready="/", client=client) as server, download_meter.metered(client) as meter:
+    with (
+        container.running(
+            base_images.SLIM, command=["python", "-c", SERVE], ready="/", client=client
+        ) as server,
+        download_meter.metered(client) as meter,
+    ):
         address = container.address(server.container)
-        (tmp_path / "Dockerfile").write_text(DOCKERFILE.replace("ADDRESS", address).replace("MARK", str(time.time_ns())))
+        (tmp_path / "Dockerfile").write_text(
+            DOCKERFILE.replace("ADDRESS", address).replace("MARK", str(time.time_ns()))
+        )
         report, received = meter.build(tmp_path, tag=tag)
         assert "2000000" in report.instructions[0].log
         assert 2_000_000 < received < 2_010_000

@@ -23,17 +23,29 @@ def test_files_checksums_and_bad_days(client: docker.DockerClient, tmp_path: Pat
     name = f"dockerlab-test-models-{uuid.uuid4().hex[:8]}"
     with model_server.serving(tmp_path, client, name, object_labels.labels(kind="test")) as server:
         assert requests.get(f"{server.control}/a.onnx", timeout=5).content == content
-        assert requests.get(f"{server.control}/a.onnx.sha256", timeout=5).text.split() == [hashlib.sha256(content).hexdigest(), "a.onnx"]
+        assert requests.get(f"{server.control}/a.onnx.sha256", timeout=5).text.split() == [
+            hashlib.sha256(content).hexdigest(),
+            "a.onnx",
+        ]
         assert requests.get(f"{server.control}/b.onnx", timeout=5).status_code == 404
         assert requests.get(f"{server.control}/../etc/passwd", timeout=5).status_code == 404
         server.behave(busy=1)
-        assert [requests.get(f"{server.control}/a.onnx", timeout=5).status_code for _ in range(2)] == [503, 200]
+        assert [requests.get(f"{server.control}/a.onnx", timeout=5).status_code for _ in range(2)] == [
+            503,
+            200,
+        ]
         server.behave(damage=True)
         damaged = requests.get(f"{server.control}/a.onnx", timeout=5).content
         assert len(damaged) == len(content) and damaged != content
         assert server.requests().count("/a.onnx") == 4
         asks = f"import urllib.request; print(urllib.request.urlopen('{server.url}/a.onnx.sha256').status)"
-        inside = client.containers.run(base_images.SLIM, ["python", "-c", asks], network=name, remove=True, labels=object_labels.labels(kind="test"))
+        inside = client.containers.run(
+            base_images.SLIM,
+            ["python", "-c", asks],
+            network=name,
+            remove=True,
+            labels=object_labels.labels(kind="test"),
+        )
         assert inside.strip() == b"200"
     assert not client.networks.list(filters={"name": name})
     assert not client.containers.list(all=True, filters={"name": name})

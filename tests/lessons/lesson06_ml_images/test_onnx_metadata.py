@@ -35,13 +35,24 @@ def test_other_names_and_nothing_else(model: bytes) -> None:
 
 
 def test_the_runtime_takes_the_changed_file(model: bytes) -> None:
-    session = onnxruntime.InferenceSession(renamed(model, {"ship": "bateau"}), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        renamed(model, {"ship": "bateau"}), providers=["CPUExecutionProvider"]
+    )
     assert "bateau" in session.get_modelmeta().custom_metadata_map["names"]
-    rows = session.run(None, {})[0] if not session.get_inputs() else session.run(None, {"images": np.zeros((1, 3, 64, 64), np.float32)})[0]
+    rows = (
+        session.run(None, {})[0]
+        if not session.get_inputs()
+        else session.run(None, {"images": np.zeros((1, 3, 64, 64), np.float32)})[0]
+    )
     assert rows.shape[-1] == 6
 
 
 def test_what_is_no_model_is_refused(model: bytes) -> None:
-    for broken in (b"", model[:-5], b"<html>not found</html>", onnx.ModelProto(ir_version=8).SerializeToString()):
+    for broken in (
+        b"",
+        model[:-5],
+        b"<html>not found</html>",
+        onnx.ModelProto(ir_version=8).SerializeToString(),
+    ):
         with pytest.raises(NotAModel):
             class_names(broken)

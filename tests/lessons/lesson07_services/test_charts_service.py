@@ -14,7 +14,9 @@ from dockerlab.containers.events import Recorder, probes, spans, wait_for_health
 from dockerlab.containers.stats import Load
 from dockerlab.lessons.lesson07_services import charts, charts_health
 
-RECORDED = json.loads((Path(__file__).parents[2] / "data" / "container_events.json").read_text(encoding="utf-8"))
+RECORDED = json.loads(
+    (Path(__file__).parents[2] / "data" / "container_events.json").read_text(encoding="utf-8")
+)
 
 
 def _words(fig: Figure) -> list[str]:
@@ -24,7 +26,9 @@ def _words(fig: Figure) -> list[str]:
 def _fits(fig: Figure) -> bool:
     canvas = FigureCanvasAgg(fig)
     canvas.draw()
-    texts = [text for axes in fig.axes for text in (*axes.texts, axes.title, axes._left_title) if text.get_text()]
+    texts = [
+        text for axes in fig.axes for text in (*axes.texts, axes.title, axes._left_title) if text.get_text()
+    ]
     return all(text.get_window_extent(canvas.get_renderer()).x1 <= fig.bbox.x1 + 1 for text in texts)
 
 
@@ -48,7 +52,9 @@ def test_no_events_are_no_states() -> None:
 
 def test_the_strip_names_each_state_and_mark() -> None:
     begin = int(RECORDED["health"][0]["timeNano"]) / 1e9
-    fig = charts_health.health_strips({"api": RECORDED["health"]}, {"api": "test -f /ok"}, "finding", {"api": [(begin + 3, "broken")]})
+    fig = charts_health.health_strips(
+        {"api": RECORDED["health"]}, {"api": "test -f /ok"}, "finding", {"api": [(begin + 3, "broken")]}
+    )
     assert {"starting", "healthy", "unhealthy", "broken"} <= set(_words(fig))
     assert fig.axes[0].get_title(loc="left") == "finding" and fig.axes[0].get_xlim()[0] == 0
     assert _fits(fig)
@@ -64,7 +70,10 @@ def test_restarts_are_counted_and_their_pauses_grow() -> None:
 
 
 def test_a_stop_says_seconds_code_and_request() -> None:
-    stops = pd.DataFrame({"seconds": [4.2, 0.2], "exit code": [137, 0], "request": ["answered", "lost"]}, index=["shell", "init"])
+    stops = pd.DataFrame(
+        {"seconds": [4.2, 0.2], "exit code": [137, 0], "request": ["answered", "lost"]},
+        index=["shell", "init"],
+    )
     fig = charts.stop_bars(stops, "finding")
     assert _words(fig) == ["4.2 s, exit code 137, request answered", "0.2 s, exit code 0, request lost"]
     assert fig.axes[0].get_xlim()[0] == 0 and _fits(fig)
@@ -78,7 +87,9 @@ def test_latency_has_a_line_a_column_from_zero() -> None:
 
 
 def test_usage_shows_both_limits() -> None:
-    fig = charts.usage_over_time([Load(5, 80_000_000, 256_000_000), Load(99, 90_000_000, 256_000_000)], 1, "finding", {1: "requests"})
+    fig = charts.usage_over_time(
+        [Load(5, 80_000_000, 256_000_000), Load(99, 90_000_000, 256_000_000)], 1, "finding", {1: "requests"}
+    )
     assert {"limit 100", "limit 256", "requests"} <= set(_words(fig))
     assert all(axes.get_ylim()[0] == 0 for axes in fig.axes) and _fits(fig)
 
@@ -93,8 +104,14 @@ def test_the_recorder_sees_a_container_that_is_made_later(client, tiny_image: st
 
     name = f"dockerlab-events-{uuid.uuid4().hex[:8]}"
     recorder = Recorder(client, [name])
-    made = client.containers.run(tiny_image, ["sh", "-c", "exit 1"], name=name, detach=True, labels=object_labels.labels(kind="test"),
-                                 restart_policy={"Name": "on-failure", "MaximumRetryCount": 1})
+    made = client.containers.run(
+        tiny_image,
+        ["sh", "-c", "exit 1"],
+        name=name,
+        detach=True,
+        labels=object_labels.labels(kind="test"),
+        restart_policy={"Name": "on-failure", "MaximumRetryCount": 1},
+    )
     try:
         assert wait_for_starts(made, 1, 60)
         assert wait_until(lambda: len(charts_health.life_times(recorder.of(name))) == 2, 60)

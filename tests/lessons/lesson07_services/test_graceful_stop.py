@@ -25,7 +25,9 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 http.server.ThreadingHTTPServer(("", 8000), Answer).serve_forever()
 """
-ORPHANS = "import subprocess, time; [subprocess.run(['sh', '-c', 'sleep 0.1 &']) for _ in range(3)]; time.sleep(60)"
+ORPHANS = (
+    "import subprocess, time; [subprocess.run(['sh', '-c', 'sleep 0.1 &']) for _ in range(3)]; time.sleep(60)"
+)
 
 
 class Started:
@@ -35,8 +37,14 @@ class Started:
         self.client, self.made = client, []
 
     def __call__(self, command: list[str], image: str = base_images.SLIM, **options: object) -> Container:
-        made = self.client.containers.run(image, command, name=f"dockerlab-stopping-{uuid.uuid4().hex[:8]}", detach=True,
-                                          labels=object_labels.labels(kind="test"), **options)
+        made = self.client.containers.run(
+            image,
+            command,
+            name=f"dockerlab-stopping-{uuid.uuid4().hex[:8]}",
+            detach=True,
+            labels=object_labels.labels(kind="test"),
+            **options,
+        )
         self.made.append(made)
         return made
 
@@ -52,7 +60,11 @@ def started(client: docker.DockerClient) -> Iterator[Started]:
 
 def test_a_server_that_ends_at_once_loses_the_request_and_a_deaf_one_is_killed(started: Started) -> None:
     server, ports = ["python", "-c", SERVER], {"8000/tcp": ("127.0.0.1", None)}
-    stops = stop_while_busy({"deaf": started(server, ports=ports), "init": started(server, ports=ports, init=True)}, "/slow", patience=3)
+    stops = stop_while_busy(
+        {"deaf": started(server, ports=ports), "init": started(server, ports=ports, init=True)},
+        "/slow",
+        patience=3,
+    )
     assert stops.loc["init", "request"] == "lost" and stops.loc["init", "exit code"] == 143
     assert stops.loc["deaf", "exit code"] == 137 and stops.loc["deaf", "seconds"] >= 3
     assert stops.loc["init", "seconds"] < stops.loc["deaf", "seconds"]
@@ -60,7 +72,10 @@ def test_a_server_that_ends_at_once_loses_the_request_and_a_deaf_one_is_killed(s
 
 def test_an_init_takes_note_of_orphans(started: Started) -> None:
     command = ["python", "-c", ORPHANS]
-    assert zombies({"bare": started(command), "init": started(command, init=True)}, wanted=3) == {"bare": 3, "init": 0}
+    assert zombies({"bare": started(command), "init": started(command, init=True)}, wanted=3) == {
+        "bare": 3,
+        "init": 0,
+    }
 
 
 def test_rotated_log_files_are_counted(started: Started, client: docker.DockerClient) -> None:

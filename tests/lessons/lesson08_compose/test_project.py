@@ -36,13 +36,28 @@ def test_staging_replaces_what_was_there_and_labels_every_service(tmp_path: Path
     labels = json.loads((stack.folder / project.LABELS).read_text())
     assert not (stack.folder / "old").exists()
     assert set(labels["services"]) == {"api", "board", "cache", "db", "report"}
-    assert labels["networks"]["back"]["labels"][object_labels.COURSE_LABEL] == labels["volumes"]["rows"]["labels"][object_labels.COURSE_LABEL] == "1"
+    assert (
+        labels["networks"]["back"]["labels"][object_labels.COURSE_LABEL]
+        == labels["volumes"]["rows"]["labels"][object_labels.COURSE_LABEL]
+        == "1"
+    )
     password = (stack.folder / "db_password.txt").read_text()
-    assert project.stage(tmp_path / "stack").folder == stack.folder and (stack.folder / "db_password.txt").read_text() != password
+    assert (
+        project.stage(tmp_path / "stack").folder == stack.folder
+        and (stack.folder / "db_password.txt").read_text() != password
+    )
 
 
 def test_what_is_wrong_with_a_matrix_is_said_by_name() -> None:
-    good = pd.DataFrame({"api": [True] * 3, "cache": [True, True, False], "db": [True, False, True], "outside": [True, False, False]}, index=list(SERVICES))
+    good = pd.DataFrame(
+        {
+            "api": [True] * 3,
+            "cache": [True, True, False],
+            "db": [True, False, True],
+            "outside": [True, False, False],
+        },
+        index=list(SERVICES),
+    )
     assert _differences(good) == []
     good.loc["cache", ["db", "outside"]] = True
     good.loc["api", "db"] = False

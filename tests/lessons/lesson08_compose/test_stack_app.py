@@ -56,6 +56,10 @@ with TestClient(create_app(Settings(model=str(model), max_pixels=100_000), load_
 
 def test_it_answers_remembers_refuses_and_keeps_its_secrets(tmp_path: Path) -> None:
     paths = [str(ROOT / "assets" / name) for name in ("detection-api", "detection-api/tests", "stack")]
-    script = SCRIPT.format(paths=paths, model=str(tmp_path / "tiny.onnx"), picture=str(ROOT / "assets/images/harbour-noon.jpg"))
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
+    script = SCRIPT.format(
+        paths=paths, model=str(tmp_path / "tiny.onnx"), picture=str(ROOT / "assets/images/harbour-noon.jpg")
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]

@@ -21,7 +21,14 @@ from dockerlab.lessons.lesson09_security.charts import attack_grid
 from dockerlab.notebook.charts.style import PALETTE
 
 SLEEP = ["python", "-c", "import time; time.sleep(120)"]
-LOCKED = {"user": "10001", "cap_drop": ["ALL"], "security_opt": ["no-new-privileges"], "read_only": True, "tmpfs": {"/tmp": "size=64m"}, "pids_limit": 64}
+LOCKED = {
+    "user": "10001",
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges"],
+    "read_only": True,
+    "tmpfs": {"/tmp": "size=64m"},
+    "pids_limit": 64,
+}
 
 
 def _card(*open_keys: str) -> attack_surface.Scorecard:
@@ -56,14 +63,24 @@ def test_the_probe_knows_every_attempt() -> None:
 @pytest.mark.parametrize(
     ("options", "opened", "closed"),
     [
-        ({}, {"root", "code", "install", "shell", "setuid", "chown", "raw", "processes", "memory"}, {"kernel", "host", "engine", "secrets"}),
-        ({"user": "10001", "environment": {"API_TOKEN": "x"}}, {"secrets", "setuid", "install"}, {"root", "code", "chown", "raw"}),
+        (
+            {},
+            {"root", "code", "install", "shell", "setuid", "chown", "raw", "processes", "memory"},
+            {"kernel", "host", "engine", "secrets"},
+        ),
+        (
+            {"user": "10001", "environment": {"API_TOKEN": "x"}},
+            {"secrets", "setuid", "install"},
+            {"root", "code", "chown", "raw"},
+        ),
         ({"security_opt": ["seccomp=unconfined"]}, {"kernel"}, {"host"}),
         (LOCKED, {"shell", "memory"}, set(attack_surface.ATTEMPTS) - {"shell", "memory"}),
     ],
     ids=["plain", "user", "no filter", "locked"],
 )
-def test_attempts_work_or_not_as_the_run_line_has_it(client: docker.DockerClient, options: dict, opened: set, closed: set) -> None:
+def test_attempts_work_or_not_as_the_run_line_has_it(
+    client: docker.DockerClient, options: dict, opened: set, closed: set
+) -> None:
     base_images.ensure(base_images.SLIM, client)
     card = attack_surface.tried(base_images.SLIM, client, command=SLEEP, **options)
     assert opened <= set(card.open) and closed.isdisjoint(card.open), card.frame().to_string()
@@ -78,7 +95,11 @@ def test_an_image_without_python_is_said_so(client: docker.DockerClient) -> None
 @pytest.fixture
 def liar(client: docker.DockerClient, tiny_image: str) -> Iterator[Callable[..., Container]]:
     """Starts a container in whose image `python3` answers every attempt with a refusal, and `cat` and `id` name a user without rights."""
-    answers = {"python3": json.dumps({key: [False, "refused"] for key in attack_surface.ATTEMPTS}), "id": "65532", "cat": "Uid:\t65532\t65532\t65532\t65532"}
+    answers = {
+        "python3": json.dumps({key: [False, "refused"] for key in attack_surface.ATTEMPTS}),
+        "id": "65532",
+        "cat": "Uid:\t65532\t65532\t65532\t65532",
+    }
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name, answer in answers.items():
@@ -88,7 +109,9 @@ def liar(client: docker.DockerClient, tiny_image: str) -> Iterator[Callable[...,
     with ExitStack() as stack:
 
         def start(**options: object) -> Container:
-            box = client.containers.create(tiny_image, ["sleep", "120"], labels=object_labels.labels(kind="test"), **options)
+            box = client.containers.create(
+                tiny_image, ["sleep", "120"], labels=object_labels.labels(kind="test"), **options
+            )
             stack.callback(container.remove, box)
             box.put_archive("/bin", buffer.getvalue())
             box.start()
@@ -98,17 +121,34 @@ def liar(client: docker.DockerClient, tiny_image: str) -> Iterator[Callable[...,
 
 
 @pytest.mark.engine
-def test_an_interpreter_that_lies_is_not_believed(client: docker.DockerClient, liar: Callable[..., Container]) -> None:
+def test_an_interpreter_that_lies_is_not_believed(
+    client: docker.DockerClient, liar: Callable[..., Container]
+) -> None:
     base_images.ensure(base_images.SLIM, client)
     box = liar(privileged=True, volumes={connection.engine_socket(): {"bind": "/innocent", "mode": "ro"}})
     assert attack_surface.probe(box).open == []
     card = attack_surface.judged(box, client)
-    assert {"kernel", "host", "engine", "root", "chown", "raw", "code", "install", "processes", "shell"} <= set(card.open), card.frame().to_string()
+    assert {
+        "kernel",
+        "host",
+        "engine",
+        "root",
+        "chown",
+        "raw",
+        "code",
+        "install",
+        "processes",
+        "shell",
+    } <= set(card.open), card.frame().to_string()
 
 
 @pytest.mark.engine
-def test_who_runs_in_a_container_is_not_asked_inside(client: docker.DockerClient, liar: Callable[..., Container]) -> None:
+def test_who_runs_in_a_container_is_not_asked_inside(
+    client: docker.DockerClient, liar: Callable[..., Container]
+) -> None:
     base_images.ensure(base_images.SLIM, client)
-    root, nobody = (inspection.look(client, liar(**options)) for options in ({}, {"user": "10001", "cap_drop": ["ALL"]}))
+    root, nobody = (
+        inspection.look(client, liar(**options)) for options in ({}, {"user": "10001", "cap_drop": ["ALL"]})
+    )
     assert root.users == {0} and "CHOWN" in root.first.capabilities and root.first.name == "sleep"
     assert nobody.users == {10001} and nobody.first.capabilities == ()

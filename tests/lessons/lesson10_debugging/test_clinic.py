@@ -18,7 +18,12 @@ from dockerlab.lessons.lesson10_debugging.terminal import typed
 
 LOGS, INSPECT, PS = "docker logs", "docker inspect", "docker ps -a"
 TABLE = pd.DataFrame(
-    {"state": ["Exited (1)", "Created", "Up", "Exited (137)"], PS: [False] * 4, INSPECT: [False, True, False, False], LOGS: [True, False, True, False]},
+    {
+        "state": ["Exited (1)", "Created", "Up", "Exited (137)"],
+        PS: [False] * 4,
+        INSPECT: [False, True, False, False],
+        LOGS: [True, False, True, False],
+    },
     index=["exits", "port", "name", "nobody knows"],
 )
 
@@ -45,12 +50,29 @@ def test_the_map_states_what_it_shows_and_nothing_is_cut_off() -> None:
 
 def test_options_are_words_with_comments_and_places(tmp_path: Path) -> None:
     assert docker_run_options.read_options(tmp_path, {}) == []
-    (tmp_path / "options.txt").write_text('# why\n--memory 64m\n-v {volume}:/results  # kept\n-e "NOTE=two words"\n')
-    assert docker_run_options.read_options(tmp_path, {"volume": "v1"}) == ["--memory", "64m", "-v", "v1:/results", "-e", "NOTE=two words"]
+    (tmp_path / "options.txt").write_text(
+        '# why\n--memory 64m\n-v {volume}:/results  # kept\n-e "NOTE=two words"\n'
+    )
+    assert docker_run_options.read_options(tmp_path, {"volume": "v1"}) == [
+        "--memory",
+        "64m",
+        "-v",
+        "v1:/results",
+        "-e",
+        "NOTE=two words",
+    ]
 
 
-@pytest.mark.parametrize(("text", "word"),
-                         [("--name x", "--name"), ("--rm", "--rm"), ("-v {disk}:/a", "{disk}"), ('-e "A', "quote"), ("--label=a=b", "--label")])
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("--name x", "--name"),
+        ("--rm", "--rm"),
+        ("-v {disk}:/a", "{disk}"),
+        ('-e "A', "quote"),
+        ("--label=a=b", "--label"),
+    ],
+)
 def test_options_that_are_not_the_learners_to_set_are_named(tmp_path: Path, text: str, word: str) -> None:
     (tmp_path / "options.txt").write_text(text)
     with pytest.raises(docker_run_options.BadOptions, match=word):
@@ -78,7 +100,9 @@ def test_the_program_for_this_processor_runs(tmp_path: Path) -> None:
     here = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
     (tmp_path / "hello").write_bytes(elf.program(here, "hello\n"))
     (tmp_path / "hello").chmod(0o755)
-    assert subprocess.run([tmp_path / "hello"], check=True, capture_output=True, timeout=10).stdout == b"hello\n"
+    assert (
+        subprocess.run([tmp_path / "hello"], check=True, capture_output=True, timeout=10).stdout == b"hello\n"
+    )
 
 
 def test_typing_at_a_shell_shows_the_screen() -> None:
@@ -102,6 +126,16 @@ def test_every_set_up_of_lab_10_is_a_folder_with_a_dockerfile() -> None:
     assert {path.parts[0] for path in solved if path.name == "Dockerfile"} == set(measures.KEYS)
 
 
-@pytest.mark.parametrize(("options", "size"), [("size=1m", 2**20), ("rw,size=64M,mode=1777", 2**26), ("size=3000", 3000), ("rw", 0), ("", 0), ("size=50%", 0)])
+@pytest.mark.parametrize(
+    ("options", "size"),
+    [
+        ("size=1m", 2**20),
+        ("rw,size=64M,mode=1777", 2**26),
+        ("size=3000", 3000),
+        ("rw", 0),
+        ("", 0),
+        ("size=50%", 0),
+    ],
+)
 def test_the_size_of_a_tmpfs_is_read_from_its_options(options: str, size: int) -> None:
     assert measures._size(options) == size

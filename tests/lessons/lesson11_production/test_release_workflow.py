@@ -27,19 +27,37 @@ def test_no_script_of_the_release_holds_an_expression() -> None:
 
 def test_a_tag_is_no_pin_and_a_mistake_is_found(tmp_path: Path) -> None:
     bad = tmp_path / "bad.yml"
-    bad.write_text("on: push\njobs:\n  a:\n    runs-on: ubuntu-latets\n    steps:\n      - uses: actions/checkout@v4\n      - run: echo\n")
+    bad.write_text(
+        "on: push\njobs:\n  a:\n    runs-on: ubuntu-latets\n    steps:\n      - uses: actions/checkout@v4\n      - run: echo\n"
+    )
     assert [step.pinned for step in release_workflow.steps(bad)] == [False, True]
-    assert any(line.startswith("bad.yml:4") and "ubuntu-latets" in line for line in release_workflow.findings(bad))
+    assert any(
+        line.startswith("bad.yml:4") and "ubuntu-latets" in line for line in release_workflow.findings(bad)
+    )
 
 
 def test_scripts_run_in_order_with_the_environment(tmp_path: Path) -> None:
     file = tmp_path / "w.yml"
-    scripts = ['uses: a/b@v1', 'name: write\n        run: echo "$WORD" > file', 'name: read\n        run: cat file']
-    file.write_text("on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n" + "".join(f"      - {script}\n" for script in scripts))
+    scripts = [
+        "uses: a/b@v1",
+        'name: write\n        run: echo "$WORD" > file',
+        "name: read\n        run: cat file",
+    ]
+    file.write_text(
+        "on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n"
+        + "".join(f"      - {script}\n" for script in scripts)
+    )
     assert release_workflow.rehearse(file, tmp_path, {"WORD": "hello"}).loc["read", "last line"] == "hello"
 
 
-@pytest.mark.parametrize(("script", "says"), [("echo no >&2; exit 3", "exit code 3"), ("false | true", "exit code 1"), ("echo ${{ x }}", "cannot be run here")])
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [
+        ("echo no >&2; exit 3", "exit code 3"),
+        ("false | true", "exit code 1"),
+        ("echo ${{ x }}", "cannot be run here"),
+    ],
+)
 def test_a_script_that_fails_stops_it(script: str, says: str, tmp_path: Path) -> None:
     with pytest.raises(release_workflow.StepFailed, match=says):
         release_workflow.run(release_workflow.Step("step", script), tmp_path, {})

@@ -13,7 +13,9 @@ from dockerlab.containers import workers
 from dockerlab.detection import api_client, variants
 from dockerlab.lessons.lesson11_production import rollout
 
-needs_docker = pytest.mark.skipif(not shutil.which("docker"), reason="`docker stack config` needs the docker command")
+needs_docker = pytest.mark.skipif(
+    not shutil.which("docker"), reason="`docker stack config` needs the docker command"
+)
 
 
 @needs_docker
@@ -23,10 +25,14 @@ def test_the_lesson_s_stack_files_are_valid(name: str) -> None:
 
 
 @needs_docker
-@pytest.mark.parametrize(("text", "says"), [
-    ("services:\n  api:\n    image: x\n    deploy: {update-config: {}}\n", "update-config"),
-    ("services: [", "does not take the file"), ("", "does not take the file"),
-])
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("services:\n  api:\n    image: x\n    deploy: {update-config: {}}\n", "update-config"),
+        ("services: [", "does not take the file"),
+        ("", "does not take the file"),
+    ],
+)
 def test_a_file_that_is_none_is_refused_with_the_reason(text: str, says: str, tmp_path: Path) -> None:
     file = tmp_path / "stack.yaml"
     file.write_text(text)
@@ -45,7 +51,10 @@ def test_the_bad_release_differs_by_a_model_that_is_not_there() -> None:
 
 
 def test_what_a_container_used() -> None:
-    stats = {"memory_stats": {"usage": 900, "stats": {"inactive_file": 200}}, "cpu_stats": {"cpu_usage": {"total_usage": 3_000_000_000}}}
+    stats = {
+        "memory_stats": {"usage": 900, "stats": {"inactive_file": 200}},
+        "cpu_stats": {"cpu_usage": {"total_usage": 3_000_000_000}},
+    }
     of = SimpleNamespace(stats=lambda **_: stats)
     assert workers.memory_bytes(of) == 700 and workers.cpu_seconds(of) == 3
 
@@ -53,7 +62,9 @@ def test_what_a_container_used() -> None:
 @pytest.mark.engine
 def test_workers_are_compared_under_the_same_load(client: docker.DockerClient) -> None:
     variants.have_rung("multistage", client)
-    frame = workers.compare(rollout.BASE, [(2, 1), (2, 2)], api_client.samples()[0], client, requests=4, clients=2, rounds=1)
+    frame = workers.compare(
+        rollout.BASE, [(2, 1), (2, 2)], api_client.samples()[0], client, requests=4, clients=2, rounds=1
+    )
     assert list(frame.columns) == workers.COLUMNS and list(frame["workers"]) == [1, 2]
     assert (frame[["per_second", "p95_ms", "memory_mb", "cpu_ms"]] > 0).all().all()
     assert frame["memory_mb"][1] > 1.5 * frame["memory_mb"][0]

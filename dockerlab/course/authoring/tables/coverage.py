@@ -49,7 +49,9 @@ def read(path: Path) -> list[Line]:
         missing = [key for key in ("text", "cell") if not str(entry.get(key, "")).strip()]
         if wrong or missing:
             what = f"knows no {', '.join(wrong)}" if wrong else f"has no {', '.join(missing)}"
-            raise BuildError(f"{FOLDER}/{path.name}, line {number} {what}.", fix=f"An entry has {', '.join(sorted(KEYS))}.")
+            raise BuildError(
+                f"{FOLDER}/{path.name}, line {number} {what}.", fix=f"An entry has {', '.join(sorted(KEYS))}."
+            )
         lines.append(Line(**entry))
     return lines
 
@@ -61,7 +63,17 @@ def render(root: Path, lessons: list[Lesson], load: Callable[[str], Lab]) -> str
         path = root / FOLDER / f"{lesson.number}.toml"
         if path.is_file():
             rows = [f"| {_escaped(line.text)} | {_place(line, lesson, root, load)} |" for line in read(path)]
-            parts.append("\n".join([f"## {lesson.number} [{lesson.title}]({lesson.stem}.ipynb)\n", "| what | where |", "|---|---|", *rows]) + "\n")
+            parts.append(
+                "\n".join(
+                    [
+                        f"## {lesson.number} [{lesson.title}]({lesson.stem}.ipynb)\n",
+                        "| what | where |",
+                        "|---|---|",
+                        *rows,
+                    ]
+                )
+                + "\n"
+            )
     return "\n".join(parts)
 
 
@@ -70,7 +82,9 @@ def _place(line: Line, lesson: Lesson, root: Path, load: Callable[[str], Lab]) -
         cell = lesson.find(line.cell)
         return cell.link if cell else "—"
     folder = next((root / "sources/labs").glob(f"{lesson.number}_*"), None)
-    criteria = {criterion.key: criterion.promise for criterion in load(lesson.number).criteria} if folder else {}
+    criteria = (
+        {criterion.key: criterion.promise for criterion in load(lesson.number).criteria} if folder else {}
+    )
     if folder is None or line.cell not in criteria:
         return "—"
     return f"[lab {lesson.number}](../labs/{folder.name}/lab.ipynb): {_escaped(criteria[line.cell])}"
@@ -101,7 +115,11 @@ def _cell_problem(line: Line, lesson: Lesson, built: Built | None) -> str:
 
 def _lab_problem(line: Line, lesson: Lesson, load: Callable[[str], Lab]) -> str:
     keys = [criterion.key for criterion in load(lesson.number).criteria]
-    return "" if line.cell in keys else f"lab {lesson.number} has no criterion {line.cell!r} (it has {', '.join(keys)})"
+    return (
+        ""
+        if line.cell in keys
+        else f"lab {lesson.number} has no criterion {line.cell!r} (it has {', '.join(keys)})"
+    )
 
 
 def _escaped(text: str) -> str:

@@ -45,7 +45,9 @@ class Lesson:
     @property
     def title(self) -> str:
         """What stands behind the first `#`."""
-        return next((line[2:].strip() for line in self.opening.splitlines() if line.startswith("# ")), self.stem)
+        return next(
+            (line[2:].strip() for line in self.opening.splitlines() if line.startswith("# ")), self.stem
+        )
 
     def find(self, snippet: str) -> Cell | None:
         """The first code cell whose source holds the snippet."""
@@ -82,7 +84,9 @@ class Built:
         found = self.cells[position]
         if found.execution_count != cell.number:
             return f"the cell was not run from top to bottom (it says {found.execution_count}, not {cell.number})"
-        if "raises-exception" not in found.metadata.get("tags", []) and any(each.output_type == "error" for each in found.outputs):
+        if "raises-exception" not in found.metadata.get("tags", []) and any(
+            each.output_type == "error" for each in found.outputs
+        ):
             return "the cell ended in an error"
         if not any(each.outputs for each in self._step(position)):
             return "neither the cell nor a later one of its step shows anything"
@@ -104,6 +108,14 @@ def text(cell: NotebookNode) -> str:
     parts = []
     for output in cell.outputs:
         data = output.get("data", {})
-        parts += [output.get("text", ""), data.get("text/plain", ""), html.unescape(re.sub(r"<[^>]*>", " ", data.get("text/html", "")))]
-        parts += [f"{output.get('ename', '')}: {output.get('evalue', '')}"] if output.output_type == "error" else []
+        parts += [
+            output.get("text", ""),
+            data.get("text/plain", ""),
+            html.unescape(re.sub(r"<[^>]*>", " ", data.get("text/html", ""))),
+        ]
+        parts += (
+            [f"{output.get('ename', '')}: {output.get('evalue', '')}"]
+            if output.output_type == "error"
+            else []
+        )
     return "\n".join(part for part in parts if part)

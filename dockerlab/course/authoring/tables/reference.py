@@ -27,7 +27,20 @@ SOURCE = "sources/commands.toml"
 STEM = "A1_command_reference"
 KEYS = {"group", "name", "does", "python", "none", "note"}
 # Attributes of a client that hold many things: `client.images.get` is a call on the collection, `image.tag` one on a thing.
-COLLECTIONS = {"client", "api", "containers", "images", "networks", "volumes", "services", "nodes", "secrets", "configs", "swarm", "plugins"}
+COLLECTIONS = {
+    "client",
+    "api",
+    "containers",
+    "images",
+    "networks",
+    "volumes",
+    "services",
+    "nodes",
+    "secrets",
+    "configs",
+    "swarm",
+    "plugins",
+}
 INTRODUCTION = """\
 # Command reference
 
@@ -66,8 +79,15 @@ def read(root: Path) -> list[Entry]:
     seen: set[str] = set()
     for entry in entries:
         name = entry.get("name", "(no name)")
-        if set(entry) - KEYS or not {"group", "name", "does"} <= set(entry) or ("python" in entry) == ("none" in entry):
-            raise BuildError(f"{SOURCE}: {name} is not complete.", fix="It has group, name, does, and either python or none.")
+        if (
+            set(entry) - KEYS
+            or not {"group", "name", "does"} <= set(entry)
+            or ("python" in entry) == ("none" in entry)
+        ):
+            raise BuildError(
+                f"{SOURCE}: {name} is not complete.",
+                fix="It has group, name, does, and either python or none.",
+            )
         if name in seen:
             raise BuildError(f"{SOURCE}: {name} comes twice.", fix="Remove one.")
         seen.add(name)
@@ -168,6 +188,8 @@ def _row(entry: Entry, use: Use, made: dict[tuple[str, ...], Cell]) -> str:
     cell = made_in(entry.python, made) if entry.python else None
     python = f"none: {entry.none}" if entry.none else f"`{entry.python}`" + (f" {cell.link}" if cell else "")
     python += f", {entry.note}" if entry.note else ""
-    options = " ".join(f'<code style="white-space: nowrap">{flag}</code>' for flag in use.flags)  # a plain code span breaks after a hyphen
+    options = " ".join(
+        f'<code style="white-space: nowrap">{flag}</code>' for flag in use.flags
+    )  # a plain code span breaks after a hyphen
     where = ", ".join(cell.link for cell in use.cells.values())
     return f"| `{entry.name}`{f'<br>{options}' if options else ''} | {entry.does} | {python} | {where} |"

@@ -30,7 +30,9 @@ SWITCHES = frozenset(
     "-T --no-TTY --no-deps --use-aliases --service-ports --build --remove-orphans --no-tty".split()
 )
 # Words that run the command behind them; options and numbers of their own may stand between.
-PREFIXES = frozenset("sudo time exec then do else if while until ! env nohup timeout xargs command nice".split())
+PREFIXES = frozenset(
+    "sudo time exec then do else if while until ! env nohup timeout xargs command nice".split()
+)
 SHELL_MAGICS = frozenset(("bash", "sh", "script"))
 FILLED = "§"  # stands for what IPython or the shell will put there
 _FLAG = re.compile(r"--?[A-Za-z][A-Za-z-]*")
@@ -52,7 +54,9 @@ def commands(source: str, where: str = "a cell") -> list[Command]:
         try:
             found += parse(line)
         except ValueError as error:
-            raise BuildError(f"{where}: a shell line cannot be read.", f"{error}: {line.strip()[:80]}", "Mend its quotes.") from error
+            raise BuildError(
+                f"{where}: a shell line cannot be read.", f"{error}: {line.strip()[:80]}", "Mend its quotes."
+            ) from error
     return found
 
 
@@ -61,7 +65,9 @@ def shell_lines(source: str) -> Iterator[str]:
     for call in ast.walk(ast.parse(TransformerManager().transform_cell(source))):
         if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)):
             continue
-        texts = [each.value for each in call.args if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+        texts = [
+            each.value for each in call.args if isinstance(each, ast.Constant) and isinstance(each.value, str)
+        ]
         if call.func.attr in ("system", "getoutput") and _is_ipython(call.func.value) and texts:
             yield _filled(texts[0])
         elif call.func.attr == "run_cell_magic" and len(texts) == 3 and texts[0] in SHELL_MAGICS:
@@ -114,7 +120,11 @@ def _docker(words: list[str]) -> Iterator[Command]:
         for inner in re.findall(r"\$\((.*)\)|`(.*)`", word):
             yield from parse("".join(inner))
     position = 0
-    while position < len(words) and (words[position] in PREFIXES or re.match(r"\w+=", words[position]) or (position and re.match(r"-|\d", words[position]))):
+    while position < len(words) and (
+        words[position] in PREFIXES
+        or re.match(r"\w+=", words[position])
+        or (position and re.match(r"-|\d", words[position]))
+    ):
         position += 1
     if position < len(words) and words[position] == "docker":
         yield _named(words[position + 1 :])
