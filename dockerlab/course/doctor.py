@@ -105,7 +105,7 @@ def _engine_checks(client: docker.DockerClient | None, problem: CourseError | No
             *unknown,
             disk_free(Path.home()),
         ]
-    place = endpoint(endpoint.address_of(client))
+    place = engine_address(endpoint.address_of(client))
     return [
         Check("engine", "ok", f"{facts.name} {facts.version} on {facts.operating_system}"),
         place,
