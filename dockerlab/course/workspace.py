@@ -20,6 +20,7 @@ from dockerlab.course.authoring.regions import (
 
 SOURCE = PurePath("lab.py")
 NOTEBOOK = PurePath("lab.ipynb")
+CRITERIA = PurePath("criteria.toml")  # for the checks: neither starter nor solution holds it
 SAVED = ".saved"
 
 
@@ -42,7 +43,8 @@ def derived_files(source: Path, root: Path = ROOT) -> tuple[dict[PurePath, bytes
     from dockerlab.course.authoring import notebooks  # seconds that `check` and `progress` do not need
 
     contents = source_files(source)
-    contents.pop(PurePath(INCLUDE), None)
+    for name in (PurePath(INCLUDE), CRITERIA):
+        contents.pop(name, None)
     included = included_files(source, root)
     digest = notebooks.digest(contents | included)
     solved: dict[PurePath, bytes] = {}

@@ -12,7 +12,7 @@ from typing import Any
 import docker
 
 from dockerlab.core.errors import redact
-from dockerlab.engine import error_messages, naming, ownership
+from dockerlab.engine import naming, ownership
 from dockerlab.engine.endpoint import (
     endpoints,
     hand_on_proxies,
@@ -23,10 +23,9 @@ from dockerlab.engine.reach import reach
 def connect(timeout: float = 120) -> docker.DockerClient:
     """Connect to the engine that `reach` finds. `timeout` is in seconds, per request.
 
-    Removes nothing: that is `cleanup.sweep`. Makes a notebook show docker-py's errors without their stack, and its cells use this learner's
-    names (`naming`); hands this process's proxies on to the `docker` commands that it starts. Raises EngineUnavailable and RemoteEngine.
+    Removes nothing: that is `cleanup.sweep`. Lets the cells of a notebook use this learner's names (`naming`); hands this process's
+    proxies on to the `docker` commands that it starts. Raises EngineUnavailable and RemoteEngine.
     """
-    error_messages.speak_plainly()
     client, place = reach(timeout)
     hand_on_proxies(place.url)
     mine = ownership.Client(client.api)

@@ -1,6 +1,6 @@
 """What an error of the engine, or of this machine's disk, means for the reader: one sentence each of what, why and what to do.
 
-Lessons call docker-py directly, so its errors reach the reader. `explain` turns them into a CourseError; `speak_plainly` makes a
+Lessons call docker-py directly, so its errors reach the reader. `explain` turns them into a CourseError; `in_notebooks` makes a
 notebook show that instead of thirty lines of stack, and the `dockerlab` command prints it.
 """
 
@@ -10,8 +10,10 @@ import errno
 import linecache
 import re
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
 
 import requests
 from docker.errors import APIError, ContainerError, DockerException, ImageLoadError
@@ -135,20 +137,6 @@ def _short(text: str, limit: int = 300) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
-class _PlainTraceback:
-    """Gives `_render_traceback_`, which IPython asks for, to the errors that `explain` knows; the others keep their stack."""
-
-    def __get__(self, error: BaseException | None, owner: type) -> Callable[[], list[str]]:
-        plain = explain(error) if error is not None else None
-        if plain is None:
-            raise AttributeError("_render_traceback_")
-        return lambda: [
-            f"{type(error).__name__}: {plain.what}",
-            *plain._render_traceback_()[1:],
-            *_place(error),
-        ]
-
-
 def _place(error: BaseException) -> list[str]:
     """The line of the reader's own cell that failed: the innermost frame whose source no file holds."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
@@ -159,7 +147,17 @@ def _place(error: BaseException) -> list[str]:
     return []
 
 
-def speak_plainly() -> None:
-    """From now on a notebook shows errors of docker-py without their stack. May be called again."""
-    for family in (DockerException, requests.RequestException):
-        family._render_traceback_ = _PlainTraceback()  # type: ignore[attr-defined]
+def in_notebooks(shell: Any) -> None:
+    """Let this IPython show errors of docker-py that `explain` knows without their stack; others keep it. May be called again."""
+    shell.set_custom_exc((DockerException, requests.RequestException), _show)
+
+
+def _show(
+    shell: Any, kind: type[Exception], error: Exception, trace: TracebackType, tb_offset: int | None = None
+) -> None:
+    plain = explain(error)
+    if plain is None:
+        shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
+        return
+    lines = [f"{kind.__name__}: {plain.what}", *plain._render_traceback_()[1:], *_place(error)]
+    shell._showtraceback(kind, error, lines)

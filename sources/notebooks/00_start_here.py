@@ -20,9 +20,10 @@ import pandas as pd
 
 from dockerlab.core.settings import load_site
 from dockerlab.course import cleanup, doctor
-from dockerlab.engine import connection, object_labels, ownership, process_marks
+from dockerlab.engine import object_labels, ownership, process_marks
+from dockerlab.notebook.session import start
 
-client = connection.connect()
+client = start()
 cleanup.begin(client)  # what a run that was cut off left goes
 checks = doctor.checks(load_site(), client)
 print(sum(check.status == "failed" for check in checks), "checks failed")

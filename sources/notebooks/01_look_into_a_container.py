@@ -19,14 +19,15 @@ import pandas as pd
 from dockerlab.core import polling, settings
 from dockerlab.course import cleanup
 from dockerlab.detection import api_client
-from dockerlab.engine import connection, object_labels
+from dockerlab.engine import object_labels
 from dockerlab.images import base_images, image
 from dockerlab.images.build import build
 from dockerlab.lessons.lesson01_processes import charts, host_view
 from dockerlab.notebook.guess import beside, guess_box
 from dockerlab.notebook.quiz import Quiz
+from dockerlab.notebook.session import start
 
-client = connection.connect()
+client = start()
 base_images.ensure(base_images.SLIM, client)
 MINE = object_labels.labels(lesson="01")  # on everything that this lesson makes
 marks = " ".join(f"--label {name}={value}" for name, value in MINE.items())

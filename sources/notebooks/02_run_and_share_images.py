@@ -20,13 +20,14 @@ from dockerlab.containers import container
 from dockerlab.core import polling, settings
 from dockerlab.course import cleanup
 from dockerlab.detection import api_client, variants
-from dockerlab.engine import connection, object_labels
+from dockerlab.engine import object_labels
 from dockerlab.images import base_images
 from dockerlab.notebook.cli_and_python import BothWays, column, which
 from dockerlab.notebook.guess import beside, guess_box
 from dockerlab.notebook.quiz import Quiz
+from dockerlab.notebook.session import start
 
-client = connection.connect()
+client = start()
 RUN = secrets.token_hex(4)  # of this run of the lesson: no image that was there before can have handed it on
 MINE = object_labels.labels(lesson="02", run=RUN)  # on everything that this lesson makes
 OURS = {"label": f"dockerlab.run={RUN}"}  # finds it again

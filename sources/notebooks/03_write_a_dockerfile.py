@@ -18,9 +18,10 @@ from dockerlab.engine import connection, object_labels
 from dockerlab.images import base_images, lint
 from dockerlab.notebook.guess import beside, guess_box
 from dockerlab.notebook.quiz import Quiz
+from dockerlab.notebook.session import start
 
 pd.set_option("display.max_colwidth", None)
-client = connection.connect()
+client = start()
 base_images.ensure(base_images.SLIM, client)
 bench = Bench("03", client)
 print("leftovers of an earlier run:", len(sum(bench.left(), [])))

@@ -29,9 +29,10 @@ from dockerlab.notebook.guess import beside, guess_box
 from dockerlab.notebook.listing import difference, listing
 from dockerlab.notebook.predict import marked, score, tick_steps
 from dockerlab.notebook.quiz import Quiz
+from dockerlab.notebook.session import start
 
 pd.set_option("display.max_colwidth", None, "display.width", 200)
-client = connection.connect(timeout=900)
+client = start(timeout=900)
 bench = Bench("04", client)
 shelf = contextlib.ExitStack()  # closes what several cells share
 mark = str(time.time_ns())      # makes an edit of today differ from one of yesterday

@@ -17,7 +17,6 @@ import pandas as pd
 from dockerlab.containers import container
 from dockerlab.course.workbench import Bench
 from dockerlab.detection import api_client, variants, wheel_index
-from dockerlab.engine import connection
 from dockerlab.images import base_images, image
 from dockerlab.images.build import build
 from dockerlab.images.build_errors import BuildFailed
@@ -28,10 +27,11 @@ from dockerlab.notebook.charts.layers import layer_stack
 from dockerlab.notebook.guess import beside, guess_box
 from dockerlab.notebook.listing import difference, listing
 from dockerlab.notebook.quiz import Quiz
+from dockerlab.notebook.session import start
 from dockerlab.notebook.widgets import BuildTimeline, LayerExplorer, close_all
 
 pd.set_option("display.max_colwidth", None)
-client = connection.connect(timeout=900)
+client = start(timeout=900)
 for base in (base_images.SLIM, base_images.FULL, base_images.DISTROLESS):
     base_images.ensure(base, client)
 bench = Bench("05", client)

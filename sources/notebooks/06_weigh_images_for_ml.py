@@ -19,7 +19,7 @@ from dockerlab.containers import container
 from dockerlab.core import units
 from dockerlab.course import cleanup
 from dockerlab.detection import api_client, benchmark, variants
-from dockerlab.engine import connection, object_labels
+from dockerlab.engine import object_labels
 from dockerlab.images import base_images, image
 from dockerlab.images.build import build
 from dockerlab.images.build_errors import BuildFailed
@@ -28,8 +28,9 @@ from dockerlab.notebook.charts.panels import Panel, small_multiples
 from dockerlab.notebook.guess import beside, guess_box
 from dockerlab.notebook.listing import difference, listing
 from dockerlab.notebook.quiz import Quiz
+from dockerlab.notebook.session import start
 
-client = connection.connect(timeout=1800)
+client = start(timeout=1800)
 cleanup.begin(client)
 cleanup.remove_named(client, "dockerlab-lesson06")
 context = variants.stage_context(Path("../build/lesson-06"))

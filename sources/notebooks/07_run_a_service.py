@@ -22,14 +22,15 @@ from dockerlab.core import polling
 from dockerlab.course import cleanup
 from dockerlab.course.workbench import Bench, free_port
 from dockerlab.detection import benchmark, variants
-from dockerlab.engine import connection, object_labels
+from dockerlab.engine import object_labels
 from dockerlab.images import base_images
 from dockerlab.lessons.lesson07_services.charts_health import health_strips, restart_lines
 from dockerlab.notebook.guess import beside, guess_box
 from dockerlab.notebook.quiz import Quiz
+from dockerlab.notebook.session import start
 
 pd.set_option("display.max_colwidth", None)
-client = connection.connect(timeout=300)
+client = start(timeout=300)
 for base in (base_images.SLIM, base_images.DEBIAN):
     base_images.ensure(base, client)
 variants.ensure_rung("multistage", client)

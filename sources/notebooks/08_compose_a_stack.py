@@ -23,15 +23,16 @@ from dockerlab.containers.compose_graph import graph
 from dockerlab.core import settings
 from dockerlab.course import cleanup
 from dockerlab.detection import api_client, variants
-from dockerlab.engine import connection, object_labels
+from dockerlab.engine import object_labels
 from dockerlab.images import base_images
 from dockerlab.lessons.lesson08_compose import charts, project
 from dockerlab.notebook.charts.stack import stack_svg
 from dockerlab.notebook.cli_and_python import BothWays
 from dockerlab.notebook.guess import beside, guess_box
 from dockerlab.notebook.quiz import Quiz
+from dockerlab.notebook.session import start
 
-client = connection.connect()
+client = start()
 cleanup.begin(client, "dockerlab.lesson=08")  # what a run that was cut off left goes
 for base in (base_images.SLIM, base_images.REDIS, base_images.POSTGRES):
     base_images.ensure(base, client)

@@ -26,9 +26,10 @@ from dockerlab.lessons.lesson09_security.charts import attack_grid
 from dockerlab.notebook.guess import beside, guess_box
 from dockerlab.notebook.listing import listing
 from dockerlab.notebook.quiz import Quiz
+from dockerlab.notebook.session import start
 
 pd.set_option("display.max_colwidth", None)
-client = connection.connect(timeout=900)
+client = start(timeout=900)
 bench, small = Bench("09", client), Bench("09-small", client)  # the detection API; tiny experiments
 context, labels, image_labels = variants.stage_context(bench.folder), bench.labels, bench.image_labels
 for rung in ("multistage", "minimal"):

@@ -20,7 +20,6 @@ from dockerlab.core import elf
 from dockerlab.core.polling import wait_until
 from dockerlab.course.workbench import Bench, answers
 from dockerlab.detection import variants
-from dockerlab.engine import connection
 from dockerlab.images import base_images
 from dockerlab.lessons.lesson10_debugging import clinic
 from dockerlab.lessons.lesson10_debugging.charts import decision_map
@@ -28,9 +27,10 @@ from dockerlab.lessons.lesson10_debugging.terminal import typed
 from dockerlab.notebook.guess import beside, guess_box
 from dockerlab.notebook.listing import difference, listing
 from dockerlab.notebook.quiz import Quiz
+from dockerlab.notebook.session import start
 
 pd.set_option("display.max_colwidth", None)
-client = connection.connect()
+client = start()
 for base in (base_images.SLIM, base_images.FULL):
     base_images.ensure(base, client)
 ward = clinic.Ward(Bench("10", client))

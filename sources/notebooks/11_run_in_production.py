@@ -20,14 +20,15 @@ from dockerlab.containers import container, load_generator, swarm, workers
 from dockerlab.core import polling
 from dockerlab.course.workbench import Bench, answers
 from dockerlab.detection import api_client, variants
-from dockerlab.engine import connection, object_labels
+from dockerlab.engine import object_labels
 from dockerlab.images import base_images
 from dockerlab.lessons.lesson11_production import charts, manifest_checks, manifests, release_workflow, rollout
 from dockerlab.notebook.guess import beside, guess_box
 from dockerlab.notebook.listing import listing
 from dockerlab.notebook.quiz import Quiz
+from dockerlab.notebook.session import start
 
-client = connection.connect(timeout=900)
+client = start(timeout=900)
 bench = Bench("11", client)
 labels, image_labels, picture = bench.labels, bench.image_labels, api_client.samples()[0]
 variants.ensure_rung("multistage", client)

@@ -20,16 +20,16 @@ from dockerlab.containers import compose, container
 from dockerlab.containers.workers import cpu_seconds
 from dockerlab.course import cleanup
 from dockerlab.course.workbench import Bench
-from dockerlab.engine import connection
 from dockerlab.images import base_images
 from dockerlab.lessons.lesson12_capstone import scoring
 from dockerlab.lessons.lesson12_capstone.charts import gallery, progress
 from dockerlab.notebook.guess import beside, guess_box
 from dockerlab.notebook.listing import difference
 from dockerlab.notebook.quiz import Quiz
+from dockerlab.notebook.session import start
 
 pd.set_option("display.max_colwidth", None)
-client = connection.connect(timeout=900)
+client = start(timeout=900)
 bench = Bench("12", client)
 cleanup.begin(client, "dockerlab.lesson=12")  # what a run that was cut off left goes
 for base in (base_images.FULL, base_images.SLIM, base_images.REDIS):

@@ -164,7 +164,8 @@ import docker, requests
 from dockerlab.containers import container
 from dockerlab.engine import connection, object_labels
 from dockerlab.images.build import build
-client = connection.connect()
+from dockerlab.notebook.session import start
+client = start()
 folder, marks, tiny = Path("context"), object_labels.labels(), os.environ["TINY"]
 folder.mkdir()
 def dockerfile(text):

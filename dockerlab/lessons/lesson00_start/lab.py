@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import requests
 
 from dockerlab.containers.container import remove
-from dockerlab.course.grading.judging import BOUNDS, Criterion, Lab, Outcome, Submission, log_of
+from dockerlab.course.grading import criteria
+from dockerlab.course.grading.judging import BOUNDS, Lab, Outcome, Submission, log_of
 from dockerlab.images import base_images
 
 LINE = "Hello from the harbour"
@@ -67,35 +68,15 @@ LAB = Lab(
     number="00",
     name="say hello",
     files=("Dockerfile",),
-    criteria=(
-        Criterion(
-            "builds",
-            "The image builds",
-            "What does not build cannot run.",
-            "Does the file begin with a FROM line, and is every word of it spelt as in the lesson?",
-            f"First line: FROM {base_images.SLIM}. Each further line begins with an instruction, such as CMD.",
-            "it builds",
-            _builds,
-        ),
-        Criterion(
-            "says",
-            f"A container of it prints `{LINE}` and nothing else",
-            "Others read what it prints.",
-            "What runs when the image is built, and what runs when a container starts? RUN and CMD are not the same.",
-            f'The last line: CMD ["python", "-c", "print(\'{LINE}\')"].',
-            repr(LINE),
-            _says,
-            needs=("builds",),
-        ),
-        Criterion(
-            "ends",
-            f"The container ends by itself within {SECONDS} s, with exit code 0",
-            "0 is how a program says that all went well.",
-            "Which code does your program end with, and does it end at all? A container runs as long as its main process.",
-            "Let print be the last thing that the command does: no sleep, no server, no sys.exit with another number.",
-            "exit code 0",
-            _ends,
-            needs=("builds",),
-        ),
+    criteria=criteria.read(
+        "00",
+        {
+            "builds": _builds,
+            "says": _says,
+            "ends": _ends,
+        },
+        SLIM=base_images.SLIM,
+        LINE=LINE,
+        SECONDS=SECONDS,
     ),
 )

@@ -14,8 +14,9 @@ from docker.errors import APIError, ImageNotFound, NotFound
 from dockerlab.containers import container
 from dockerlab.core import polling
 from dockerlab.core.fetch import fetch
+from dockerlab.course.grading import criteria
 from dockerlab.course.grading.calls import Caller, CallFailed
-from dockerlab.course.grading.judging import Criterion, Lab, Outcome, Submission, bound
+from dockerlab.course.grading.judging import Lab, Outcome, Submission, bound
 from dockerlab.lessons.lesson02_images_and_containers import handover
 
 START = 15  # seconds until the service has to answer
@@ -324,99 +325,20 @@ LAB = Lab(
     name="take over two images",
     files=("work.py",),
     prepare=_prepare,
-    criteria=(
-        Criterion(
-            "load",
-            "load() brings the image of any file onto the engine and says by which name or id it is found",
-            "The next file holds another image under another name.",
-            "Whose name does load() return: the one that you saw in your own files, or the one that this file brought?",
-            "docker-py: `client.images.load(file)` returns the images. Command line: `docker load -i FILE` prints `Loaded image: NAME`.",
-            "both images, found by what it returns",
-            _loads,
-        ),
-        Criterion(
-            "kind",
-            'kind() tells the "service" from the "job" by the image alone',
-            "A file's name says nothing; the image's settings do.",
-            "Compare `docker inspect` of both images: which of the two says that it listens to something?",
-            'In `client.images.get(image).attrs["Config"]` look at ExposedPorts and Volumes.',
-            "each is called by its kind",
-            _tells_apart,
-            needs=("load",),
-        ),
-        Criterion(
-            "service",
-            "run_service() leaves the service running under its name, and it answers for its station",
-            "A colleague calls it with her own name and station, and with the next release, which listens on another port.",
-            "Start the container, then read `docker logs`: it says what it misses and on which port it listens. Which part is in the image's "
-            "settings, so that you need not know it by heart (ExposedPorts)?",
-            "In the background (`detach=True`, `-d`), with STATION in the environment, and with the port of ExposedPorts: "
-            'ports={port: ("127.0.0.1", None)}.',
-            "its answer on the published port",
-            _serves,
-            needs=("load",),
-        ),
-        Criterion(
-            "private",
-            "The service can be reached from this machine only",
-            "A port published without an address is open to the whole network that the machine is in.",
-            "Which address does `docker ps` show before the port?",
-            'Write the address: ports={port: ("127.0.0.1", None)}, or `-p 127.0.0.1::PORT`.',
-            "published on 127.0.0.1",
-            _is_private,
-            needs=("service",),
-        ),
-        Criterion(
-            "job",
-            "run_job() counts any day's boxes and returns what the job prints",
-            "Tomorrow's file lies elsewhere and has another name.",
-            "Run the job without anything and read its last line: where does it look for its file?",
-            'Mount the file there: volumes={str(boxes): {"bind": "/data/boxes.csv", "mode": "ro"}}, or `-v FILE:/data/boxes.csv:ro`.',
-            "the right count of a new file",
-            _counts,
-            needs=("load",),
-        ),
-        Criterion(
-            "recover",
-            "recover() returns the table of the stopped container, byte for byte",
-            "The table exists nowhere else.",
-            "How does one read from a container without starting it? A program that starts again begins its work again. `docker diff` shows "
-            "where the table lies; its name differs from night to night.",
-            "`container.diff()` for the path, `container.get_archive(path)` for a tar with the file in it; on the command line `docker cp`. "
-            "Do not start the container.",
-            "the table as it was",
-            _recovers,
-        ),
-        Criterion(
-            "untouched",
-            "The stopped container is left as it was found",
-            "Whoever comes after you may want to look as well.",
-            "Reading is enough. Does anything in recover() remove or change the container?",
-            "Leave out `remove`, `rm` and `start`; get_archive and `docker cp` change nothing.",
-            "still there, not started again",
-            _leaves_alone,
-            needs=("recover",),
-        ),
-        Criterion(
-            "publish",
-            f"publish() puts the service into the registry as {REPOSITORY}:{TAG}",
-            "The others pull it from there.",
-            "Which name must an image have before it can be pushed to that registry? And what does the stream of `push` say? It raises no error.",
-            f'`image.tag(f"{{registry}}/{REPOSITORY}", "{TAG}")` first, then push that name and that tag.',
-            f"{REPOSITORY}:{TAG} in the registry",
-            _publishes,
-            needs=("load",),
-        ),
-        Criterion(
-            "digest",
-            "publish() returns the digest by which the others can pull exactly this image",
-            "A tag can move, a digest cannot.",
-            "Which digest does the registry know: that of a layer, of the image's settings, or of the manifest? The push itself prints it.",
-            "It is the last word but two of `docker push`. docker-py: `RepoDigests` in the image's attrs, the part after the @, or "
-            "`client.images.get_registry_data(NAME).id`.",
-            "sha256:… as the registry says it",
-            _names_digest,
-            needs=("publish",),
-        ),
+    criteria=criteria.read(
+        "02",
+        {
+            "load": _loads,
+            "kind": _tells_apart,
+            "service": _serves,
+            "private": _is_private,
+            "job": _counts,
+            "recover": _recovers,
+            "untouched": _leaves_alone,
+            "publish": _publishes,
+            "digest": _names_digest,
+        },
+        REPOSITORY=REPOSITORY,
+        TAG=TAG,
     ),
 )

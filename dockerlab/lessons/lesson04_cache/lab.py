@@ -11,8 +11,8 @@ from dockerlab.containers import container, inspection
 from dockerlab.core import units
 from dockerlab.core.errors import CourseError
 from dockerlab.core.fetch import fetch
-from dockerlab.course.grading import folders
-from dockerlab.course.grading.judging import LARGEST_TEXT, Criterion, Lab, Outcome, Submission
+from dockerlab.course.grading import criteria, folders
+from dockerlab.course.grading.judging import LARGEST_TEXT, Lab, Outcome, Submission
 from dockerlab.detection import api_client
 from dockerlab.images import base_images, context_contents, image, image_report
 from dockerlab.images.build_report import BuildReport
@@ -224,98 +224,25 @@ LAB = Lab(
     number="04",
     name="speed up a rebuild",
     files=("Dockerfile",),
-    criteria=(
-        Criterion(
-            key="untouched",
-            promise="The app, its requirements and the weights are as you got them",
-            why="A build is made faster by its Dockerfile, not by another program.",
-            hint="`dockerlab reset 04` gives the files back; your version is kept in labs/.saved, so your Dockerfile is not lost.",
-            second_hint="You hand in Dockerfile and .dockerignore. All else stays.",
-            wanted="app/, model/ and requirements.txt unchanged",
-            measure=_untouched,
-        ),
-        Criterion(
-            key="answers",
-            promise="The service answers as before, and says the date it was built with",
-            why="A quick build of something else is no gain.",
-            hint="Start it with `docker run --rm -p 127.0.0.1:8000:8000 IMAGE` and read the last line. May it write to /app/data? Does tini start it?",
-            second_hint='The service needs model/ beside app/, a folder data/ that its user owns, ENTRYPOINT ["tini", "--"], '
-            "and BUILD_DATE in its environment: an ARG alone is gone at run time.",
-            wanted="four answers, process 1 is tini",
-            measure=_answers,
-            needs=("untouched",),
-        ),
-        Criterion(
-            key="user",
-            promise=f"It runs as user {UID}",
-            why="A service that is broken into should own nothing.",
-            hint="Which USER does the image name? Without one it is root.",
-            second_hint="useradd --uid 10001, and USER above CMD.",
-            wanted=f"uid {UID}",
-            measure=_user,
-            needs=("answers",),
-        ),
-        Criterion(
-            key="edit",
-            promise="An edit of app/main.py is built within the budget: nothing is installed, next to nothing is new",
-            why="This is the rebuild that you wait for fifty times a day.",
-            hint="Look at the order: which step copies app/main.py, and which steps stand below it?",
-            second_hint="requirements.txt alone above the installation; model/ in a COPY of its own; app/ last. COPY . . above an installation reruns it.",
-            wanted=f"at most {BUDGET_SECONDS} s, {NEW_AFTER_EDIT / 1e6:.1f} MB of new layers, no download",
-            measure=_edit,
-            needs=("answers",),
-        ),
-        Criterion(
-            key="date",
-            promise="After a new BUILD_DATE, nothing is installed and no layer is new",
-            why="CI passes another date with each build.",
-            hint="Every RUN below an ARG sees it. How many stand below ARG BUILD_DATE?",
-            second_hint="ARG BUILD_DATE and its ENV go below the last RUN and COPY.",
-            wanted=f"at most {NEW_AFTER_DATE / 1e6:.1f} MB of new layers, no download",
-            measure=_date,
-            needs=("edit",),
-        ),
-        Criterion(
-            key="stray",
-            promise="After another line in logs/access.log, or a saved notebook, nothing runs",
-            why="Files that change by themselves must not decide when you rebuild.",
-            hint="Which COPY takes in logs/ or lab.ipynb? Copy what you name, or list the rest in .dockerignore.",
-            second_hint="In .dockerignore: logs, *.ipynb, .ipynb_checkpoints, __pycache__, .git.",
-            wanted="0 steps",
-            measure=_stray,
-            needs=("edit",),
-        ),
-        Criterion(
-            key="system",
-            promise="After one more requirement, the system packages are not installed again",
-            why="Debian's packages change with other things than Python's do.",
-            hint="Do apt-get and pip stand in two steps, and which of them comes first?",
-            second_hint="One RUN for apt-get, above anything that copies or mounts requirements.txt; another RUN for pip.",
-            wanted="the layer with tini stays",
-            measure=_system,
-            needs=("edit",),
-        ),
-        Criterion(
-            key="kept",
-            promise="After one more requirement, what was fetched or built before is used again",
-            why="The step has to run. It need not begin from nothing.",
-            hint="Lend the installation a cache mount at the folder where pip or uv keeps its cache, and let it use that: is --no-cache-dir set?",
-            second_hint="RUN --mount=type=cache,target=/root/.cache/pip pip install …, without --no-cache-dir and PIP_NO_CACHE_DIR; for uv /root/.cache/uv.",
-            wanted=f"at most {units.mb(KEPT_DOWNLOADS)} downloaded",
-            measure=_kept,
-            needs=("edit",),
-        ),
-        Criterion(
-            key="size",
-            promise="The image holds what the service needs, and nothing twice",
-            why="What is not installed need not be installed again, and size is paid at every pull.",
-            hint="`image.inspect(TAG).wasted()` names each file that ships unseen, who wrote it and who hid it. A `chown -R` writes every file again. "
-            "And who imports requirements-dev.txt, or calls a compiler, in this service?",
-            second_hint="COPY --chown for what the user must own, which is data/ only; apt's lists and packages in cache mounts or removed in the same RUN; "
-            "of system packages tini alone, without recommended ones, and of Python's those of requirements.txt.",
-            wanted=f"at most {units.mb(ABOVE_BASE)} above the base, {units.mb(WASTE)} wasted",
-            measure=_size,
-            needs=("answers",),
-        ),
+    criteria=criteria.read(
+        "04",
+        {
+            "untouched": _untouched,
+            "answers": _answers,
+            "user": _user,
+            "edit": _edit,
+            "date": _date,
+            "stray": _stray,
+            "system": _system,
+            "kept": _kept,
+            "size": _size,
+        },
+        UID=UID,
+        BUDGET_SECONDS=BUDGET_SECONDS,
+        NEW_AFTER_EDIT_MB=NEW_AFTER_EDIT / 1e6,
+        NEW_AFTER_DATE_MB=NEW_AFTER_DATE / 1e6,
+        KEPT_DOWNLOADS=units.mb(KEPT_DOWNLOADS),
+        ABOVE_BASE=units.mb(ABOVE_BASE),
+        WASTE=units.mb(WASTE),
     ),
 )

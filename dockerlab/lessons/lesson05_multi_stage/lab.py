@@ -13,8 +13,8 @@ from docker.models.containers import Container
 
 from dockerlab.containers import container, inspection
 from dockerlab.core import units
-from dockerlab.course.grading import pictures
-from dockerlab.course.grading.judging import Criterion, Lab, Outcome, Submission
+from dockerlab.course.grading import criteria, pictures
+from dockerlab.course.grading.judging import Lab, Outcome, Submission
 from dockerlab.detection import variants, wheel_index
 from dockerlab.images import base_images, image, image_report
 from dockerlab.images.build_report import BuildReport
@@ -220,106 +220,21 @@ LAB = Lab(
     number="05",
     name="shrink the image",
     files=("Dockerfile",),
-    criteria=(
-        Criterion(
-            key="builds",
-            promise="The image builds",
-            why="What does not build cannot ship.",
-            hint="Begin with the lines of Dockerfile.today. Where a step fails, its message names the line.",
-            second_hint="A COPY --from=NAME takes from the stage that says AS NAME; paths in it are those of that stage.",
-            wanted="it builds",
-            measure=_builds,
-        ),
-        Criterion(
-            key="starts",
-            promise="It starts as its own user with a read-only root file system, and answers",
-            why="A server that writes into its own image surprises you later.",
-            hint="Run it with `docker run --rm --read-only --tmpfs /tmp IMAGE` and read its last line. "
-            "May its user enter the folder that holds the server and its packages?",
-            second_hint="Only root may enter /root, so a copy of /root/.local is out of reach for any other user: "
-            "install into /opt/venv, and put /opt/venv/bin on the PATH.",
-            wanted="/health answers 200",
-            measure=_starts,
-            needs=("builds",),
-        ),
-        Criterion(
-            key="any_user",
-            promise="It also starts as a user that the image has never heard of",
-            why="Some platforms choose the user themselves.",
-            hint="Run it with `--user 54321:54321`. Which folder or file is closed to that user?",
-            second_hint="Packages, model and code need read permission for everyone. A path such as /opt/venv gives that; "
-            "/root, `chmod 700` and --chown with a closed mode do not.",
-            wanted="/health answers 200",
-            measure=_any_user,
-            needs=("starts",),
-        ),
-        Criterion(
-            key="boxes",
-            promise="It finds the same boxes as PyTorch did",
-            why="A smaller image that detects something else is another product.",
-            hint="Look at how the model was exported: for which size of picture was it trained, and which size does your export state?",
-            second_hint="`python export.py harbour-n.pt harbour-n.onnx` exports for the size of the training; "
-            "--size, half precision and quantisation change the answers.",
-            wanted="100% of the boxes",
-            measure=_same_boxes,
-            needs=("starts",),
-        ),
-        Criterion(
-            key="disk",
-            promise=f"It takes at most {units.mb(DISK_BUDGET)} on disk",
-            why="Every machine that runs it stores it.",
-            hint="Print `image.inspect(TAG).frame()`: the heaviest instruction is where to look. "
-            "A file that a later layer deletes still ships.",
-            second_hint="The last stage begins FROM a slim base and copies one folder of packages, one model file and the code; "
-            "never the whole of another stage.",
-            wanted=f"at most {units.mb(DISK_BUDGET)}",
-            measure=_disk,
-            needs=("builds",),
-        ),
-        Criterion(
-            key="download",
-            promise=f"It takes at most {units.mb(DOWNLOAD_BUDGET)} to download",
-            why="Every start on a new machine waits for it.",
-            hint="What is compressed already weighs the same on the wire as on disk. "
-            "`image.inspect(TAG).files()` lists the largest files: which of them are archives?",
-            second_hint="Wheels are archives. pip keeps those that it fetched unless you say `--no-cache-dir`, and a COPY of a folder of wheels "
-            "ships them even if a later RUN removes it: install in a stage that does not ship, or from a bind mount.",
-            wanted=f"at most {units.mb(DOWNLOAD_BUDGET)}",
-            measure=_download,
-            needs=("builds",),
-        ),
-        Criterion(
-            key="tools",
-            promise="Nobody inside can compile, install, test or export",
-            why="What a server never runs helps only an intruder.",
-            hint="Try it: `docker exec CONTAINER pip --version`. Where does each tool come from: the base, your packages, or another stage?",
-            second_hint="`python -m venv --without-pip` keeps pip out of the environment. The base's own goes with "
-            "`RUN pip uninstall --yes pip setuptools`, or with a base that has none.",
-            wanted="none of them",
-            measure=_no_tools,
-            needs=("starts",),
-        ),
-        Criterion(
-            key="user",
-            promise="The server does not run as root",
-            why="Who breaks into the server gets what the server may do.",
-            hint="`docker inspect --format '{{.Config.User}}' IMAGE` says as whom it runs.",
-            second_hint="A line USER 10001 in the last stage, before CMD; a number needs no account.",
-            wanted="no process of user 0",
-            measure=_not_root,
-            needs=("starts",),
-        ),
-        Criterion(
-            key="rebuild",
-            promise="After an edit of the code nothing is installed or exported again, and almost nothing is new to download",
-            why="You edit code every day, and packages every month.",
-            hint="Change one line in app/ and build again. Which steps run, and which new layer holds more than the code? "
-            "A step runs again when anything above it changed, so the order decides.",
-            second_hint="Copy the list of packages and install before you copy app/. In the last stage packages and model come first, "
-            "`COPY app app` last, each in a layer of its own.",
-            wanted=f"no installation, at most {units.mb(NEW_AFTER_EDIT)} new",
-            measure=_rebuild,
-            needs=("disk",),
-        ),
+    criteria=criteria.read(
+        "05",
+        {
+            "builds": _builds,
+            "starts": _starts,
+            "any_user": _any_user,
+            "boxes": _same_boxes,
+            "disk": _disk,
+            "download": _download,
+            "tools": _no_tools,
+            "user": _not_root,
+            "rebuild": _rebuild,
+        },
+        DISK_BUDGET=units.mb(DISK_BUDGET),
+        DOWNLOAD_BUDGET=units.mb(DOWNLOAD_BUDGET),
+        NEW_AFTER_EDIT=units.mb(NEW_AFTER_EDIT),
     ),
 )

@@ -18,7 +18,8 @@ from dockerlab.containers.compose import Stack, StackFailed, bounded, bounds_mem
 from dockerlab.core.errors import CourseError
 from dockerlab.core.fetch import fetch
 from dockerlab.core.polling import wait_until
-from dockerlab.course.grading.judging import Criterion, Lab, Outcome, Submission
+from dockerlab.course.grading import criteria
+from dockerlab.course.grading.judging import Lab, Outcome, Submission
 from dockerlab.course.workbench import free_port
 from dockerlab.images import base_images
 
@@ -297,86 +298,18 @@ LAB = Lab(
     name="compose three lines",
     files=("compose.yaml",),
     prepare=_prepare,
-    criteria=(
-        Criterion(
-            "reads",
-            "Compose reads it without a warning: api, db and cache",
-            "A warning that nobody reads hides the next one.",
-            "`docker compose config --quiet` prints the warnings. A line for a version is one; a variable that is nowhere set is another.",
-            "Begin with `services:`, and write ${PORT:-8000}: what follows :- is used where PORT is not set.",
-            "three services, no warning",
-            _reads,
-        ),
-        Criterion(
-            "order",
-            "It comes up from nothing at the first try, and the API answers where PORT says",
-            "Nobody should have to type a line twice.",
-            "`docker compose logs api` says why it ended. Was the database ready, or only its container started? By which name does the API look for it?",
-            "Give db a healthcheck with pg_isready, and the API `depends_on: {db: {condition: service_healthy}}`. A neighbour's address is the name "
-            "of its service, never localhost.",
-            "up at the first try",
-            _order,
-            needs=("reads",),
-        ),
-        Criterion(
-            "published",
-            "Only the API is published, on 127.0.0.1 and the port that PORT names",
-            "An open database port is found within hours.",
-            "Which services have `ports:`, and do they need them? Neighbours do not. Which address stands in front of the API's port?",
-            'One entry, at the API: "127.0.0.1:${PORT:-8000}:8000". No `ports:` at db and cache.',
-            "api on 127.0.0.1:PORT",
-            _published,
-            needs=("order",),
-        ),
-        Criterion(
-            "reach",
-            "The API reaches db and cache; they reach neither each other nor the outside",
-            "Who breaks into one of them should not have the rest.",
-            "Who shares a network with whom? Without `networks:` all share one. And which network has a way out?",
-            "Three networks: one for API and db, one for API and cache, both `internal: true`, and one for the API alone, through which its port is published.",
-            "the API reaches both, they reach nobody",
-            _steady(_reach),
-            needs=("order",),
-        ),
-        Criterion(
-            "secret",
-            "The password is in db_password.txt only, and it is the one that counts",
-            "Settings are shown by inspect, by config and in crash reports.",
-            "`docker inspect` and `docker compose config` show what stands under environment. Which variables take a file instead?",
-            "secrets: at db and api, declared below with `file: db_password.txt`; then POSTGRES_PASSWORD_FILE and DB_PASSWORD_FILE: /run/secrets/NAME.",
-            "in no setting, and it opens the database",
-            _secret,
-            needs=("order",),
-        ),
-        Criterion(
-            "limits",
-            "Every service has a memory limit, at most 512 MiB; the API at most one CPU",
-            "One service that runs wild must not take the others with it.",
-            "`docker stats` shows the limits of running containers. Has each service one?",
-            'deploy: {resources: {limits: {cpus: "1", memory: 256M}}} under the service.',
-            "at most 512 MiB each, 1 CPU",
-            _limits,
-            needs=("order",),
-        ),
-        Criterion(
-            "survives",
-            "The rows survive `docker compose down`",
-            "An update is a down and an up.",
-            "Where does postgres write, and to whom does that place belong? `docker volume ls` before and after `down` shows it.",
-            "A named volume, declared under volumes: at the top level, at /var/lib/postgresql/data of db.",
-            "the ship is still there",
-            _steady(_survives),
-            needs=("published",),
-        ),
-        Criterion(
-            "returns",
-            "The API comes back by itself after a crash",
-            "Bugs do not wait for office hours.",
-            "Who starts a container again whose process has ended? Lesson 07 has the policies.",
-            "restart: unless-stopped at the API.",
-            f"back within {RETURN_SECONDS} s",
-            _steady(_returns),
-            needs=("published",),
-        ),
+    criteria=criteria.read(
+        "08",
+        {
+            "reads": _reads,
+            "order": _order,
+            "published": _published,
+            "reach": _steady(_reach),
+            "secret": _secret,
+            "limits": _limits,
+            "survives": _steady(_survives),
+            "returns": _steady(_returns),
+        },
+        RETURN_SECONDS=RETURN_SECONDS,
     ),
 )

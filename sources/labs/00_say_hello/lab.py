@@ -16,7 +16,9 @@
 from pathlib import Path
 
 from dockerlab.course.grading import check
+from dockerlab.notebook.session import prepare
 
+prepare()
 report = check("00", folder=Path.cwd())
 report
 

@@ -20,7 +20,9 @@
 
 # %%
 from dockerlab.lessons.lesson02_images_and_containers.handover import hand_over
+from dockerlab.notebook.session import prepare
 
+prepare()
 handed = hand_over()
 print("handed over:", [path.name for path in handed.tars], "|", handed.boxes.name, "|", handed.lost)
 

@@ -14,7 +14,9 @@ from pathlib import Path
 import pandas as pd
 
 from dockerlab.course.grading import check, load
+from dockerlab.notebook.session import prepare
 
+prepare()
 here = Path.cwd()
 print(*sorted(str(path.relative_to(here)) for path in here.rglob("*.py") if "__pycache__" not in path.parts), sep="\n")
 

@@ -18,15 +18,15 @@ import pandas as pd
 from dockerlab.core.settings import BUILD
 from dockerlab.course import cleanup
 from dockerlab.course.grading import check, load
-from dockerlab.engine import connection
 from dockerlab.images.build import build
 from dockerlab.images.build_cache import cache_records, forget
 from dockerlab.images.cache_model import BuildDiary, frame
 from dockerlab.notebook.charts.timeline import build_timeline, compare_timelines
 from dockerlab.notebook.listing import listing
+from dockerlab.notebook.session import start
 
 pd.set_option("display.max_colwidth", None, "display.width", 200)
-client = connection.connect(timeout=900)
+client = start(timeout=900)
 here = Path.cwd()
 
 # %% [markdown]

@@ -15,12 +15,12 @@ import pandas as pd
 
 from dockerlab.course.grading import check, load
 from dockerlab.detection import wheel_index
-from dockerlab.engine import connection
 from dockerlab.images import image
 from dockerlab.images.build import build
 from dockerlab.notebook.listing import listing
+from dockerlab.notebook.session import start
 
-client = connection.connect(timeout=900)
+client = start(timeout=900)
 here = Path.cwd()
 torch = {"TORCH_INDEX": wheel_index.torch_index(client)}  # where this site has PyTorch's CPU wheels
 

@@ -20,6 +20,9 @@
 # %%
 from pathlib import Path
 
+from dockerlab.notebook.session import prepare
+
+prepare()
 for file in ("edge/Dockerfile", "yard/Dockerfile", "fleet/Dockerfile", "fleet/fetch.py", "run.toml"):
     print(f"{file:17} {len(Path(file).read_text().splitlines())} lines")
 

@@ -21,6 +21,9 @@
 # %%
 from pathlib import Path
 
+from dockerlab.notebook.session import prepare
+
+prepare()
 for file in ("service.py", "Dockerfile", "start.sh", "run.py"):
     print(f"{file:10} {len(Path(file).read_text().splitlines())} lines")
 

@@ -13,7 +13,9 @@ from pathlib import Path
 import pandas as pd
 
 from dockerlab.course.grading import check, load
+from dockerlab.notebook.session import prepare
 
+prepare()
 here = Path.cwd()
 print((here / "run.sh").read_text())
 

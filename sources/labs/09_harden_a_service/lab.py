@@ -14,10 +14,10 @@ from pathlib import Path
 import pandas as pd
 
 from dockerlab.course.grading import check, load
-from dockerlab.engine import connection
 from dockerlab.notebook.listing import listing
+from dockerlab.notebook.session import start
 
-client = connection.connect()
+client = start()
 here = Path.cwd()
 listing("Dockerfile")
 

@@ -30,7 +30,9 @@
 from pathlib import Path
 
 from dockerlab.lessons.lesson10_debugging.measures import Workbench
+from dockerlab.notebook.session import prepare
 
+prepare()
 bench = Workbench(Path.cwd())
 bench.start("04")
 

@@ -15,11 +15,11 @@ import pandas as pd
 
 from dockerlab.course.grading import check, load
 from dockerlab.detection import api_client
-from dockerlab.engine import connection
 from dockerlab.lessons.lesson11_production import charts, rollout
 from dockerlab.notebook.listing import listing
+from dockerlab.notebook.session import start
 
-client = connection.connect(timeout=900)
+client = start(timeout=900)
 here = Path.cwd()
 listing(here / "stack.yaml")
 

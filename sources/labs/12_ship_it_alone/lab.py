@@ -14,12 +14,12 @@ from pathlib import Path
 import pandas as pd
 
 from dockerlab.course.grading import check, load
-from dockerlab.engine import connection
 from dockerlab.lessons.lesson12_capstone import scoring
 from dockerlab.lessons.lesson12_capstone.charts import against, gallery
 from dockerlab.lessons.lesson12_capstone.scoring import LAB
+from dockerlab.notebook.session import start
 
-client = connection.connect(timeout=900)
+client = start(timeout=900)
 here = Path.cwd()
 pd.set_option("display.max_colwidth", None)
 

@@ -1,0 +1,30 @@
+"""The first line of a lesson or lab: this notebook becomes one of the course, and gets a client of the reader's engine."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+
+import docker
+
+from dockerlab.core import markup
+from dockerlab.engine import connection, error_messages
+
+
+def start(timeout: float = 120) -> docker.DockerClient:
+    """`prepare`, then connect; `timeout` is in seconds, per request. Raises EngineUnavailable and RemoteEngine."""
+    prepare()
+    return connection.connect(timeout)
+
+
+def prepare() -> None:
+    """Let this notebook show tables and errors of docker-py as the course does, and find `!dockerlab`. May be called again."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell is None:
+        return
+    scripts = sysconfig.get_path("scripts")  # wherever the kernel was started from
+    if scripts not in os.environ.get("PATH", "").split(os.pathsep):
+        os.environ["PATH"] = os.pathsep.join([scripts, os.environ.get("PATH", "")]).rstrip(os.pathsep)
+    markup.in_notebooks(shell)
+    error_messages.in_notebooks(shell)
