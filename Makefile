@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 
-VENV := .venv
+VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTHON ?= 3.11
@@ -25,6 +25,8 @@ NBVAL = $(if $(NOTEBOOKS),--nbval --nbval-current-env --nbval-cell-timeout 1800 
 WORKERS ?= 2
 # AGAIN=1 also judges what of the labs was judged rightly before, by the same code on the same engine (tests/plugins/verdicts.py).
 JUDGE = $(if $(AGAIN),--judge-again)
+PYTEST = $(BIN)/python -m pytest --require-docker
+WITHOUT_ENGINE = not engine and not browser and not twice and not every and not nightly
 SIDE_BY_SIDE = $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS) --dist loadscope)
 
 .PHONY: help
@@ -32,24 +34,34 @@ help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: lab
-lab: bases  ## set everything up and open JupyterLab on the first lesson
-	$(BIN)/jupyter lab $(LAB_OPTIONS)
+lab: bases  ## set everything up and open JupyterLab on the first lesson; with NN=05, judge lab 05 and its submissions
+	$(if $(NN),$(PYTEST) -m "" --judge-again $(NBVAL) tests/labs/test_labs.py $(wildcard solutions/$(NN)_*/lab.ipynb) -k '[$(NN) or Cell', \
+		$(BIN)/jupyter lab $(LAB_OPTIONS))
 
 .PHONY: test
-test: bases browser lint fresh  ## set everything up and run every test: package, tools, lessons, solutions, labs (AGAIN=1: judge all labs anew)
-	$(BIN)/python -m pytest --require-docker --instafail $(JUDGE) $(SIDE_BY_SIDE) --durations=25 --durations-min=1 $(NBVAL) $(wildcard tests assets/detection-api/tests) $(NOTEBOOKS)
+test: bases browser lint  ## set everything up and run every test: package, tools, lessons, solutions, labs (AGAIN=1: judge all labs anew)
+	$(PYTEST) --instafail $(JUDGE) $(SIDE_BY_SIDE) --durations=25 --durations-min=1 $(NBVAL) $(wildcard tests assets/detection-api/tests) $(NOTEBOOKS)
+
+.PHONY: lesson
+lesson: bases  ## with NN=05: run lesson 05 and the tests of what it alone uses
+	@test -n "$(NN)" || { echo "Say which lesson: make lesson NN=05" >&2; exit 2; }
+	$(PYTEST) $(NBVAL) $(wildcard notebooks/$(NN)_*.ipynb tests/lessons/lesson$(NN)_*)
+
+.PHONY: unit
+unit: setup  ## run every test that needs no engine, no browser and no image: package and tools
+	DOCKER_HOST=unix:///nowhere $(BIN)/python -m pytest -q --require-docker $(SIDE_BY_SIDE) -m "$(WITHOUT_ENGINE)" tests
 
 .PHONY: twice
 twice: bases  ## kill every lesson's kernel while a container runs, and run the lesson again from the top
-	$(BIN)/python -m pytest --require-docker --durations=15 -m "" tests/repository/test_trust_notebooks.py -k runs_again
+	$(PYTEST) --durations=15 -m "" tests/repository/test_trust_notebooks.py -k runs_again
 
 .PHONY: labs
 labs: bases  ## judge every known submission of every lab, also several mistakes for one criterion (AGAIN=1: anew)
-	$(BIN)/python -m pytest --require-docker $(JUDGE) $(SIDE_BY_SIDE) --durations=15 -m "" tests/labs
+	$(PYTEST) $(JUDGE) $(SIDE_BY_SIDE) --durations=15 -m "" tests/labs
 
 .PHONY: nightly
 nightly: twice labs  ## what takes too long for every change: all of twice and labs, then tests that load, download or wait
-	$(BIN)/python -m pytest --require-docker --durations=15 -m nightly tests
+	$(PYTEST) --durations=15 -m nightly tests
 
 .PHONY: setup
 setup: $(STAMP)  ## make the Python environment .venv from requirements.lock
@@ -85,17 +97,18 @@ doctor: setup  ## show every precondition, and what mends those that fail
 course: bases  ## build notebooks, labs and solutions from sources/
 	$(BIN)/python tools/build_course.py
 
-.PHONY: fresh
-fresh: setup  ## prove, without Docker, that the built files match sources/
-	$(if $(wildcard tools/build_course.py),$(BIN)/python tools/build_course.py --check,@echo "nothing to build yet")
-
 .PHONY: lint
-lint: setup  ## check the Python sources with ruff
+lint: setup  ## check sources and built files: ruff, mypy, the rooms' imports, freshness; no engine
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet . || { echo "Run \`make format\`." >&2; exit 1; }
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python tools/build_course.py --check
 
 .PHONY: format
-format: setup  ## sort imports and mend what ruff can mend by itself
+format: setup  ## lay the sources out, sort imports, mend what ruff can mend by itself
 	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 .PHONY: ladder
 ladder: bases  ## build, run and measure every rung of the size ladder: build/ladder.csv and build/ladder.png

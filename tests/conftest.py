@@ -43,9 +43,15 @@ def pytest_configure(config: pytest.Config) -> None:
             config.pluginmanager.register(plugin, plugin.__name__)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A cell that builds may take longer than a test: nbval's own limit comes first, since it also stops the kernel."""
+    """What uses a client needs the engine, whether or not it says so; `-m` chooses after this.
+
+    A cell that builds may take longer than a test: nbval's own limit comes first, since it also stops the kernel.
+    """
     for item in items:
+        if "client" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.engine)
         if item.path.suffix == ".ipynb":
             item.add_marker(pytest.mark.timeout(config.option.nbval_cell_timeout + 60))
 

@@ -15,19 +15,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from platformdirs import user_cache_path
+
 MOST_ENTRIES = 2000
 _VERSION = "3"  # of what an entry means: another way to measure needs another number
 
 
 def folder() -> Path:
     """Where entries lie."""
-    chosen = os.environ.get("DOCKERLAB_CACHE")
-    base = (
-        Path(chosen)
-        if chosen
-        else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dockerlab"
-    )
-    return base / f"images-{_VERSION}"
+    return Path(os.environ.get("DOCKERLAB_CACHE") or user_cache_path("dockerlab")) / f"images-{_VERSION}"
 
 
 def _file(kind: str, digest: str) -> Path | None:

@@ -16,6 +16,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from platformdirs import user_state_path
+
 from dockerlab.core.errors import CourseError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,8 +29,7 @@ BASES_SOURCES = ("auto", "pull", "mirror", "bundle", "debian")
 
 def state_folder() -> Path:
     """Where progress and the record of what the course built are kept: DOCKERLAB_STATE, by default the user's folder for such things."""
-    folder = os.environ.get("DOCKERLAB_STATE")
-    return Path(folder) if folder else Path.home() / ".local/state/dockerlab"
+    return Path(os.environ.get("DOCKERLAB_STATE") or user_state_path("dockerlab"))
 
 
 @dataclass(frozen=True)
