@@ -216,7 +216,7 @@ def test_what_takes_too_long_for_every_change_runs_every_night() -> None:
     assert any(
         step.get("run") == ".ci/run nightly" for job in workflow["jobs"].values() for step in job["steps"]
     )
-    assert (ROOT / ".ci/run").read_text(encoding="utf-8").splitlines()[-1] == 'make "${1:-test}"'
+    assert (ROOT / ".ci/run").read_text(encoding="utf-8").splitlines()[-1] == 'make "${@:-test}"'
     done = subprocess.run(["make", "-n", "nightly"], cwd=ROOT, capture_output=True, text=True, check=True)
     runs = [
         line.partition(" -m pytest ")[2].split() for line in done.stdout.splitlines() if " -m pytest " in line
