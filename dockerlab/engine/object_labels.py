@@ -71,7 +71,7 @@ def labels(**extra: str) -> dict[str, str]:
 
     `dockerlab.object` is random and says that the thing itself was made by the course: a container inherits the labels of its image, so
     that all others prove nothing. What is not of a lasting kind also names this process: when that has died, a notebook's killed kernel for
-    instance, the next `clean.sweep` removes what it left. What shall outlive its notebook says `labels(process="")`: only a clean-up removes it.
+    instance, the next `cleanup.sweep` removes what it left. What shall outlive its notebook says `labels(process="")`: only a clean-up removes it.
     """
     if extra.get("kind") in IMAGE_KINDS:
         return image_labels(**extra)

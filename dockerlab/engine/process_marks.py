@@ -43,7 +43,7 @@ def alive(process: str) -> bool:
 
 
 def folder(what: str, parent: Path | None = None) -> tempfile.TemporaryDirectory[str]:
-    """A temporary folder whose name says which process made it: `clean.sweep` finds it when that was killed."""
+    """A temporary folder whose name says which process made it: `cleanup.sweep` finds it when that was killed."""
     return tempfile.TemporaryDirectory(
         prefix=f"{FOLDER}{what}-{mark()}-", dir=parent, ignore_cleanup_errors=True
     )

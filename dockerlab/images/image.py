@@ -5,7 +5,7 @@ layers compressed with gzip -6, as a registry would serve them but for a few per
 Go's gzip. Both come from the layers' content, so they do not depend on how an engine stores images. Layers are read as
 a stream; nothing is unpacked.
 
-How the download is measured stands in compression.py. What was read of a layer is remembered by its digest (layer_cache.py), so an
+How the download is measured stands in gzip_estimate.py. What was read of a layer is remembered by its digest (disk_cache.py), so an
 image is read in full once.
 """
 

@@ -56,7 +56,7 @@ def load(number: str) -> Lab:
 def run(
     lab: Lab | str, folder: Path | str | None = None, first: bool = False, past: Collection[str] = ()
 ) -> Report:
-    """Judge a folder, by default the learner's in labs/. Talks to the engine; keeps no record. `first` and `past` as in core.judge."""
+    """Judge a folder, by default the learner's in labs/. Talks to the engine; keeps no record. `first` and `past` as in judging.judge."""
     chosen = load(lab) if isinstance(lab, str) else lab
     where = Path(folder) if folder is not None else _own_folder(chosen)
     return judge(chosen, where.resolve(), first=first, past=past)

@@ -300,7 +300,7 @@ class Submission:
 
 
 def sweep(client: docker.DockerClient) -> list[str]:
-    """Remove what checks of dead processes left, and then all that `clean.sweep` does; returns the names. Asks the engine.
+    """Remove what checks of dead processes left, and then all that `cleanup.sweep` does; returns the names. Asks the engine.
 
     Containers that a learner's program started carry no mark of a process; they are known by the image of their check.
     """

@@ -13,7 +13,7 @@ _UNITS = ((1e6, "MB"), (1e3, "kB"), (1, "bytes"))
 
 
 def stop_times(frame: pd.DataFrame, patience: float = 10.0) -> Figure:
-    """Seconds from `docker stop` to the end, one bar a way to start; needs the columns of `experiment.stop_all`. From zero.
+    """Seconds from `docker stop` to the end, one bar a way to start; needs the columns of `workbench.stop_all`. From zero.
 
     `patience` is how long the engine waits before SIGKILL; bars that reach it are the bad ones.
     """
@@ -70,7 +70,7 @@ def _stop_finding(rows: pd.DataFrame, killed: int) -> str:
 def context_weight(frame: pd.DataFrame) -> Figure:
     """What stands in a build context, one bar an entry: bytes that are sent, and (hatched) bytes that .dockerignore keeps back.
 
-    Needs the columns of `context.by_top`. Linear axis from zero, MB.
+    Needs the columns of `context_contents.by_top`. Linear axis from zero, MB.
     """
     fig, axes = figure(rows=len(frame))
     widest = float((frame["sent"] + frame["ignored"]).max()) / 1e6 or 1.0
@@ -118,7 +118,7 @@ def context_weight(frame: pd.DataFrame) -> Figure:
 
 
 def instruction_effects(frame: pd.DataFrame) -> Figure:
-    """Which instruction adds a layer, which sets the config, which leaves nothing; needs the columns of `instructions.effects`."""
+    """Which instruction adds a layer, which sets the config, which leaves nothing; needs the columns of `config_diff.effects`."""
     fig, axes = figure(rows=round(0.72 * len(frame)) + 1)
     order = frame.assign(
         rank=[

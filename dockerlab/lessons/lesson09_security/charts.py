@@ -10,7 +10,7 @@ from dockerlab.notebook.charts.style import PALETTE, WIDTH_IN
 
 
 def attack_grid(frame: pd.DataFrame) -> Figure:
-    """`intruder.compared`: a column a run line, from weak to strong, a row an attempt; filled where it works, the counts below."""
+    """`attack_surface.compared`: a column a run line, from weak to strong, a row an attempt; filled where it works, the counts below."""
     rows, columns = frame.shape
     fig = Figure(figsize=(WIDTH_IN, 1.9 + 0.3 * rows), dpi=100, layout="constrained")
     axes = fig.add_subplot()

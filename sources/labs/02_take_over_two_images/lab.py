@@ -131,6 +131,6 @@ from dockerlab.lessons.lesson02_images_and_containers.handover import take_back
 
 print("Removed" in take_back(client))
 # --- starter
-# # from dockerlab.checks.handover import take_back
+# # from dockerlab.lessons.lesson02_images_and_containers.handover import take_back
 # # take_back()
 # --- end

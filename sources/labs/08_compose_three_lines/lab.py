@@ -68,7 +68,7 @@ HTML(stack_svg(graph(Stack(here, "dockerlab-lab08-mine", ("compose.yaml",), os.e
 #
 # from IPython.display import HTML
 #
-# from dockerlab.charts.stack import stack_svg
+# from dockerlab.notebook.charts.stack import stack_svg
 # from dockerlab.stack import Stack, graph
 #
 # # Take the comment sign away when your file has services.
