@@ -77,8 +77,8 @@ from dockerlab.images.build import build
 mine = build(here, tag="dockerlab-lab03:mine")
 print(f"{len(mine.instructions)} steps that write files | findings of hadolint: {len(lint.hadolint(here / 'Dockerfile'))}")
 # --- starter
-# from dockerlab import lint
-# from dockerlab.build import build
+# from dockerlab.images import lint
+# from dockerlab.images.build import build
 #
 # # When your Dockerfile says something, take the comment signs away and run this.
 # # mine = build(here, tag="dockerlab-lab03:mine")

@@ -69,7 +69,8 @@ HTML(stack_svg(graph(Stack(here, "dockerlab-lab08-mine", ("compose.yaml",), os.e
 # from IPython.display import HTML
 #
 # from dockerlab.notebook.charts.stack import stack_svg
-# from dockerlab.stack import Stack, graph
+# from dockerlab.containers.compose import Stack
+# from dockerlab.containers.compose_graph import graph
 #
 # # Take the comment sign away when your file has services.
 # # HTML(stack_svg(graph(Stack(here, "dockerlab-lab08-mine", ("compose.yaml",), os.environ).config())))
