@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-import sysconfig
 
 import docker
 
-from dockerlab.core import markup
+from dockerlab.core import markup, programs
 from dockerlab.engine import connection, error_messages
 
 
@@ -23,8 +22,6 @@ def prepare() -> None:
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if shell is None:
         return
-    scripts = sysconfig.get_path("scripts")  # wherever the kernel was started from
-    if scripts not in os.environ.get("PATH", "").split(os.pathsep):
-        os.environ["PATH"] = os.pathsep.join([scripts, os.environ.get("PATH", "")]).rstrip(os.pathsep)
+    os.environ["PATH"] = programs.search_path()
     markup.in_notebooks(shell)
     error_messages.in_notebooks(shell)

@@ -60,7 +60,8 @@ def findings(file: Path) -> list[str]:
     with of_extra("production", "jactionlint"):
         importlib.metadata.version("jactionlint")
     command = [programs.tool("jactionlint"), "--no-online", "--oneline", str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    environment = {**os.environ, "PATH": programs.search_path()}  # it looks for shellcheck there
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
     return [
         re.sub(r"^\S*?(?=[^/\\]+:\d+:)", "", line)
         for line in (done.stdout + done.stderr).splitlines()
