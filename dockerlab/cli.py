@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import click
 
 from dockerlab import __version__
 from dockerlab.core.errors import CourseError, redact
@@ -18,113 +19,26 @@ if TYPE_CHECKING:
     from dockerlab.images.build_report import Step
     from dockerlab.images.image_report import ImageReport
 
-# Subcommands that read their own arguments.
-OWN_ARGUMENTS = ("doctor", "ladder")
-NO_ENGINE = ("reset", "solve", "hint", "progress", "doctor")  # doctor reads --remote itself
-# They use the engine: what a killed process left there ends first. `doctor` says what there is.
-SWEEP_FIRST = ("bases", "build", "check", "inspect", "ladder")
 
-
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    top = argparse.ArgumentParser(
-        prog="dockerlab", description="Docker fundamentals for ML deployment: the course's own tools."
-    )
-    top.add_argument("--version", action="version", version=f"dockerlab {__version__}")
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
-
-    commands.add_parser(
-        "doctor", help="show every precondition and what mends it (--json, --build)", add_help=False
-    )
-
-    engine = commands.add_parser(
-        "engine", help="find the Docker Engine, or install and start one (Debian, Ubuntu)"
-    )
-    engine.add_argument(
-        "--remove", action="store_true", help="undo what this command installed, and nothing else"
-    )
-    engine.add_argument(
-        "--browser",
-        action="store_true",
-        help="find Chromium for the browser tests, or install it, instead of the engine",
-    )
-    engine.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
-    engine.add_argument(
-        "-y",
-        "--yes",
-        action="store_true",
-        help="do not ask; needed where there is no terminal and CI is not true",
-    )
-
-    bases = commands.add_parser("bases", help="bring the base images of the course to the engine")
-    bases.add_argument("names", nargs="*", metavar="IMAGE", help="default: those that most lessons need")
-    bases.add_argument("--all", action="store_true", help="those too that only some later lessons need")
-    bases.add_argument(
-        "--source",
-        choices=("auto", "pull", "mirror", "bundle", "debian"),
-        help="default: the first that works",
-    )
-    bases.add_argument(
-        "--save",
-        type=Path,
-        metavar="FILE",
-        help="then write them to a file that others load (bases_bundle); .zst is compressed",
-    )
-
-    build = commands.add_parser("build", help="build an image and show what each step did and took")
-    build.add_argument("context", nargs="?", type=Path, default=Path())
-    build.add_argument(
-        "-f", "--file", dest="dockerfile", default="Dockerfile", help="relative to the context"
-    )
-    build.add_argument("-t", "--tag", default="dockerlab-build:latest")
-    build.add_argument("--target", help="stop at this stage")
-    build.add_argument("--build-arg", dest="buildargs", action="append", default=[], metavar="NAME=VALUE")
-    build.add_argument("--no-cache", action="store_true")
-
-    inspect = commands.add_parser("inspect", help="show an image's layers and its two sizes")
-    inspect.add_argument("image")
-
-    commands.add_parser("ladder", help="build, run and measure the rungs of the size ladder", add_help=False)
-
-    check = commands.add_parser("check", help="judge a lab by what it does")
-    check.add_argument("lab", help="its number, such as 05")
-    check.add_argument(
-        "--first", action="store_true", help="stop at the first promise that does not hold, which is quicker"
-    )
-    for name, text in (
-        ("reset", "put a lab's starter files back"),
-        ("solve", "put a lab's solution in place"),
-    ):
-        commands.add_parser(name, help=text).add_argument("lab", help="its number, such as 05")
-    hint = commands.add_parser("hint", help="show the next hint for a criterion of a lab; hints are counted")
-    hint.add_argument("lab", help="its number, such as 05")
-    hint.add_argument("criterion", nargs="?", type=int, help="its number in the report; default: list them")
-    commands.add_parser("progress", help="show how far you are in every lab")
-
-    clean = commands.add_parser("clean", help="remove what the course made on the engine, and nothing else")
-    clean.add_argument("--all", action="store_true", help="the base images too")
-    for name, command in commands.choices.items():
-        if name not in NO_ENGINE:
-            command.add_argument(
-                "--remote",
-                action="store_true",
-                help="use the engine that is chosen even where it is on another machine",
-            )
-    return top
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="dockerlab", message="%(prog)s %(version)s")
+def app() -> None:
+    """Docker fundamentals for ML deployment: the course's own tools."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one subcommand; returns the exit code: 1 for an error that the reader can mend, 130 for Ctrl-C."""
-    args, rest = parser().parse_known_args(argv)
-    if rest and args.command not in OWN_ARGUMENTS:
-        parser().error(f"unrecognized arguments: {' '.join(rest)}")
-    if getattr(args, "remote", False):
-        os.environ["DOCKERLAB_REMOTE"] = "1"  # for the commands that this one starts, too
+    """Run one subcommand; returns the exit code: 1 for an error that the reader can mend, 130 for Ctrl-C.
+
+    Raises SystemExit(2) for a command line that cannot be read.
+    """
     try:
-        return run(args, rest)
-    except KeyboardInterrupt:
+        return app.main(args=argv, prog_name="dockerlab", standalone_mode=False) or 0
+    except (click.Abort, KeyboardInterrupt):
         print("Stopped.", file=sys.stderr)
         return 130
+    except click.ClickException as error:
+        error.show()
+        raise SystemExit(error.exit_code) from error
     except Exception as error:
         from dockerlab.engine import error_messages
 
@@ -135,77 +49,196 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def run(args: argparse.Namespace, rest: Sequence[str]) -> int:
-    """Hand over to the module that does the work."""
-    if args.command in SWEEP_FIRST:
-        _sweep()
-    match args.command:
-        case "doctor":
-            from dockerlab.course import doctor
+def _allow_remote(_: click.Context, __: click.Parameter, value: bool) -> None:
+    if value:
+        os.environ["DOCKERLAB_REMOTE"] = "1"  # for the commands that this one starts, too
 
-            return doctor.main(rest)
-        case "ladder":
-            from dockerlab import cli_ladder
 
-            return cli_ladder.main(rest) or 0
-        case "engine":
-            from dockerlab.engine import installation
+remote = click.option(
+    "--remote",
+    is_flag=True,
+    expose_value=False,
+    callback=_allow_remote,
+    help="Use the engine that is chosen even where it is on another machine.",
+)
+lab_argument = click.argument("lab", metavar="LAB")
 
-            if args.remove:
-                installation.remove(args.yes)
-            elif args.browser:
-                installation.install_browser(args.yes, dry_run=args.dry_run)
-            else:
-                installation.install(args.yes, dry_run=args.dry_run)
-        case "bases":
-            from dockerlab.images import base_images
 
-            names = args.names or (base_images.BASES if args.all else base_images.COURSE_BASES)
-            started = time.monotonic()
-            states = base_images.ensure_all(source=args.source, names=names)
-            if names is base_images.COURSE_BASES and all(state.source == "debian" for state in states):
-                from dockerlab.detection import variants
+@app.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
+@click.option(
+    "--build", is_flag=True, help="Also prove the settings of this site by small real builds (minutes)."
+)
+@remote
+def doctor(as_json: bool, build: bool) -> int:
+    """Show every precondition, and what mends it."""
+    from dockerlab.course import doctor
 
-                variants.note("bases", base_images.debian.recipe(), build_seconds=time.monotonic() - started)
-            if args.save:
-                print(
-                    f"{args.save}: {base_images.save(args.save, names=names) / 1e6:.0f} MB; set bases_bundle to its place in course.local.toml, "
-                    f"and bases_bundle_sha256 to {_sha256(args.save)}"
-                )
-        case "build":
-            return _build(args)
-        case "inspect":
-            from dockerlab.images import image
+    return doctor.run(as_json=as_json, build=build)
 
-            print(_image_text(image.inspect(args.image)))
-        case "clean":
-            from dockerlab.course import cleanup
-            from dockerlab.course.grading import judging
-            from dockerlab.engine import connection
 
-            client = connection.connect()
-            report = cleanup.clean(client, everything=args.all)
-            judging.sweep(
-                client
-            )  # what learners' programs started in checks that were killed carries no mark
-            print(report)
-        case "check":
-            from dockerlab.course.grading import commands as labs
+@app.command()
+@click.option("--remove", is_flag=True, help="Undo what this command installed, and nothing else.")
+@click.option("--browser", is_flag=True, help="Chromium for the browser tests, instead of the engine.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and stop.")
+@click.option(
+    "-y", "--yes", is_flag=True, help="Do not ask; needed where there is no terminal and CI is not true."
+)
+@remote
+def engine(remove: bool, browser: bool, dry_run: bool, yes: bool) -> None:
+    """Find the Docker Engine, or install and start one (Debian, Ubuntu)."""
+    from dockerlab.engine import installation
 
-            return labs.check(args.lab, first=args.first)
-        case "hint":
-            from dockerlab.course.grading import commands as labs
+    if remove:
+        installation.remove(yes)
+    elif browser:
+        installation.install_browser(yes, dry_run=dry_run)
+    else:
+        installation.install(yes, dry_run=dry_run)
 
-            return labs.hint(args.lab, args.criterion)
-        case "progress":
-            from dockerlab.course.grading import commands as labs
 
-            return labs.progress()
-        case _:
-            from dockerlab.course.grading import commands as labs
+@app.command()
+@click.argument("names", nargs=-1, metavar="[IMAGE]...")
+@click.option("--all", "everything", is_flag=True, help="Those too that only some later lessons need.")
+@click.option(
+    "--source",
+    type=click.Choice(["auto", "pull", "mirror", "bundle", "debian"]),
+    help="Default: the first that works.",
+)
+@click.option(
+    "--save",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Then write them to a file that others load (bases_bundle); .zst is compressed.",
+)
+@remote
+def bases(names: tuple[str, ...], everything: bool, source: str | None, save: Path | None) -> None:
+    """Bring the base images of the course to the engine; by default those that most lessons need."""
+    from dockerlab.images import base_images
 
-            return getattr(labs, args.command)(args.lab)
-    return 0
+    _sweep()
+    usual = not names and not everything
+    chosen = names or (base_images.BASES if everything else base_images.COURSE_BASES)
+    started = time.monotonic()
+    states = base_images.ensure_all(source=source, names=chosen)
+    if usual and all(state.source == "debian" for state in states):
+        from dockerlab.detection import variants
+
+        variants.note("bases", base_images.debian.recipe(), build_seconds=time.monotonic() - started)
+    if save:
+        megabytes = base_images.save(save, names=chosen) / 1e6
+        print(
+            f"{save}: {megabytes:.0f} MB; set bases_bundle to its place in course.local.toml, "
+            f"and bases_bundle_sha256 to {_sha256(save)}"
+        )
+
+
+@app.command()
+@click.argument("context", type=click.Path(path_type=Path), default=Path())
+@click.option("-f", "--file", "dockerfile", default="Dockerfile", help="Relative to the context.")
+@click.option("-t", "--tag", default="dockerlab-build:latest")
+@click.option("--target", help="Stop at this stage.")
+@click.option("--build-arg", "buildargs", multiple=True, metavar="NAME=VALUE")
+@click.option("--no-cache", is_flag=True)
+@remote
+def build(context: Path, buildargs: tuple[str, ...], **options: Any) -> None:
+    """Build an image and show what each step did and took."""
+    from dockerlab.images import build
+
+    if wrong := [pair for pair in buildargs if "=" not in pair]:
+        raise CourseError(f"--build-arg {wrong[0]} has no value.", fix="Write it as NAME=VALUE.")
+    _sweep()
+    pairs = dict(pair.split("=", 1) for pair in buildargs)
+    report = build.build(context, buildargs=pairs, on_step=_step_printer(), **options)
+    print(
+        f"{report.tag}: {len(report.ran)} steps ran, {len(report.cached)} came from the cache, {report.seconds:.1f} s."
+    )
+
+
+@app.command()
+@click.argument("image")
+@remote
+def inspect(image: str) -> None:
+    """Show an image's layers and its two sizes."""
+    from dockerlab.images import image as images
+
+    _sweep()
+    print(_image_text(images.inspect(image)))
+
+
+@app.command()
+@click.argument("variants", nargs=-1, metavar="[VARIANT]...")
+@remote
+def ladder(variants: tuple[str, ...]) -> None:
+    """Build, run and measure the variants of the size ladder, by default all: build/ladder.csv and .png."""
+    from dockerlab import cli_ladder
+
+    if wrong := set(variants) - set(cli_ladder.RUNGS):
+        raise click.BadParameter(f"{', '.join(sorted(wrong))}; there are {', '.join(cli_ladder.RUNGS)}")
+    _sweep()
+    cli_ladder.measure(variants)
+
+
+@app.command()
+@lab_argument
+@click.option("--first", is_flag=True, help="Stop at the first promise that does not hold, which is quicker.")
+@remote
+def check(lab: str, first: bool) -> int:
+    """Judge lab LAB, such as 05, by what it does."""
+    from dockerlab.course.grading import commands
+
+    _sweep()
+    return commands.check(lab, first=first)
+
+
+@app.command()
+@lab_argument
+def reset(lab: str) -> int:
+    """Put the starter files of lab LAB back; your version is kept."""
+    from dockerlab.course.grading import commands
+
+    return commands.reset(lab)
+
+
+@app.command()
+@lab_argument
+def solve(lab: str) -> int:
+    """Put the solution of lab LAB in place; your version is kept."""
+    from dockerlab.course.grading import commands
+
+    return commands.solve(lab)
+
+
+@app.command()
+@lab_argument
+@click.argument("criterion", type=int, required=False)
+def hint(lab: str, criterion: int | None) -> int:
+    """Show the next hint for criterion number CRITERION of lab LAB, or list the criteria; hints are counted."""
+    from dockerlab.course.grading import commands
+
+    return commands.hint(lab, criterion)
+
+
+@app.command()
+def progress() -> int:
+    """Show how far you are in every lab."""
+    from dockerlab.course.grading import commands
+
+    return commands.progress()
+
+
+@app.command()
+@click.option("--all", "everything", is_flag=True, help="The base images too.")
+@remote
+def clean(everything: bool) -> None:
+    """Remove what the course made on the engine, and nothing else."""
+    from dockerlab.course import cleanup
+    from dockerlab.course.grading import judging
+    from dockerlab.engine import connection
+
+    client = connection.connect()
+    report = cleanup.clean(client, everything=everything)
+    judging.sweep(client)  # what learners' programs started in checks that were killed carries no mark
+    print(report)
 
 
 def _sweep() -> None:
@@ -222,22 +255,6 @@ def _sha256(file: Path) -> str:
 
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _build(args: argparse.Namespace) -> int:
-    from dockerlab.images import build
-
-    wrong = [pair for pair in args.buildargs if "=" not in pair]
-    if wrong:
-        raise CourseError(f"--build-arg {wrong[0]} has no value.", fix="Write it as NAME=VALUE.")
-    report = build.build(
-        args.context, dockerfile=args.dockerfile, tag=args.tag, target=args.target,
-        buildargs=dict(pair.split("=", 1) for pair in args.buildargs), no_cache=args.no_cache, on_step=_step_printer(),
-    )  # fmt: skip
-    print(
-        f"{report.tag}: {len(report.ran)} steps ran, {len(report.cached)} came from the cache, {report.seconds:.1f} s."
-    )
-    return 0
 
 
 def _step_printer() -> Callable[[Step], None]:

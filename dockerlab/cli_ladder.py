@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 
 import pandas as pd
@@ -33,11 +32,7 @@ def _report(frame: pd.DataFrame) -> None:
     write(frame)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """`dockerlab ladder [RUNG ...]`."""
-    parser = argparse.ArgumentParser(prog="dockerlab ladder", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("rungs", nargs="*", choices=[[], *RUNGS], help="default: all")
-    args = parser.parse_args(argv)
-    frame = ladder(args.rungs or list(RUNGS), connection.connect(timeout=900), on_row=_report)
+def measure(names: Sequence[str]) -> None:
+    """Build, run and measure these variants anew, all where none is named. Asks the engine."""
+    frame = ladder(names or list(RUNGS), connection.connect(timeout=900), on_row=_report)
     print(frame.to_string(index=False))
-    return 0

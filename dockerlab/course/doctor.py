@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -33,7 +32,6 @@ from dockerlab.engine import (
     installation,
     object_labels,
     process_marks,
-    reach,
 )
 from dockerlab.images import base_images
 
@@ -590,36 +588,22 @@ def frame(results: Sequence[Check]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["", "state", "found", "what mends it"]).set_index("").rename_axis(None)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """`dockerlab doctor [--json] [--build] [--remote]`; 1 where a check failed."""
-    parser = argparse.ArgumentParser(prog="dockerlab doctor", description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print the checks as JSON")
-    parser.add_argument(
-        "--build",
-        action="store_true",
-        help="also prove the settings of this site by small real builds (takes minutes)",
-    )
-    parser.add_argument(
-        "--remote",
-        action="store_true",
-        help="use the engine that is chosen even where it is on another machine",
-    )
-    args = parser.parse_args(argv)
-    if args.remote:  # for the commands that this one starts, too
-        os.environ[reach.REMOTE] = "1"
+def run(as_json: bool = False, build: bool = False) -> int:
+    """Print every precondition, as JSON where that is asked for; 1 where one failed. `build` adds small real builds, which take minutes."""
     client, problem = None, None
     try:
         client = connection.connect(timeout=30)
     except CourseError as error:
         problem = error
+    site: Site | CourseError
     try:
         site = load_site()
     except CourseError as error:
         site = error
     results = checks(site, client, problem)
-    if args.build and client is not None and isinstance(site, Site):
+    if build and client is not None and isinstance(site, Site):
         from dockerlab.course import doctor_build
 
         results += doctor_build.checks(site, client)
-    print(json.dumps([asdict(check) for check in results], indent=1) if args.json else table(results))
+    print(json.dumps([asdict(check) for check in results], indent=1) if as_json else table(results))
     return int(any(check.status == "failed" for check in results))

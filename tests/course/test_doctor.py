@@ -150,7 +150,7 @@ def test_without_an_engine_the_table_still_stands(offline) -> None:
 def test_main_fails_with_one_where_no_engine_answers(monkeypatch, capsys, offline) -> None:
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
     monkeypatch.setattr(doctor, "load_site", lambda: SITE)
-    assert doctor.main(["--json"]) == 1
+    assert doctor.run(as_json=True) == 1
     printed = json.loads(capsys.readouterr().out)
     assert {"name", "status", "found", "fix"} == set(printed[0]) and printed[0]["status"] == "failed"
 

@@ -524,8 +524,8 @@ def test_E14_the_password_of_an_index_is_hidden(monkeypatch, answer: int | None,
 def test_E14_nor_is_one_of_an_engine_printed(home: Path, monkeypatch, address: str, capsys) -> None:
     monkeypatch.setenv("DOCKER_HOST", address)
     monkeypatch.setattr(doctor, "load_site", lambda: CourseError("no settings at http://mira:s3cret-pw@h/"))
-    doctor.main([])
-    doctor.main(["--json"])
+    doctor.run()
+    doctor.run(as_json=True)
     said = capsys.readouterr()
     assert "s3cret-pw" not in said.out + said.err and "mira:****@" in said.out
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import ast
-import contextlib
 import functools
-import io
 import re
 import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
+import click
 import pytest
 
 from dockerlab import cli
@@ -98,12 +97,19 @@ def test_a_command_that_is_named_exists(span: str) -> None:
 
 def _parses(words: list[str]) -> None:
     """The command line takes these words; in advice a number or name may be left out for the reader to fill in."""
+    said = ""
     for filled in (words, [*words, "00"]):
-        error = io.StringIO()
-        with contextlib.redirect_stderr(error), contextlib.suppress(SystemExit):
-            cli.parser().parse_args(filled)
+        try:
+            name, command, rest = cli.app.resolve_command(click.Context(cli.app), filled)
+            assert command is not None
+            command.make_context(name, rest)
+        except click.exceptions.Exit:  # --help
             return
-    raise AssertionError(error.getvalue())
+        except click.UsageError as error:
+            said = error.format_message()
+        else:
+            return
+    raise AssertionError(said)
 
 
 def _docker_knows(words: list[str]) -> None:
