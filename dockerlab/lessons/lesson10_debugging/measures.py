@@ -19,7 +19,7 @@ from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
 from dockerlab.containers import container
-from dockerlab.core import polling
+from dockerlab.core import polling, tars
 from dockerlab.core.errors import CourseError
 from dockerlab.core.settings import ROOT
 from dockerlab.core.text import Text
@@ -125,6 +125,7 @@ class Workbench:
     """The learner's own: `start("04")` leaves a container that can be examined. Making one removes what an earlier one left."""
 
     def __init__(self, folder: Path, client: docker.DockerClient | None = None) -> None:
+        self._open = False
         self.client = client or connection.connect()
         labels = object_labels.labels(kind="workbench", workbench=object_labels.owner())
         self._prefix = prefix = naming.own(f"{object_labels.NAME_PREFIX}lab10")
@@ -369,9 +370,7 @@ def _ignored(shop: Workshop, key: str) -> Outcome:
         return Outcome(False, _state(of))
     inside = _archive(of, of.attrs["Config"]["WorkingDir"] or "/app")
     leaked = [
-        entry.name
-        for entry in inside.getmembers()
-        if entry.isreg() and SECRET in inside.extractfile(entry).read()
+        entry.name for entry in inside.getmembers() if entry.isreg() and SECRET in tars.content(inside, entry)
     ]
     return Outcome(not leaked, f"the image holds {leaked[0]}" if leaked else _state(of))
 
