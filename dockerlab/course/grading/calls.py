@@ -56,9 +56,10 @@ class Caller:
         worker, line = self._start(), b""
         with _watched(worker, self.timeout) as ended:
             try:
-                worker.stdin.write(json.dumps([function, packed(arguments)]).encode() + b"\n")
-                worker.stdin.flush()
-                line = worker.stdout.readline(LARGEST + 1)
+                stdin, stdout = _pipes(worker)
+                stdin.write(json.dumps([function, packed(arguments)]).encode() + b"\n")
+                stdin.flush()
+                line = stdout.readline(LARGEST + 1)
                 kind, value = json.loads(line)
                 value = unpacked(value)
             except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
@@ -95,7 +96,7 @@ class Caller:
         if worker is not None:
             _kill(worker)
             worker.wait()
-            for pipe in (worker.stdin, worker.stdout):
+            for pipe in _pipes(worker):
                 with contextlib.suppress(OSError):
                     pipe.close()
 
@@ -113,8 +114,14 @@ class Caller:
             with _watched(
                 self._worker, BEGIN
             ):  # what our own imports take on a busy machine is not the learner's time
-                self._worker.stdout.readline(100)
+                _pipes(self._worker)[1].readline(100)
         return self._worker
+
+
+def _pipes(worker: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
+    """Its stdin and stdout, which a worker always has."""
+    assert worker.stdin is not None and worker.stdout is not None
+    return worker.stdin, worker.stdout
 
 
 def _kill(worker: subprocess.Popen[bytes]) -> None:
