@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from html import escape
 from typing import Any
 
@@ -59,9 +60,7 @@ class ContainerConsole(live.Instrument):
             "unpause": lambda found: found.unpause(),
         }
         self.buttons = {
-            verb: live.button(
-                verb, lambda verb=verb, act=act: self._do(verb, act), f"docker {verb} {container}"
-            )
+            verb: live.button(verb, partial(self._do, verb, act), f"docker {verb} {container}")
             for verb, act in actions.items()
         }
         self.box.children = [
