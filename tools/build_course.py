@@ -168,9 +168,9 @@ def _fill(folder: Path, contents: Mapping[PurePath, bytes], empty_first: bool = 
                 path.unlink()
             elif path.is_dir() and not any(path.iterdir()):
                 path.rmdir()
-    for path, content in contents.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(content)
+    for name, content in contents.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
 
 
 def _swap(staged: Path, target: Path) -> None:

@@ -80,11 +80,11 @@ def named(client: docker.DockerClient, prefix: str) -> Own:
         replace(each, ours=tuple(tag for tag in each.ours if tag.startswith(prefix)))
         for each in ownership.images(client)
     ]
-    things = (ownership.containers(client), ownership.networks(client), ownership.volumes(client))
-    return Own(
-        *([each for each in kind if each.name.startswith(prefix)] for kind in things),
-        [each for each in images if each.ours],
+    containers, networks, volumes = (
+        [each for each in kind if each.name.startswith(prefix)]
+        for kind in (ownership.containers(client), ownership.networks(client), ownership.volumes(client))
     )
+    return Own(containers, networks, volumes, [each for each in images if each.ours])
 
 
 def remove_dangling(client: docker.DockerClient) -> CleanReport:

@@ -612,6 +612,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         client = connection.connect(timeout=30)
     except CourseError as error:
         problem = error
+    site: Site | CourseError
     try:
         site = load_site()
     except CourseError as error:
