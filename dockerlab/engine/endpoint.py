@@ -238,7 +238,8 @@ def _config(environ: Mapping[str, str], home: Path | None = None) -> Path:
 
 def current_context(config: Path) -> str:
     """The context that is chosen in config.json, "" for the default."""
-    return field(configuration(config), "currentContext", str, "")
+    name: str = field(configuration(config), "currentContext", str, "")
+    return name
 
 
 def _context_endpoint(config: Path, name: str) -> Endpoint:
@@ -415,7 +416,7 @@ class SshAdapter(UnixHTTPAdapter):
     def get_connection(self, url: str, proxies: Any = None) -> _SshPool:
         """The pool of connections, as the class above has it."""
         with self.pools.lock:
-            pool = self.pools.get(url)
+            pool: _SshPool | None = self.pools.get(url)
             if not pool:
                 pool = _SshPool(url, "ssh", self.timeout, maxsize=self.max_pool_size)
                 pool.command, pool.log = self.command, self.log
