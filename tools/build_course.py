@@ -99,7 +99,10 @@ def _without_root(output: NotebookNode, root: Path, where: str, forgiving: bool)
             f"{where} prints the path of this checkout.",
             fix="Print a path relative to it, or tag it nbval-ignore-output.",
         )
-    return nbformat.from_dict(json.loads(written.replace(f"{root}/", "").replace(str(root), ".")))
+    shortened: NotebookNode = nbformat.from_dict(
+        json.loads(written.replace(f"{root}/", "").replace(str(root), "."))
+    )
+    return shortened
 
 
 def build_lesson(source: Path, root: Path) -> None:

@@ -269,10 +269,10 @@ def _image_removed(
     return not refused and set(image.ours) == set(image.tags)
 
 
-def _removed(name: str, kept: list[str], remove, *args, **options) -> bool:  # noqa: ANN001, ANN002, ANN003
+def _removed(name: str, kept: list[str], remove: Callable[..., object], **options: Any) -> bool:
     """Call `remove`; a thing that is already gone counts as removed, one that is in use is noted in `kept`."""
     try:
-        remove(*args, **options)
+        remove(**options)
     except NotFound:
         return True
     except APIError as error:

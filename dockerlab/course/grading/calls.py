@@ -18,7 +18,7 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePath
 from threading import Event, Thread, Timer
 from typing import IO, Any
@@ -198,11 +198,12 @@ def unpacked(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     ((kind, content),) = value.items()
-    return {
+    makers: dict[str, Callable[[], Any]] = {
         "bytes": lambda: base64.b64decode(content, validate=True), "path": lambda: Path(content), "number": lambda: float(content),
         "tuple": lambda: tuple(unpacked(each) for each in content), "set": lambda: {unpacked(each) for each in content},
         "dict": lambda: {unpacked(key): unpacked(each) for key, each in content},
-    }[kind]()  # fmt: skip
+    }  # fmt: skip
+    return makers[kind]()
 
 
 def serve(folder: Path, module: str, calls: IO[bytes], results: IO[bytes]) -> None:

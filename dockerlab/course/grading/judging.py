@@ -246,7 +246,8 @@ class Submission:
                 entry.done = True
         if entry.error is not None:
             raise entry.error
-        return entry.value
+        value: T = entry.value
+        return value
 
     def enter(self, context: AbstractContextManager[T]) -> T:
         """Enter a context manager that is left when the check ends."""

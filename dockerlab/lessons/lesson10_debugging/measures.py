@@ -208,7 +208,7 @@ def result(key: str) -> Callable[[Submission], Outcome]:
     """The measuring function of a criterion: what came of the set-up `key`."""
 
     def measure(submission: Submission) -> Outcome:
-        future: Future[Any] = submission.state[key]
+        future: Future[Outcome] = submission.state[key]
         return future.result()
 
     return measure
@@ -344,9 +344,8 @@ def _health(shop: Workshop, key: str, *more: str) -> tuple[str, str]:
 
     def judged() -> bool:
         of.reload()
-        return (
-            of.attrs["State"].get("Health", {}).get("Status", "none") != "starting" or of.status == "exited"
-        )
+        health: str = of.attrs["State"].get("Health", {}).get("Status", "none")
+        return health != "starting" or bool(of.status == "exited")
 
     polling.wait_until(judged, HEALTH, interval=0.2)
     health = of.attrs["State"].get("Health", {})

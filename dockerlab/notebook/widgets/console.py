@@ -34,8 +34,9 @@ STATES = {
 def state_of(attributes: Mapping[str, Any]) -> str:
     """One word from `docker inspect`: health where there is a check and it runs, else the state. Pure."""
     state = attributes["State"]
-    health = (state.get("Health") or {}).get("Status", "none")
-    return health if state["Status"] == "running" and health not in ("", "none") else state["Status"]
+    health: str = (state.get("Health") or {}).get("Status", "none")
+    status: str = state["Status"]
+    return health if status == "running" and health not in ("", "none") else status
 
 
 class ContainerConsole(live.Instrument):
