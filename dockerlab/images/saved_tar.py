@@ -44,6 +44,7 @@ class ImageUnreadable(CourseError):
     """The image is not there, or its tar is damaged."""
 
 
+# Typeshed does not know all of tarfile that is used below: two errors, `nti` and `calc_chksums`.
 class _Strict(tarfile.TarInfo):
     """A header; one that is cut short or garbled is damage, where tarfile takes it for the end of the archive."""
 
