@@ -14,6 +14,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import docker
@@ -98,7 +99,7 @@ def compare(
         ]
         for record, tool in tools if number % 2 else reversed(tools):
             arguments = {"BASE": base, "NONCE": fixed if cached else uuid.uuid4().hex}
-            spent = seconds(lambda tool=tool, arguments=arguments: tool(arguments))
+            spent = seconds(partial(tool, arguments))
             made.add(client.images.get(tag).id)
             if number:
                 record.append(spent)

@@ -99,7 +99,10 @@ def _without_root(output: NotebookNode, root: Path, where: str, forgiving: bool)
             f"{where} prints the path of this checkout.",
             fix="Print a path relative to it, or tag it nbval-ignore-output.",
         )
-    return nbformat.from_dict(json.loads(written.replace(f"{root}/", "").replace(str(root), ".")))
+    shortened: NotebookNode = nbformat.from_dict(
+        json.loads(written.replace(f"{root}/", "").replace(str(root), "."))
+    )
+    return shortened
 
 
 def build_lesson(source: Path, root: Path) -> None:
@@ -168,9 +171,9 @@ def _fill(folder: Path, contents: Mapping[PurePath, bytes], empty_first: bool = 
                 path.unlink()
             elif path.is_dir() and not any(path.iterdir()):
                 path.rmdir()
-    for path, content in contents.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(content)
+    for name, content in contents.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
 
 
 def _swap(staged: Path, target: Path) -> None:

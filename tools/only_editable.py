@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from hatchling.builders.config import BuilderConfig
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
-class OnlyEditable(BuildHookInterface):
+class OnlyEditable(BuildHookInterface[BuilderConfig]):
     """Refuse the wheel that `pip install .` or `pip wheel` asks for."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:

@@ -88,7 +88,8 @@ class Stack:
 
     def config(self) -> dict[str, Any]:
         """The project as compose understands it: variables filled in, files merged, short forms written out."""
-        return json.loads(self.compose("config", "--format", "json").stdout)
+        config: dict[str, Any] = json.loads(self.compose("config", "--format", "json").stdout)
+        return config
 
     def services(self) -> list[Service]:
         """Every container of the project, ended ones too, sorted by service."""

@@ -41,7 +41,8 @@ class Running:
 
     def logs(self, lines: int = 10) -> str:
         """The last lines of its output. Asks the engine."""
-        return self.container.logs(tail=lines).decode(errors="replace").strip()
+        output: bytes = self.container.logs(tail=lines)
+        return output.decode(errors="replace").strip()
 
     def __repr__(self) -> str:
         return f"Running({self.container.name})"

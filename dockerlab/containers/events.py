@@ -126,7 +126,8 @@ def probes(events: Sequence[Event], check: str) -> list[Probe]:
 def health(container: Container) -> str:
     """starting, healthy or unhealthy; "none" without a check. Asks the engine."""
     container.reload()
-    return (container.attrs["State"].get("Health") or {}).get("Status", "none")
+    status: str = (container.attrs["State"].get("Health") or {}).get("Status", "none")
+    return status
 
 
 def wait_for_health(container: Container, wanted: str, timeout: float = 60) -> str:
@@ -140,6 +141,7 @@ def wait_for_starts(container: Container, restarts: int, timeout: float = 60) ->
 
     def often_enough() -> bool:
         container.reload()
-        return container.attrs["RestartCount"] >= restarts
+        count: int = container.attrs["RestartCount"]
+        return count >= restarts
 
     return wait_until(often_enough, timeout, interval=0.05)

@@ -13,7 +13,7 @@ def health_states(container: Container, until: str, timeout: float = 30) -> list
 
     def reached() -> bool:
         container.reload()
-        state = container.attrs["State"].get("Health", {}).get("Status", "none")
+        state: str = container.attrs["State"].get("Health", {}).get("Status", "none")
         if not seen or seen[-1] != state:
             seen.append(state)
         return state == until

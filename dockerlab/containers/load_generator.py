@@ -9,7 +9,7 @@ import http.client
 import math
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -230,7 +230,7 @@ def _headers(request: Request) -> dict[str, str]:
     return {name: value for name, value in headers.items() if value}
 
 
-def _together(functions: Sequence[object]) -> None:
+def _together(functions: Sequence[Callable[[], object]]) -> None:
     threads = [threading.Thread(target=function, daemon=True) for function in functions]
     for thread in threads:
         thread.start()

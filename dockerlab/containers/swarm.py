@@ -111,7 +111,8 @@ def refusal(client: docker.DockerClient) -> str:
 
 
 def _is_ours(service: Service) -> bool:
-    return service.name.startswith(object_labels.NAME_PREFIX)
+    name: str = service.name
+    return name.startswith(object_labels.NAME_PREFIX)
 
 
 class OneNode:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import docker
 import pandas as pd
+from docker.models.containers import Container
 
 from dockerlab.containers import container, load_generator, stats
 from dockerlab.core import polling
@@ -83,12 +84,13 @@ def serve(workers: int) -> list[str]:
     return ["uvicorn", "app.main:app", "--host", "0.0.0.0", "--port", "8000", "--workers", str(workers)]
 
 
-def memory_bytes(of: docker.models.containers.Container) -> int:
+def memory_bytes(of: Container) -> int:
     """What `docker stats` shows as memory: in use, without file pages that the kernel can drop. Asks the engine."""
     used = stats.load(of.stats(stream=False, one_shot=True))
     return used.memory_bytes if used else 0
 
 
-def cpu_seconds(of: docker.models.containers.Container) -> float:
+def cpu_seconds(of: Container) -> float:
     """CPU time that a container has used since it started. Asks the engine."""
-    return of.stats(stream=False, one_shot=True)["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9
+    nanoseconds: int = of.stats(stream=False, one_shot=True)["cpu_stats"]["cpu_usage"]["total_usage"]
+    return nanoseconds / 1e9

@@ -80,11 +80,11 @@ def named(client: docker.DockerClient, prefix: str) -> Own:
         replace(each, ours=tuple(tag for tag in each.ours if tag.startswith(prefix)))
         for each in ownership.images(client)
     ]
-    things = (ownership.containers(client), ownership.networks(client), ownership.volumes(client))
-    return Own(
-        *([each for each in kind if each.name.startswith(prefix)] for kind in things),
-        [each for each in images if each.ours],
+    containers, networks, volumes = (
+        [each for each in kind if each.name.startswith(prefix)]
+        for kind in (ownership.containers(client), ownership.networks(client), ownership.volumes(client))
     )
+    return Own(containers, networks, volumes, [each for each in images if each.ours])
 
 
 def remove_dangling(client: docker.DockerClient) -> CleanReport:
@@ -269,10 +269,10 @@ def _image_removed(
     return not refused and set(image.ours) == set(image.tags)
 
 
-def _removed(name: str, kept: list[str], remove, *args, **options) -> bool:  # noqa: ANN001, ANN002, ANN003
+def _removed(name: str, kept: list[str], remove: Callable[..., object], **options: Any) -> bool:
     """Call `remove`; a thing that is already gone counts as removed, one that is in use is noted in `kept`."""
     try:
-        remove(*args, **options)
+        remove(**options)
     except NotFound:
         return True
     except APIError as error:

@@ -90,7 +90,8 @@ class Bench:
 
     def inspect(self, name: str) -> dict[str, Any]:
         """The image's document, as `docker image inspect` prints it. Asks the engine."""
-        return self.client.images.get(self.tag(name)).attrs
+        document: dict[str, Any] = self.client.images.get(self.tag(name)).attrs
+        return document
 
     def changes(self, before: str, after: str) -> pd.DataFrame:
         """What the second image has otherwise than the first. Asks the engine."""
@@ -101,7 +102,8 @@ class Bench:
         try:
             with self.started(name, command, **options) as container:
                 container.wait(timeout=RUN_SECONDS)
-                return container.logs().decode(errors="replace").strip()
+                output: bytes = container.logs()
+                return output.decode(errors="replace").strip()
         except APIError as error:
             return f"error: {_short(str(error.explanation))}"
 

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 
+from dockerlab.core import hashing
 from dockerlab.core.errors import CourseError
 from dockerlab.core.settings import ROOT
 from dockerlab.course.authoring.regions import (
@@ -46,7 +47,7 @@ def derived_files(source: Path, root: Path = ROOT) -> tuple[dict[PurePath, bytes
     for name in (PurePath(INCLUDE), CRITERIA):
         contents.pop(name, None)
     included = included_files(source, root)
-    digest = notebooks.digest(contents | included)
+    digest = hashing.digest(contents | included)
     solved: dict[PurePath, bytes] = {}
     starter: dict[PurePath, bytes] = {}
     for path, content in contents.items():

@@ -20,8 +20,9 @@ def try_limits(
 ) -> UnderLimits:
     """Start `image` under both limits (no swap), send it pictures one after another, and say what became of it. Asks the engine."""
     size = memory_mb * 1_000_000
-    options = {"mem_limit": size, "memswap_limit": size, "nano_cpus": int(cpus * 1e9)}
-    with container.running(image, ready=None, client=client, **options) as service:
+    with container.running(
+        image, ready=None, client=client, mem_limit=size, memswap_limit=size, nano_cpus=int(cpus * 1e9)
+    ) as service:
 
         def healthy_or_over() -> bool:
             try:

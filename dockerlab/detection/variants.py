@@ -128,9 +128,10 @@ def fingerprint(name: str, context: Path, client: docker.DockerClient, code: boo
 def kept(name: str, mark: str, client: docker.DockerClient) -> bool:
     """Whether the rung's image is on the engine and made of these files. Asks the engine."""
     try:
-        return client.images.get(RUNGS[name].tag).labels.get("dockerlab.rung") == mark
+        labels: dict[str, str] = client.images.get(RUNGS[name].tag).labels
     except ImageNotFound:
         return False
+    return labels.get("dockerlab.rung") == mark
 
 
 def notes(name: str, recipe: str) -> dict[str, float]:
@@ -156,7 +157,8 @@ def note(name: str, recipe: str, **seconds: float) -> None:
 
 def _all_notes() -> dict[str, dict[str, float]]:
     try:
-        return json.loads((BUILD / "rungs.json").read_text(encoding="utf-8"))
+        noted: dict[str, dict[str, float]] = json.loads((BUILD / "rungs.json").read_text(encoding="utf-8"))
+        return noted
     except (OSError, ValueError):
         return {}
 

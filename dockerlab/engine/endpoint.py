@@ -90,21 +90,23 @@ def endpoints(environ: Mapping[str, str] = os.environ, home: Path | None = None)
     home = home or Path(environ.get("HOME") or Path.home())
     config = _config(environ, home)
     tls = bool(environ.get("DOCKER_TLS") or environ.get("DOCKER_TLS_VERIFY"))
-    secured = {
-        "tls": tls,
-        "verify": bool(environ.get("DOCKER_TLS_VERIFY")) or not tls,
-        "tls_folder": Path(environ.get("DOCKER_CERT_PATH") or config) if tls else None,
-    }
+
+    def secured(name: str, url: str) -> Endpoint:
+        folder = Path(environ.get("DOCKER_CERT_PATH") or config) if tls else None
+        verify = bool(environ.get("DOCKER_TLS_VERIFY")) or not tls
+        return Endpoint(name, url, True, tls_folder=folder, tls=tls, verify=verify)
+
     if environ.get("DOCKER_HOST"):
         url = normal(environ["DOCKER_HOST"], "DOCKER_HOST", tls)
-        return [_checked(Endpoint("DOCKER_HOST", url, True, **(secured if url.startswith("tcp:") else {})))]
+        found = secured("DOCKER_HOST", url) if url.startswith("tcp:") else Endpoint("DOCKER_HOST", url, True)
+        return [_checked(found)]
     name = environ.get("DOCKER_CONTEXT") or current_context(config)
     if name not in ("", "default"):
         found = _context_endpoint(config, name)
         if found.url:
             return [found]
     elif tls:  # the command then leaves the socket alone
-        return [_checked(Endpoint("DOCKER_TLS_VERIFY", normal("", "", True), True, **secured))]
+        return [_checked(secured("DOCKER_TLS_VERIFY", normal("", "", True)))]
     return _sockets(environ, home)
 
 
@@ -236,7 +238,8 @@ def _config(environ: Mapping[str, str], home: Path | None = None) -> Path:
 
 def current_context(config: Path) -> str:
     """The context that is chosen in config.json, "" for the default."""
-    return field(configuration(config), "currentContext", str, "")
+    name: str = field(configuration(config), "currentContext", str, "")
+    return name
 
 
 def _context_endpoint(config: Path, name: str) -> Endpoint:
@@ -369,7 +372,11 @@ class _SshConnection(UnixHTTPConnection):
         ours.settimeout(self.timeout if isinstance(self.timeout, int | float) else None)
         with theirs:  # in a session of its own, so that Ctrl-C in a notebook does not end the connection too
             self.process = subprocess.Popen(
-                self.command, stdin=theirs, stdout=theirs, stderr=self.log, start_new_session=True
+                self.command,
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
+                stderr=self.log,
+                start_new_session=True,
             )
         self.sock = ours
 
@@ -409,7 +416,7 @@ class SshAdapter(UnixHTTPAdapter):
     def get_connection(self, url: str, proxies: Any = None) -> _SshPool:
         """The pool of connections, as the class above has it."""
         with self.pools.lock:
-            pool = self.pools.get(url)
+            pool: _SshPool | None = self.pools.get(url)
             if not pool:
                 pool = _SshPool(url, "ssh", self.timeout, maxsize=self.max_pool_size)
                 pool.command, pool.log = self.command, self.log

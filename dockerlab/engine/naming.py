@@ -181,7 +181,7 @@ def things(client: docker.DockerClient) -> Iterator[tuple[str, str]]:
 
 def _claim(client: docker.DockerClient) -> dict[str, Any] | None:
     try:
-        found = client.api.inspect_volume(CLAIM)
+        found: dict[str, Any] = client.api.inspect_volume(CLAIM)
     except NotFound:
         return None
     return found | {"Labels": found.get("Labels") or {}}

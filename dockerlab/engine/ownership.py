@@ -102,7 +102,8 @@ def _engine_id(client: docker.DockerClient) -> str:
     if not hasattr(client, "_dockerlab_engine"):
         name = client.info().get("ID") or client.api.base_url
         client._dockerlab_engine = "".join(each if each.isalnum() or each == "-" else "_" for each in name)  # noqa: SLF001
-    return client._dockerlab_engine  # noqa: SLF001
+    known: str = client._dockerlab_engine  # noqa: SLF001
+    return known
 
 
 # --- containers, networks, volumes ------------------------------------------------------------------------------------------
@@ -127,7 +128,8 @@ def made_by_the_course(client: docker.DockerClient, container: Container) -> boo
 
 def only_inherited(client: docker.DockerClient, container: Container, key: str) -> bool:
     """Whether a container has the label `key` with the value of its image, so that nobody need have set it. Asks the engine."""
-    return (_inherited(client, container) or {}).get(key) == container.labels.get(key)
+    own: str | None = container.labels.get(key)
+    return (_inherited(client, container) or {}).get(key) == own
 
 
 def containers(client: docker.DockerClient, *more: str) -> list[Container]:
@@ -329,7 +331,8 @@ class Images(ImageCollection):
         """As docker-py's. Asks the engine."""
         tag = options.get("tag") or ""
         if not tag.startswith(object_labels.NAME_PREFIX):
-            return super().build(**options)
+            built: tuple[Image, Any] = super().build(**options)
+            return built
         labels = options.get("labels") or {}
         given = {object_labels.KIND_LABEL: "image"} | (dict(labels) if isinstance(labels, Mapping) else {})
         options["labels"] = object_labels.image_labels(tag) | object_labels.for_image(given)

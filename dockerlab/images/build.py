@@ -50,7 +50,7 @@ class Cancel:
         if self.requested:
             self.request()
 
-    def watch(self, chunks: Iterator[bytes], response: requests.Response) -> Iterator[bytes]:
+    def watch(self, chunks: Iterator[bytes], response: requests.Response) -> CancellableStream:
         """The same chunks, which end when the build is cancelled."""
         stream = CancellableStream(chunks, response)
         self.attach(stream.close)

@@ -116,7 +116,7 @@ class BuildReport:
 
 def _once(steps: list[Step]) -> list[Step]:
     """Each instruction once: without the download that an ADD of a URL begins with, and without the merge that ends a COPY --link."""
-    kept = {}
+    kept: dict[str, Step] = {}
     for step in steps:
         if "] LINK " not in step.name:
             key = step.name if step.keyword == "ADD" else step.digest or step.name

@@ -484,7 +484,8 @@ def _matching(pattern: str, inputs: Inputs) -> dict[str, str]:
     start = _followed("/".join(parts[:fixed]), inputs.links)
     if fixed == len(parts):
         return _below(start, inputs)
-    rest, found = "/".join(parts[fixed:]), {}
+    rest = "/".join(parts[fixed:])
+    found: dict[str, str] = {}
     for name in _below(start, inputs):
         own = name.rstrip("/").removeprefix(start).strip("/").split("/")
         if len(own) == len(parts) - fixed and glob(rest, "/".join(own)):

@@ -12,9 +12,10 @@ from __future__ import annotations
 import zlib
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import IO
 
 from isal import isal_zlib
+
+from dockerlab.images.saved_tar import Readable
 
 BLOCK = 1 << 20
 WINDOW = 1 << 15
@@ -26,7 +27,7 @@ _HEADER_AND_TRAILER = 18  # of a gzip member, RFC 1952
 class Gzipped:
     """A stream that is read through; `compressed_bytes()` tells, at its end, what gzip -6 makes of all that was read."""
 
-    def __init__(self, source: IO[bytes], pool: ThreadPoolExecutor) -> None:
+    def __init__(self, source: Readable, pool: ThreadPoolExecutor) -> None:
         self._source, self._pool = source, pool
         self._block, self._before, self._sent = bytearray(), b"", 0
         self._jobs: list[tuple[_Stratum, Future[tuple[int, int]]]] = []

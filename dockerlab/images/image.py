@@ -183,7 +183,7 @@ def _read(source: IO[bytes], remember: bool) -> _Contents:
     return contents
 
 
-def _read_layer(raw: IO[bytes], form: str, pool: ThreadPoolExecutor) -> Layer:
+def _read_layer(raw: saved_tar.Joined, form: str, pool: ThreadPoolExecutor) -> Layer:
     """One layer's tar: its files and both sizes."""
     plain = Gzipped(saved_tar.unpacked(raw, form), pool)
     layer = Layer()

@@ -15,10 +15,10 @@ import lzma
 import posixpath
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import docker
 import zstandard
@@ -33,10 +33,18 @@ _LONGEST_DOCUMENT = 32 << 20
 DAMAGE = (tarfile.TarError, ValueError, EOFError, OSError, zlib.error, zstandard.ZstdError, lzma.LZMAError)
 
 
+class Readable(Protocol):
+    """A stream that is read from front to back: no more is asked of it here."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes, b"" at the end."""
+
+
 class ImageUnreadable(CourseError):
     """The image is not there, or its tar is damaged."""
 
 
+# Typeshed does not know all of tarfile that is used below: two errors, `nti` and `calc_chksums`.
 class _Strict(tarfile.TarInfo):
     """A header; one that is cut short or garbled is damage, where tarfile takes it for the end of the archive."""
 
@@ -44,16 +52,20 @@ class _Strict(tarfile.TarInfo):
     def fromtarfile(cls, tarfile_: tarfile.TarFile) -> _Strict:
         try:
             return super().fromtarfile(tarfile_)
-        except (tarfile.TruncatedHeaderError, tarfile.InvalidHeaderError) as error:
+        except (
+            tarfile.TruncatedHeaderError,  # type: ignore[attr-defined]
+            tarfile.InvalidHeaderError,  # type: ignore[attr-defined]
+        ) as error:
             raise tarfile.ReadError(f"a header is damaged: {error}") from error
 
 
-def entries(plain: IO[bytes], ended: bool = False) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+def entries(plain: Readable, ended: bool = False) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
     """Each entry of a tar that is read once, from front to back, with the archive to extract it from. Raises what DAMAGE lists.
 
     As Go's archive/tar has it, the archive ends with two blocks of zeros or with the stream; with `ended` the blocks must be there.
     """
-    with tarfile.open(fileobj=plain, mode="r|", bufsize=BLOCK, tarinfo=_Strict) as archive:
+    # Typeshed has tarfile write and seek as well, which it does not for "r|", and does not know `members` and `fileobj`.
+    with tarfile.open(fileobj=plain, mode="r|", bufsize=BLOCK, tarinfo=_Strict) as archive:  # type: ignore[call-overload]
         for entry in archive:
             yield archive, entry
             archive.members = []  # else it keeps every header
@@ -76,19 +88,23 @@ def packing(head: bytes) -> str:
     if not head.strip(b"\0"):
         return "tar"
     try:
-        whole = len(head) == HEAD and tarfile.nti(head[148:156]) in tarfile.calc_chksums(head)
+        whole = len(head) == HEAD and tarfile.nti(head[148:156]) in tarfile.calc_chksums(head)  # type: ignore[attr-defined]
     except tarfile.HeaderError:
         return ""
     return "tar" if whole else ""
 
 
-def unpacked(raw: IO[bytes], form: str) -> IO[bytes]:
+def unpacked(raw: Joined, form: str) -> Readable:
     """A stream as it was before it was packed."""
+    # The stubs of zstandard and lzma ask for all of IO[bytes], of which they need nothing but `read`.
     if form == "zstd":
-        return zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
-    if form in ("gzip", "bzip2", "xz"):
-        return {"gzip": gzip.open, "bzip2": bz2.open, "xz": lzma.open}[form](raw)
-    return raw
+        return zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)  # type: ignore[arg-type]
+    openers: dict[str, Callable[[Joined], Readable]] = {
+        "gzip": gzip.open,
+        "bzip2": bz2.open,
+        "xz": lzma.open,  # type: ignore[dict-item]
+    }
+    return openers[form](raw) if form in openers else raw
 
 
 class Joined(io.RawIOBase):

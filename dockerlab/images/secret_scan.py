@@ -80,7 +80,7 @@ class _Needle:
         """As many of the last bytes as a secret may begin in that goes on in the next block."""
         return data[-self._overlap :] if self._overlap else b""
 
-    def in_stream(self, stream: IO[bytes], most: int | None = None) -> bool:
+    def in_stream(self, stream: saved_tar.Readable, most: int | None = None) -> bool:
         """Whether it is in what is left of a stream, of which `most` bytes are read."""
         before, left = b"", most
         while (left is None or left > 0) and (block := stream.read(saved_tar.BLOCK)):

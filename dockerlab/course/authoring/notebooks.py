@@ -60,7 +60,7 @@ def dump(notebook: NotebookNode) -> bytes:
 def _notebook(text: str, name: str, where: str, source_sha256: str) -> NotebookNode:
     read = jupytext.reads(text, fmt="py:percent")
     suffix = hashlib.sha256(name.encode()).hexdigest()[:6]
-    notebook = nbformat.v4.new_notebook(metadata=json.loads(json.dumps(METADATA)))
+    notebook: NotebookNode = nbformat.v4.new_notebook(metadata=json.loads(json.dumps(METADATA)))
     notebook.nbformat_minor = 5
     notebook.metadata["dockerlab"] = {"source_sha256": source_sha256}
     for number, cell in enumerate(read.cells):

@@ -18,7 +18,7 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePath
 from threading import Event, Thread, Timer
 from typing import IO, Any
@@ -56,9 +56,10 @@ class Caller:
         worker, line = self._start(), b""
         with _watched(worker, self.timeout) as ended:
             try:
-                worker.stdin.write(json.dumps([function, packed(arguments)]).encode() + b"\n")
-                worker.stdin.flush()
-                line = worker.stdout.readline(LARGEST + 1)
+                stdin, stdout = _pipes(worker)
+                stdin.write(json.dumps([function, packed(arguments)]).encode() + b"\n")
+                stdin.flush()
+                line = stdout.readline(LARGEST + 1)
                 kind, value = json.loads(line)
                 value = unpacked(value)
             except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
@@ -95,7 +96,7 @@ class Caller:
         if worker is not None:
             _kill(worker)
             worker.wait()
-            for pipe in (worker.stdin, worker.stdout):
+            for pipe in _pipes(worker):
                 with contextlib.suppress(OSError):
                     pipe.close()
 
@@ -113,8 +114,14 @@ class Caller:
             with _watched(
                 self._worker, BEGIN
             ):  # what our own imports take on a busy machine is not the learner's time
-                self._worker.stdout.readline(100)
+                _pipes(self._worker)[1].readline(100)
         return self._worker
+
+
+def _pipes(worker: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
+    """Its stdin and stdout, which a worker always has."""
+    assert worker.stdin is not None and worker.stdout is not None
+    return worker.stdin, worker.stdout
 
 
 def _kill(worker: subprocess.Popen[bytes]) -> None:
@@ -191,11 +198,12 @@ def unpacked(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     ((kind, content),) = value.items()
-    return {
+    makers: dict[str, Callable[[], Any]] = {
         "bytes": lambda: base64.b64decode(content, validate=True), "path": lambda: Path(content), "number": lambda: float(content),
         "tuple": lambda: tuple(unpacked(each) for each in content), "set": lambda: {unpacked(each) for each in content},
         "dict": lambda: {unpacked(key): unpacked(each) for key, each in content},
-    }[kind]()  # fmt: skip
+    }  # fmt: skip
+    return makers[kind]()
 
 
 def serve(folder: Path, module: str, calls: IO[bytes], results: IO[bytes]) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, S
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -83,7 +84,7 @@ class Submission:
     def __init__(self, folder: Path, client: docker.DockerClient | None = None, lab: str = "lab") -> None:
         self.folder, self.lab = folder, lab
         self.id = uuid.uuid4().hex[:10]
-        self.state: dict[str, Any] = {}
+        self.state: dict[str | tuple[str, str], Any] = {}
         self._client = client
         self._volumes: NamelessVolumes | None = None
         self._cache: dict[Hashable, _Once] = {}
@@ -174,7 +175,12 @@ class Submission:
         An image that is not `labelled` has the same id each time that it is built from the same files. Asks the engine.
         """
         cancel, late = Cancel(), threading.Event()
-        timer = threading.Timer(seconds, lambda: (late.set(), cancel.request()))
+
+        def end() -> None:
+            late.set()
+            cancel.request()
+
+        timer = threading.Timer(seconds, end)
         timer.daemon = True
         if folder is None:
             folder = self.cached("copy", self.copy)
@@ -240,7 +246,8 @@ class Submission:
                 entry.done = True
         if entry.error is not None:
             raise entry.error
-        return entry.value
+        value: T = entry.value
+        return value
 
     def enter(self, context: AbstractContextManager[T]) -> T:
         """Enter a context manager that is left when the check ends."""
@@ -266,7 +273,12 @@ class Submission:
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
         """End what this check waits for when a block takes longer than this; `late` is set then."""
-        timer = threading.Timer(seconds, lambda: (self.late.set(), self._stop()))
+
+        def end() -> None:
+            self.late.set()
+            self._stop()
+
+        timer = threading.Timer(seconds, end)
         timer.daemon = True
         timer.start()
         try:
@@ -471,9 +483,7 @@ def judge(
             elif first and (failure := _failed(results, past)):
                 status, measured = Status.NOT_CHECKED, f"stopped at: {failure}"
             else:
-                status, measured = _in_time(
-                    submission, lambda criterion=criterion: criterion.measure(submission)
-                )
+                status, measured = _in_time(submission, partial(criterion.measure, submission))
             results.append(
                 Result(
                     criterion.key,

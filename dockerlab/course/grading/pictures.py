@@ -47,7 +47,8 @@ def _drawing() -> ModuleType:
 
 def draw(folder: Path, count: int = 3, chance: random.Random | None = None) -> list[Scene]:
     """Draw scenes that nobody has seen into a folder, as JPEG files that anybody may read."""
-    chance, made = chance or random.SystemRandom(), []
+    chance = chance or random.SystemRandom()
+    made: list[Scene] = []
     while len(made) < count:
         seed = chance.randrange(FIRST, LAST)
         scene = _drawing().draw_scene(seed)

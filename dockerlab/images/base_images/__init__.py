@@ -8,6 +8,7 @@ says where a base comes from, and in which order it tries.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import lzma
 import re
@@ -20,13 +21,14 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import docker
 import requests
 import zstandard
 from docker.errors import APIError, DockerException, ImageNotFound
 
+from dockerlab.core import tars
 from dockerlab.core.errors import CourseError
 from dockerlab.core.settings import Site, load_site
 from dockerlab.engine import connection, endpoint, error_messages, ownership
@@ -276,7 +278,7 @@ def _bundle(name: str, client: docker.DockerClient, site: Site) -> None:
         raise CourseError(f"{file.name} does not hold it")
 
 
-def check_bundle(stream: IO[bytes], name: str, sha256: str = "") -> None:
+def check_bundle(stream: io.BufferedReader | io.BytesIO, name: str, sha256: str = "") -> None:
     """Refuse a file of saved bases whose SHA-256 is not the one expected, or that would give an image a name other than a base's.
 
     The names that the engine would give are in manifest.json and `repositories` (docker save) and index.json (OCI layout).
@@ -299,8 +301,8 @@ def check_bundle(stream: IO[bytes], name: str, sha256: str = "") -> None:
                 each
                 for member in archive
                 if member.isfile() and member.name.removeprefix("./") in _NAMES
-                for each in _NAMES[member.name.removeprefix("./")](json.load(archive.extractfile(member)))
-            }  # type: ignore[arg-type]
+                for each in _NAMES[member.name.removeprefix("./")](json.loads(tars.content(archive, member)))
+            }
     except (
         tarfile.TarError,
         zstandard.ZstdError,

@@ -22,6 +22,7 @@ from pathlib import Path
 import docker
 from docker.errors import APIError, ImageNotFound, NotFound
 
+from dockerlab.core import tars
 from dockerlab.core.errors import CourseError
 from dockerlab.core.settings import Site
 from dockerlab.engine import object_labels, process_marks
@@ -256,7 +257,7 @@ def _bundle_of(client: docker.DockerClient, image_id: str) -> bytes:
         pieces, _ = client.api.get_archive(container.id, f"/{BUNDLE}")
         with tarfile.open(fileobj=io.BytesIO(b"".join(pieces))) as archive:
             member = next((each for each in archive if each.isfile()), None)
-            return archive.extractfile(member).read() if member else b""  # type: ignore[union-attr]
+            return tars.content(archive, member) if member else b""
     except NotFound:
         return b""
     finally:

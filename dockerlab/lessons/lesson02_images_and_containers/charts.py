@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -76,7 +77,7 @@ def _box(axes: Axes, state: str) -> None:
 def _arrow(axes: Axes, before: str, after: str, commands: list[str], back: bool) -> None:
     (x1, y1), (x2, y2) = _PLACES[before], _PLACES[after]
     wide, high = _BOX[0] / 2 + 0.06, _BOX[1] / 2 + 0.06
-    style = {
+    style: dict[str, Any] = {
         "arrowstyle": "-|>",
         "mutation_scale": 14,
         "color": PALETTE["ink"],
@@ -130,7 +131,12 @@ def _arrow(axes: Axes, before: str, after: str, commands: list[str], back: bool)
         )
 
 
-_LABEL = {"fontsize": 8.5, "color": PALETTE["ink"], "family": "monospace", "linespacing": 1.25}
+_LABEL: dict[str, Any] = {
+    "fontsize": 8.5,
+    "color": PALETTE["ink"],
+    "family": "monospace",
+    "linespacing": 1.25,
+}
 
 
 def _finding(arrows: dict[tuple[str, str], list[str]]) -> str:

@@ -20,7 +20,7 @@ import requests
 from docker.errors import NotFound
 
 from dockerlab.containers import container
-from dockerlab.core import polling, settings
+from dockerlab.core import polling, settings, tars
 from dockerlab.core.errors import CourseError
 from dockerlab.core.fetch import fetch
 from dockerlab.course import cleanup
@@ -186,7 +186,7 @@ def table_of(name: str, client: docker.DockerClient) -> bytes:
     with _folder() as folder:
         (folder / "it.tar").write_bytes(b"".join(lost.get_archive(path)[0]))
         with tarfile.open(folder / "it.tar") as tar:
-            return tar.extractfile(tar.next()).read()
+            return tars.content(tar, tar.getmembers()[0])
 
 
 def registry(name: str, client: docker.DockerClient, labels: Mapping[str, str]) -> str:

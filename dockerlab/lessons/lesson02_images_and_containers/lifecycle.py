@@ -52,7 +52,8 @@ class Watch:
         return self.moves[-1]
 
     def _lines(self) -> list[str]:
-        return self.client.containers.get(self.name).logs().decode(errors="replace").splitlines()
+        output: bytes = self.client.containers.get(self.name).logs()
+        return output.decode(errors="replace").splitlines()
 
     def _look(self) -> tuple[str, int | None]:
         try:

@@ -85,7 +85,8 @@ def _build(submission: Submission, what: str, **options: Any) -> BuildReport:
 
 
 def _attrs(submission: Submission, report: BuildReport) -> dict[str, Any]:
-    return submission.client.images.get(report.image_id).attrs
+    document: dict[str, Any] = submission.client.images.get(report.image_id).attrs
+    return document
 
 
 def _contents(submission: Submission) -> image_report.ImageReport:
@@ -282,7 +283,8 @@ def _health(box: Container, wanted: str) -> str:
 
 
 def _state(box: Container) -> str:
-    return box.attrs["State"].get("Health", {}).get("Status", "none")
+    status: str = box.attrs["State"].get("Health", {}).get("Status", "none")
+    return status
 
 
 def _last_check(box: Container) -> str:

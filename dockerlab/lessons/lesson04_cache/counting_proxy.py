@@ -33,7 +33,7 @@ def upstream(scheme: str, host: str) -> str:
     """The site's proxy for this host, "" where there is none."""
     return (
         ""
-        if urllib.request.proxy_bypass_environment(host)
+        if urllib.request.proxy_bypass_environment(host)  # type: ignore[attr-defined]  # not in typeshed
         else urllib.request.getproxies_environment().get(scheme, "")
     )
 

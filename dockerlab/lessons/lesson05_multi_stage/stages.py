@@ -129,6 +129,6 @@ def read_answers(text: str, names: set[str]) -> dict[str, api_client.Answer]:
     """The last line of what the detector printed, for the pictures asked for."""
     found = json.loads(text.strip().splitlines()[-1])
     return {
-        name: api_client.Answer("harbour-n.pt", "ultralytics", *size, tuple(api_client.Detection(*each) for each in detections))
-        for name, (size, detections) in found.items() if name in names
+        name: api_client.Answer("harbour-n.pt", "ultralytics", width, height, tuple(api_client.Detection(*each) for each in detections))
+        for name, ((width, height), detections) in found.items() if name in names
     }  # fmt: skip

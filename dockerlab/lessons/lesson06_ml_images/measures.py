@@ -7,6 +7,7 @@ import json
 import time
 import tomllib
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,7 +178,8 @@ def _look_and_stop(submission: Submission, customer: str, running: Container) ->
 
 def edge_offline(submission: Submission) -> Outcome:
     """A detection through the crane's own network namespace, which has no network."""
-    return submission.state["edge"].result()
+    edge: Future[Outcome] = submission.state["edge"]
+    return edge.result()
 
 
 def _edge(submission: Submission) -> Outcome:
@@ -207,7 +209,7 @@ def _edge(submission: Submission) -> Outcome:
     def over() -> bool:
         asker.reload()
         crane.reload()
-        return asker.status == "exited" or crane.status == "exited"
+        return "exited" in (asker.status, crane.status)
 
     polling.wait_until(over, START + 5, interval=0.1)
     seconds = time.monotonic() - started
@@ -324,10 +326,13 @@ def _server(submission: Submission) -> model_server.ModelServer:
 
 def _cache(submission: Submission, name: str) -> str:
     """A named volume of the fleet's machine, empty at first; removed at the end."""
-    return submission.cached(
-        ("cache", name),
-        lambda: submission.client.volumes.create(submission.name(name), labels=submission.labels()).name,
-    )
+
+    def make() -> str:
+        volume = submission.client.volumes.create(submission.name(name), labels=submission.labels())
+        created: str = volume.name
+        return created
+
+    return submission.cached(("cache", name), make)
 
 
 def _truck(
@@ -418,7 +423,7 @@ def _digests(submission: Submission, volume: str) -> dict[str, int]:
         "import hashlib, json, pathlib; print(json.dumps({hashlib.sha256(p.read_bytes()).hexdigest(): p.stat().st_size"
         " for p in pathlib.Path('/volume').rglob('*') if p.is_file()}))"
     )
-    return json.loads(
+    digests: dict[str, int] = json.loads(
         submission.client.containers.run(
             base_images.SLIM,
             ["python", "-c", code],
@@ -428,6 +433,7 @@ def _digests(submission: Submission, volume: str) -> dict[str, int]:
             volumes={volume: {"bind": "/volume", "mode": "ro"}},
         )
     )
+    return digests
 
 
 def _ends(submission: Submission, what: str, options: dict[str, Any]) -> Ended:

@@ -19,6 +19,7 @@ from docker.errors import ImageNotFound, NotFound
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
+from dockerlab.core import tars
 from dockerlab.core.errors import CourseError
 from dockerlab.engine import naming, object_labels
 
@@ -42,7 +43,7 @@ def from_image(client: docker.DockerClient, tag: str = "dockerlab-api:multistage
         chunks, _ = container.get_archive(path)
         with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
             member = next(entry for entry in archive if entry.isreg())
-            return archive.extractfile(member).read()  # type: ignore[union-attr]
+            return tars.content(archive, member)
     except NotFound as error:
         raise CourseError(f"{tag} holds no {path}.", fix="Build it anew: lesson 05, section 3.") from error
     finally:

@@ -232,7 +232,8 @@ def _health(url: str) -> int:
 
 
 def _last(box: Container) -> str:
-    return (box.logs(tail=1).decode(errors="replace").strip().splitlines() or [""])[-1]
+    output: bytes = box.logs(tail=1)
+    return (output.decode(errors="replace").strip().splitlines() or [""])[-1]
 
 
 def serves(submission: Submission) -> Outcome:

@@ -75,15 +75,12 @@ def _licences(artifact: Mapping[str, Any]) -> str:
 
 def _scan(image: str) -> dict[str, Any]:
     command = [syft(), "scan", f"docker:{image}", "--quiet", "--output", "syft-json"]
+    said = f"it took longer than {SECONDS} s"
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, env=environment())
+        done = subprocess.run(command, capture_output=True, timeout=SECONDS, env=environment())
+        said = (done.stderr.decode(errors="replace").strip().splitlines() or [""])[-1]
         found: dict[str, Any] = json.loads(done.stdout)
     except (subprocess.TimeoutExpired, ValueError) as error:
-        said = (
-            (done.stderr.strip().splitlines() or [""])[-1]
-            if isinstance(error, ValueError)
-            else f"it took longer than {SECONDS} s"
-        )
         raise NoSbom(
             f"syft did not list the packages of {image}.",
             f"It said: {said}.",

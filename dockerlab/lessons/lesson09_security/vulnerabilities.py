@@ -69,11 +69,12 @@ def match(
 def findings(report: Mapping[str, Any] | Path) -> pd.DataFrame:
     """One row a vulnerability of a report of Trivy or Grype in JSON, worst first: COLUMNS. Raises BadReport."""
     if isinstance(report, Path):
+        file = report
         try:
-            report = json.loads(report.read_text(encoding="utf-8"))
+            report = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise BadReport(
-                f"{report.name} cannot be read as a report.",
+                f"{file.name} cannot be read as a report.",
                 f"{error}.",
                 "Write it with `trivy image --format json`.",
             ) from error

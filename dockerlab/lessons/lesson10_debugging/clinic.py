@@ -270,7 +270,7 @@ class Ward:
         def one(key: str) -> dict[str, object]:
             begun = time.time()
             patient = self.admit(key)
-            row = {"state": self._seen(key)} | self.examine(patient, begun)
+            row: dict[str, object] = {"state": self._seen(key), **self.examine(patient, begun)}
             self._send_away(key)
             return row
 

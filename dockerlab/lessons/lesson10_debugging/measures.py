@@ -19,7 +19,7 @@ from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
 from dockerlab.containers import container
-from dockerlab.core import polling
+from dockerlab.core import polling, tars
 from dockerlab.core.errors import CourseError
 from dockerlab.core.settings import ROOT
 from dockerlab.core.text import Text
@@ -125,6 +125,7 @@ class Workbench:
     """The learner's own: `start("04")` leaves a container that can be examined. Making one removes what an earlier one left."""
 
     def __init__(self, folder: Path, client: docker.DockerClient | None = None) -> None:
+        self._open = False
         self.client = client or connection.connect()
         labels = object_labels.labels(kind="workbench", workbench=object_labels.owner())
         self._prefix = prefix = naming.own(f"{object_labels.NAME_PREFIX}lab10")
@@ -207,7 +208,7 @@ def result(key: str) -> Callable[[Submission], Outcome]:
     """The measuring function of a criterion: what came of the set-up `key`."""
 
     def measure(submission: Submission) -> Outcome:
-        future: Future[Any] = submission.state[key]
+        future: Future[Outcome] = submission.state[key]
         return future.result()
 
     return measure
@@ -343,9 +344,8 @@ def _health(shop: Workshop, key: str, *more: str) -> tuple[str, str]:
 
     def judged() -> bool:
         of.reload()
-        return (
-            of.attrs["State"].get("Health", {}).get("Status", "none") != "starting" or of.status == "exited"
-        )
+        health: str = of.attrs["State"].get("Health", {}).get("Status", "none")
+        return health != "starting" or bool(of.status == "exited")
 
     polling.wait_until(judged, HEALTH, interval=0.2)
     health = of.attrs["State"].get("Health", {})
@@ -369,9 +369,7 @@ def _ignored(shop: Workshop, key: str) -> Outcome:
         return Outcome(False, _state(of))
     inside = _archive(of, of.attrs["Config"]["WorkingDir"] or "/app")
     leaked = [
-        entry.name
-        for entry in inside.getmembers()
-        if entry.isreg() and SECRET in inside.extractfile(entry).read()
+        entry.name for entry in inside.getmembers() if entry.isreg() and SECRET in tars.content(inside, entry)
     ]
     return Outcome(not leaked, f"the image holds {leaked[0]}" if leaked else _state(of))
 

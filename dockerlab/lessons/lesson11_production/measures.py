@@ -103,12 +103,13 @@ def bounded(config: Mapping[str, Any]) -> dict[str, Any]:
 
     Files of formats before 3.9 know no bound of processes, and files of two formats cannot be merged.
     """
-    version, services = str(config["version"]), {}
+    version = str(config["version"])
+    services: dict[str, dict[str, Any]] = {}
     for name, service in (config.get("services") or {}).items():
         bounds = {"memory": BOUNDS["mem_limit"]} | (
             {"pids": BOUNDS["pids_limit"]} if tuple(map(int, version.split("."))) >= (3, 9) else {}
         )
-        services[name] = {"deploy": {"resources": {"limits": bounds | limits_of(service)}}}
+        services[name] = {"deploy": {"resources": {"limits": {**bounds, **limits_of(service)}}}}
         if "logging" not in service:
             services[name]["logging"] = {"driver": "json-file", "options": LOG}
     return {"version": version, "services": services}

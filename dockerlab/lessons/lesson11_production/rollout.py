@@ -232,12 +232,9 @@ class Trial:
         return result
 
     def _wanted(self) -> int:
-        return (
-            self.client.services.get(self.service)
-            .attrs["Spec"]["Mode"]
-            .get("Replicated", {})
-            .get("Replicas", 1)
-        )
+        mode = self.client.services.get(self.service).attrs["Spec"]["Mode"]
+        wanted: int = mode.get("Replicated", {}).get("Replicas", 1)
+        return wanted
 
     def _why(self) -> str:
         tasks = self.client.api.tasks(filters={"service": self.service})

@@ -105,7 +105,8 @@ def draw(folder: Path, count: int = 6) -> list[Path]:
 @functools.cache
 def own_answers(folder: Path = BARE / "samples") -> dict[str, dict[str, float]]:
     """What the bare application answers outside any container, by picture of a folder. Runs it."""
-    return json.loads(_run_bare(OWN_ANSWERS, str(folder)))
+    answers: dict[str, dict[str, float]] = json.loads(_run_bare(OWN_ANSWERS, str(folder)))
+    return answers
 
 
 def _run_bare(program: str, *arguments: str) -> str:
@@ -138,7 +139,8 @@ def ask(url: str, picture: bytes, token: str, session: requests.Session | None =
         headers={"Authorization": f"Bearer {token}"},
     )
     reply.raise_for_status()
-    return reply.json()
+    answer: dict[str, Any] = reply.json()
+    return answer
 
 
 def p95_ms(url: str, token: str, enough: float = 0, rounds: int = ROUNDS) -> tuple[float, float]:

@@ -172,8 +172,9 @@ def judged(submission: Submission, targets: Targets, name: str = "", keep: str =
     _build(case, seconds)
     _start(case)  # alone on the machine
     pool = submission.pool(5)
-    others = [pool.submit(measured, case) for measured in (_size, _rebuild, _sick, _lint)]
-    stack = pool.submit(_stack, case, lambda: wait_for(others), others[2])
+    size, rebuild, sick = pool.submit(_size, case), pool.submit(_rebuild, case), pool.submit(_sick, case)
+    others: list[Future[Any]] = [size, rebuild, sick, pool.submit(_lint, case)]
+    stack = pool.submit(_stack, case, lambda: wait_for(others), sick)
     for future in (*others, stack):
         future.result()
     card = Scorecard(name or submission.folder.name, tuple(case.scores[key] for key in TITLES))

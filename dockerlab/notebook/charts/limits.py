@@ -16,7 +16,7 @@ def latency_under_limits(tries: Sequence[UnderLimits]) -> Figure:
     alive, dead = [each for each in tries if each.survived], [each for each in tries if not each.survived]
     axes.plot(
         [each.cpus for each in alive],
-        [each.median_ms for each in alive],
+        [each.median_ms for each in tries if each.median_ms is not None],  # of those alive
         "o",
         color=PALETTE["run"],
         markersize=8,
@@ -59,4 +59,5 @@ def _finding(alive: Sequence[UnderLimits], dead: Sequence[UnderLimits]) -> str:
     )
     if least.cpus == most.cpus:
         return f"At {least.cpus:g} CPU{'' if least.cpus == 1 else 's'} an answer takes {least.median_ms:.0f} ms{lost}"
+    assert least.median_ms is not None and most.median_ms is not None  # as they are alive
     return f"At {least.cpus:g} CPUs an answer takes {least.median_ms / most.median_ms:.1f} times as long as at {most.cpus:g}{lost}"

@@ -114,11 +114,11 @@ def _arrow(start: tuple[int, int], end: tuple[int, int]) -> str:
     (x1, y1), (x2, y2) = start, end
     if x1 == x2:  # a circle: side by side in one column
         return ""
-    y1, y2 = y1 + HIGH / 2, y2 + HIGH / 2
-    curve = f"M{x1 + BOX},{y1} C{x1 + BOX + GAP / 2},{y1} {x2 - GAP / 2},{y2} {x2 - 9},{y2}"
+    from_y, to_y = y1 + HIGH / 2, y2 + HIGH / 2
+    curve = f"M{x1 + BOX},{from_y} C{x1 + BOX + GAP / 2},{from_y} {x2 - GAP / 2},{to_y} {x2 - 9},{to_y}"
     return (
         f'<path d="{curve}" fill="none" stroke="currentColor" stroke-width="1.4"><title>waits for</title></path>'
-        f'<path d="M{x2 - 11},{y2 - 5} L{x2 - 2},{y2} L{x2 - 11},{y2 + 5} z" fill="currentColor"/>'
+        f'<path d="M{x2 - 11},{to_y - 5} L{x2 - 2},{to_y} L{x2 - 11},{to_y + 5} z" fill="currentColor"/>'
     )
 
 

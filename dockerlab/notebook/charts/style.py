@@ -20,7 +20,7 @@ PALETTE = {
 WIDTH_IN = 8.0
 
 
-def figure(rows: int = 5, width: float = WIDTH_IN) -> tuple[Figure, Axes]:
+def figure(rows: float = 5, width: float = WIDTH_IN) -> tuple[Figure, Axes]:
     """An empty figure for about `rows` bars, 800 px wide, not tied to pyplot's global state."""
     fig = Figure(figsize=(width, 1.1 + 0.42 * rows), dpi=100, layout="constrained")
     axes = fig.add_subplot()

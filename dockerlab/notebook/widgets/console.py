@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from html import escape
 from typing import Any
 
@@ -33,8 +34,9 @@ STATES = {
 def state_of(attributes: Mapping[str, Any]) -> str:
     """One word from `docker inspect`: health where there is a check and it runs, else the state. Pure."""
     state = attributes["State"]
-    health = (state.get("Health") or {}).get("Status", "none")
-    return health if state["Status"] == "running" and health not in ("", "none") else state["Status"]
+    health: str = (state.get("Health") or {}).get("Status", "none")
+    status: str = state["Status"]
+    return health if status == "running" and health not in ("", "none") else status
 
 
 class ContainerConsole(live.Instrument):
@@ -59,9 +61,7 @@ class ContainerConsole(live.Instrument):
             "unpause": lambda found: found.unpause(),
         }
         self.buttons = {
-            verb: live.button(
-                verb, lambda verb=verb, act=act: self._do(verb, act), f"docker {verb} {container}"
-            )
+            verb: live.button(verb, partial(self._do, verb, act), f"docker {verb} {container}")
             for verb, act in actions.items()
         }
         self.box.children = [

@@ -65,7 +65,8 @@ class DetectionPlayground(live.Instrument):
 
     def _chosen(self, folder: Path) -> Path:
         if not self._upload.value:
-            return self._choice.value
+            chosen: Path = self._choice.value
+            return chosen
         file = self._upload.value[0]
         path = folder / f"upload{Path(file['name']).suffix.lower() or '.jpg'}"
         path.write_bytes(bytes(file["content"]))

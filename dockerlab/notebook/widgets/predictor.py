@@ -9,8 +9,7 @@ import ipywidgets as widgets
 import pandas as pd
 
 from dockerlab.images.cache_model import BuildDiary
-from dockerlab.notebook.guess import Guess
-from dockerlab.notebook.predict import COLUMNS, marked, score, tick_steps
+from dockerlab.notebook.predict import COLUMNS, Ticks, marked, score, tick_steps
 from dockerlab.notebook.widgets import live
 
 # What an edit does to the folder; it may return build arguments for the build that follows.
@@ -34,7 +33,7 @@ class CachePredictor(live.Instrument):
             style={"description_width": "40px"},
             layout=widgets.Layout(width="420px"),
         )
-        self.ticks: Guess | None = None
+        self.ticks: Ticks | None = None
         self._ticks, self._marks = widgets.VBox(), widgets.HTML()
         self.run = live.button(
             "Make the edit and build",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import ipywidgets as widgets
 
@@ -55,9 +56,7 @@ class StackGraph(live.Instrument):
         if self.graph is None:
             self.graph = graph(self.stack.config())
             self._buttons.children = [
-                live.button(
-                    f"logs {name}", lambda name=name: self.show(name), f"docker compose logs --tail 20 {name}"
-                )
+                live.button(f"logs {name}", partial(self.show, name), f"docker compose logs --tail 20 {name}")
                 for name in sorted(self.graph.services)
             ]
         seen = bool(self.states)

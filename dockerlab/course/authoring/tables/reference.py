@@ -134,7 +134,8 @@ def _chain(node: ast.expr) -> list[str]:
             return _chain(node.func)
         case ast.Subscript():
             return _chain(node.value)
-    return [""]
+        case _:
+            return [""]
 
 
 def made_in(python: str, made: dict[tuple[str, ...], Cell]) -> Cell | None:

@@ -17,7 +17,7 @@ FAMILIES = frozenset(
     "buildx builder checkpoint compose config container context image manifest network node plugin sbom scout secret service stack swarm system "
     "trust volume".split()
 )
-SUBFAMILIES = {"buildx": {"imagetools", "history"}, "trust": {"key", "signer"}}
+SUBFAMILIES = {"buildx": frozenset({"imagetools", "history"}), "trust": frozenset({"key", "signer"})}
 # Options before the name of a command that take the next word as their value.
 VALUES = frozenset(
     "-H --host -c --context --config -l --log-level --tlscacert --tlscert --tlskey --builder -f --file -p --project-name --project-directory "
@@ -143,7 +143,7 @@ def _named(words: list[str]) -> Command:
         if names[-1] not in families:
             options += _before_its_command(rest) if names[-1] in WITH_COMMAND else rest
             break
-        families = SUBFAMILIES.get(names[-1], set())
+        families = SUBFAMILIES.get(names[-1], frozenset())
     return Command(" ".join(names), tuple(_flags(options)))
 
 
