@@ -171,9 +171,10 @@ def inspect(image: str) -> None:
 def ladder(variants: tuple[str, ...]) -> None:
     """Build, run and measure the variants of the size ladder, by default all: build/ladder.csv and .png."""
     from dockerlab import cli_ladder
+    from dockerlab.detection.variants import RUNGS
 
-    if wrong := set(variants) - set(cli_ladder.RUNGS):
-        raise click.BadParameter(f"{', '.join(sorted(wrong))}; there are {', '.join(cli_ladder.RUNGS)}")
+    if wrong := set(variants) - set(RUNGS):
+        raise click.BadParameter(f"{', '.join(sorted(wrong))}; there are {', '.join(RUNGS)}")
     _sweep()
     cli_ladder.measure(variants)
 

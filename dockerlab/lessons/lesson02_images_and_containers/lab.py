@@ -68,7 +68,7 @@ def _tar(submission: Submission, what: str) -> dict[str, Any]:
     return submission.cached(("tar", what), make)
 
 
-def _loaded(submission: Submission, what: str) -> str:
+def _loaded(submission: Submission, what: str) -> Any:
     """What the learner's load() says about a fresh file. Raises what load() raises."""
     return submission.cached(
         ("load", what), lambda: _call(submission, "load", _tar(submission, what)["path"])
@@ -77,8 +77,9 @@ def _loaded(submission: Submission, what: str) -> str:
 
 def _image(submission: Submission, what: str) -> str:
     """The image of a fresh file by a name that holds, whatever load() said."""
-    if _is(submission, _loaded(submission, what), what):
-        return _loaded(submission, what)
+    reference = _loaded(submission, what)
+    if isinstance(reference, str) and _is(submission, reference, what):
+        return reference
     raise CallFailed("load() did not give the image.", fix="Mend the first promise first.")
 
 
@@ -86,7 +87,7 @@ def _is(submission: Submission, reference: object, what: str) -> bool:
     if not isinstance(reference, str) or not reference:
         return False
     try:
-        return (
+        return bool(
             submission.client.images.get(reference).attrs["RootFS"]["Layers"]
             == _tar(submission, what)["layers"]
         )
@@ -168,7 +169,8 @@ def _serves(submission: Submission) -> Outcome:
 def _ask(box: Any, port: int) -> dict[str, str]:
     for binding in box.attrs["NetworkSettings"]["Ports"].get(f"{port}/tcp") or []:
         try:
-            return fetch(f"http://127.0.0.1:{binding['HostPort']}/", 2).json()
+            answer: dict[str, str] = fetch(f"http://127.0.0.1:{binding['HostPort']}/", 2).json()
+            return answer
         except (requests.RequestException, ValueError):
             continue
     return {}
@@ -302,7 +304,8 @@ def _layers_in_registry(registry: str) -> list[str] | None:
             each for each in manifest["manifests"] if each.get("platform", {}).get("os") != "unknown"
         )
         manifest = fetch(f"{base}/manifests/{entry['digest']}", 10, headers=headers).json()
-    return fetch(f"{base}/blobs/{manifest['config']['digest']}", 10).json()["rootfs"]["diff_ids"]
+    layers: list[str] = fetch(f"{base}/blobs/{manifest['config']['digest']}", 10).json()["rootfs"]["diff_ids"]
+    return layers
 
 
 def _names_digest(submission: Submission) -> Outcome:
