@@ -94,8 +94,9 @@ doctor: setup  ## show every precondition, and what mends those that fail
 	$(BIN)/dockerlab doctor
 
 .PHONY: course
-course: bases  ## build notebooks, labs and solutions from sources/
-	$(BIN)/python tools/build_course.py
+course: bases  ## build notebooks, labs and solutions from sources/; with NN=05, those of lesson and lab 05, then the tables
+	$(BIN)/python tools/build_course.py $(NN)
+	$(if $(NN),$(BIN)/python tools/build_course.py --tables)
 
 .PHONY: lint
 lint: setup  ## check sources and built files: ruff, mypy, the rooms' imports, freshness; no engine

@@ -242,6 +242,30 @@ def clean(everything: bool) -> None:
     print(report)
 
 
+@app.command("new-lesson")
+@click.argument("number")
+@click.argument("topic")
+def new_lesson(number: str, topic: str) -> None:
+    """For authors: lay down the files of lesson NUMBER, such as 13 watch_a_registry."""
+    _lay_down("lesson", number, topic, f"make course NN={number}")
+
+
+@app.command("new-lab")
+@click.argument("number")
+@click.argument("topic")
+def new_lab(number: str, topic: str) -> None:
+    """For authors: lay down the files of the lab of lesson NUMBER."""
+    _lay_down("lab", number, topic, f"make course NN={number}, then make lab NN={number}")
+
+
+def _lay_down(kind: str, number: str, topic: str, then: str) -> None:
+    from dockerlab.core.settings import ROOT
+    from dockerlab.course.authoring import templates
+
+    print(*templates.lay_down(kind, number, topic, ROOT), sep="\n")
+    print(f"Next: {then}. CONTRIBUTING.md says what each file is for.")
+
+
 def _sweep() -> None:
     """Remove what killed processes left; where no engine answers, the command itself says so."""
     from dockerlab.course import cleanup
