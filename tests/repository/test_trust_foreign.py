@@ -233,7 +233,9 @@ def test_make_clean_removes_the_canaries_of_a_run_that_was_killed_and_of_no_othe
             ("volume", name, volume.name),
             ("network", network.id, name),
         ]
-    done = subprocess.run(["make", "-n", "clean"], cwd=CODE, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["make", "--no-print-directory", "-n", "clean"], cwd=CODE, capture_output=True, text=True, check=True
+    )
     course, tests = (line.removeprefix(".venv/bin/").split() for line in done.stdout.splitlines()[-2:])
     assert course == ["dockerlab", "clean"] and tests[0] == "python"
     subprocess.run(
