@@ -15,6 +15,7 @@ import pytest
 from dockerlab.course import grading, workspace
 from dockerlab.course.grading import Report, Status
 from dockerlab.core.settings import ROOT
+from dockerlab.engine import connection, object_labels, process_marks
 
 HERE = Path(__file__).parent
 LABS = [path.name for path in sorted((ROOT / "sources/labs").glob("[!._]*")) if path.is_dir()]
@@ -59,7 +60,19 @@ def _lay_out(lab: str, folder: Path, over: Path | None = None, starter: bool = F
 def _judge(lab: str, folder: Path, **how: Any) -> Report:
     report = grading.run(grading.load(lab), folder, **how)
     print(report)
+    assert _left() == [], "the check left images"
     return report
+
+
+def _left() -> list[str]:
+    """Tags and ids of images that a check of this process made, whatever they are called now."""
+    client = connection.connect()
+    try:
+        made = client.images.list(filters={"label": "dockerlab.kind=check"})
+        mine = [each for each in made if each.labels.get(object_labels.TAG_LABEL, "").endswith(process_marks.mark())]
+        return [name for each in mine for name in each.tags or [each.id]]
+    finally:
+        client.close()
 
 
 def test_every_lab_has_checks_and_enough_submissions() -> None:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import docker
 import requests
 from docker.errors import APIError, ImageNotFound, NotFound
 
@@ -262,10 +263,20 @@ def _leaves_alone(submission: Submission) -> Outcome:
 
 
 def _registry(submission: Submission) -> str:
-    return submission.cached(
-        "registry",
-        lambda: handover.registry(submission.name("registry"), submission.client, submission.labels()),
-    )
+    def make() -> str:
+        address = handover.registry(submission.name("registry"), submission.client, submission.labels())
+        submission.callback(_untag, submission.client, f"{address}/")
+        return address
+
+    return submission.cached("registry", make)
+
+
+def _untag(client: docker.DockerClient, prefix: str) -> None:
+    """Take back the tags by which the learner's publish() sent images to the registry of this check, which has gone. Asks the engine."""
+    tags = [tag for image in client.images.list() for tag in image.tags if tag.startswith(prefix)]
+    for tag in tags:
+        with suppress(APIError):
+            client.images.remove(tag)
 
 
 def _published(submission: Submission) -> object:
