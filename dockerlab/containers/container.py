@@ -185,7 +185,9 @@ def _wait(container: Container, port: int, ready: str | None, deadline: float) -
                 )
         return False
 
-    if not wait_until(answers, deadline - time.monotonic()):
+    with session:
+        ready_in_time = wait_until(answers, deadline - time.monotonic())
+    if not ready_in_time:
         raise ContainerFailed(
             f"The container runs but {ready} did not answer 200 in time.",
             _last_lines(container),

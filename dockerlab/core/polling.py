@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Callable
 
 
-def wait_until(ready: Any, timeout: float, interval: float = 0.02) -> bool:
-    """Call `ready()` until it is true or `timeout` seconds have passed; the one polling loop of the course."""
+def wait_until(ready: Callable[..., object], timeout: float, interval: float = 0.02) -> bool:
+    """Call `ready()` every `interval` seconds until it is true; False where that takes longer than `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not ready():
         if time.monotonic() > deadline:

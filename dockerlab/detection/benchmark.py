@@ -58,7 +58,9 @@ def _until_it_detects(service: container.Running, started: float) -> float:
         except requests.RequestException:
             return False
 
-    if not polling.wait_until(detects, 180, interval=0.01):
+    with session:
+        detected = polling.wait_until(detects, 180, interval=0.01)
+    if not detected:
         raise container.ContainerFailed(
             f"{service.container.name} never answered a detection.",
             service.logs(3),
@@ -69,14 +71,15 @@ def _until_it_detects(service: container.Running, started: float) -> float:
 
 def latencies(url: str, count: int = REQUESTS) -> list[float]:
     """Milliseconds of `count` detections, one after another over one connection, after three that do not count."""
-    picture, session, times = samples()[0].read_bytes(), requests.Session(), []
-    for number in range(count + 3):
-        started = time.perf_counter()
-        session.post(
-            f"{url}/detect", files={"image": ("scene.jpg", picture, "image/jpeg")}, timeout=60
-        ).raise_for_status()
-        if number >= 3:
-            times.append((time.perf_counter() - started) * 1000)
+    picture, times = samples()[0].read_bytes(), []
+    with requests.Session() as session:
+        for number in range(count + 3):
+            started = time.perf_counter()
+            session.post(
+                f"{url}/detect", files={"image": ("scene.jpg", picture, "image/jpeg")}, timeout=60
+            ).raise_for_status()
+            if number >= 3:
+                times.append((time.perf_counter() - started) * 1000)
     return times
 
 

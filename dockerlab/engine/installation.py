@@ -19,7 +19,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Collection, Mapping
@@ -27,6 +26,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from dockerlab.core.errors import CourseError
+from dockerlab.core.polling import wait_until
 from dockerlab.engine import connection, endpoint
 
 OLDEST_ENGINE, OLDEST_COMPOSE = 26, 2
@@ -52,6 +52,7 @@ RECORD = Path("/var/lib/dockerlab/engine.json")
 LOG = "/var/log/dockerd.log"
 LOG_BYTES = 5_000_000
 START_SECONDS = 60
+POLL_SECONDS = 0.5
 # Asked for by name only because the engine's packages may leave them out; once there, they are like any other dependency.
 SUPPORT = ("iptables", "ca-certificates")
 # All that apt counts as a need: what a package depends on and what it recommends.
@@ -408,7 +409,7 @@ class Machine:
                 Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip() == "dockerd"
             ):  # the number may be another's by now
                 self.root("kill", str(pid))
-                _until(lambda: not Path(f"/proc/{pid}").exists())
+                wait_until(lambda: not Path(f"/proc/{pid}").exists(), START_SECONDS, POLL_SECONDS)
 
 
 # A log of more than LOG_BYTES is put aside before the start, in place of the one that was put aside before; while dockerd runs, only warnings are added.
@@ -416,14 +417,6 @@ START_SCRIPT = (
     f'if [ "$(wc -c <{LOG} 2>/dev/null || echo 0)" -gt {LOG_BYTES} ]; then mv {LOG} {LOG}.1; fi; '
     f"setsid dockerd --log-level=warn >>{LOG} 2>&1 </dev/null &"
 )
-
-
-def _until(condition: Callable[[], bool], seconds: float = START_SECONDS) -> bool:
-    """Poll until `condition` holds; False where that takes longer than `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not (done := condition()) and time.monotonic() < deadline:
-        time.sleep(0.5)
-    return done
 
 
 def _names(text: str) -> set[str]:
@@ -726,13 +719,16 @@ def _agreed_to_lose(packages: Collection[str], machine: Machine) -> None:
 
 
 def _wait(machine: Machine, seconds: float = START_SECONDS) -> str:
-    """Poll until the engine answers. Raises InstallFailed after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := machine.answers():
-            machine.say(f"{found} answers.")
-            return found
-        time.sleep(0.5)
+    """What answers, once the engine does. Raises InstallFailed after `seconds`."""
+    found: list[str] = []
+
+    def answers() -> bool:
+        found[:] = [machine.answers()]
+        return bool(found[0])
+
+    if wait_until(answers, seconds, POLL_SECONDS):
+        machine.say(f"{found[0]} answers.")
+        return found[0]
     raise InstallFailed(
         f"dockerd was started but does not answer within {seconds:.0f} s.",
         f"Its last word: {machine.last_log()}.",
@@ -867,4 +863,4 @@ def _finish_dpkg(machine: Machine) -> None:
             return "lock" not in error.why
         return True
 
-    _until(configured, 300)
+    wait_until(configured, 300, POLL_SECONDS)

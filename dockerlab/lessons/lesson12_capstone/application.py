@@ -148,18 +148,19 @@ def p95_ms(url: str, token: str, enough: float = 0, rounds: int = ROUNDS) -> tup
 
     One request after another over one connection. Stops early at a round below `enough`, or after two far above it. Raises requests.HTTPError.
     """
-    session, best = requests.Session(), (math.inf, math.inf)
-    for done in range(1, rounds + 1):
-        times = []
-        for number, path in enumerate(samples() * 8):
-            started = time.perf_counter()
-            # A PNG ends at its end mark: what follows changes only what a cache knows it by.
-            ask(url, path.read_bytes() + uuid.uuid4().bytes, token, session)
-            if number >= 8:
-                times.append((time.perf_counter() - started) * 1000)
-        best = min(best, (float(np.percentile(times, 95)), statistics.median(times)))
-        if best[0] <= enough or (
-            done > 1 and best[0] > 2.5 * enough > 0
-        ):  # good enough, or twice beyond what a busy machine explains
-            break
+    best = (math.inf, math.inf)
+    with requests.Session() as session:
+        for done in range(1, rounds + 1):
+            times = []
+            for number, path in enumerate(samples() * 8):
+                started = time.perf_counter()
+                # A PNG ends at its end mark: what follows changes only what a cache knows it by.
+                ask(url, path.read_bytes() + uuid.uuid4().bytes, token, session)
+                if number >= 8:
+                    times.append((time.perf_counter() - started) * 1000)
+            best = min(best, (float(np.percentile(times, 95)), statistics.median(times)))
+            if best[0] <= enough or (
+                done > 1 and best[0] > 2.5 * enough > 0
+            ):  # good enough, or twice beyond what a busy machine explains
+                break
     return best

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -13,6 +12,7 @@ import ipywidgets as widgets
 from docker.errors import APIError, NotFound
 
 from dockerlab.containers.stats import Load, load
+from dockerlab.core.polling import wait_until
 from dockerlab.notebook.widgets import live
 
 LOOK_SECONDS = 0.7
@@ -144,9 +144,7 @@ class ContainerConsole(live.Instrument):
 
     def wait_for(self, state: str, timeout: float = 30) -> bool:
         """Whether it showed `state` within `timeout` seconds; for scripts and tests."""
-        deadline = time.monotonic() + timeout
-        while self._state != state and time.monotonic() < deadline and not self.ended:
-            time.sleep(0.05)
+        wait_until(lambda: self._state == state or self.ended, timeout, 0.05)
         return self._state == state
 
 
