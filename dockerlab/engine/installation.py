@@ -723,7 +723,7 @@ def _wait(machine: Machine, seconds: float = START_SECONDS) -> str:
     found: list[str] = []
 
     def answers() -> bool:
-        found[:] = [machine.answers()]
+        found[:] = [machine.answers() or ""]
         return bool(found[0])
 
     if wait_until(answers, seconds, POLL_SECONDS):
