@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ import pandas as pd
 
 from dockerlab.core.errors import CourseError
 from dockerlab.engine import endpoint, object_labels, process_marks
+from dockerlab.engine.command import docker
 
 STOP_SECONDS = 5
 
@@ -53,31 +55,14 @@ class Stack:
         self, *arguments: str, timeout: float = 300, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
         """`docker compose -p PROJECT -f … ARGUMENTS`, captured. Raises StackFailed for an exit code other than 0 unless `check` is false."""
-        command = ["docker", "compose", "--ansi", "never", "--progress", "quiet", "-p", self.project]
+        command = ["compose", "--ansi", "never", "--progress", "quiet", "-p", self.project]
         command += [part for file in self.files for part in ("-f", file)] + [
             part for name in self.profiles for part in ("--profile", name)
         ]
-        try:
-            done = subprocess.run(
-                [*command, *arguments],
-                cwd=self.folder,
-                capture_output=True,
-                text=True,
-                stdin=subprocess.DEVNULL,
-                timeout=timeout,
-                env=dict(self.environment) or None,
-                check=False,
-            )
-        except FileNotFoundError as error:
-            raise StackFailed(
-                "There is no `docker` command on this machine.",
-                fix="Run `make engine`, then `dockerlab doctor`.",
-            ) from error
-        except subprocess.TimeoutExpired as error:
-            raise StackFailed(
-                f"`docker compose {arguments[0]}` took longer than {timeout:.0f} s.",
-                fix="Look at `docker compose ps` and its logs.",
-            ) from error
+        environment = self.environment or os.environ
+        done = docker(
+            *command, *arguments, timeout=timeout, cwd=self.folder, env=environment, raises=StackFailed
+        )
         if check and done.returncode:
             raise StackFailed(
                 f"`docker compose {' '.join(arguments[:2])}` failed.",

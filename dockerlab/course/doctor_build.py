@@ -7,7 +7,6 @@ A base is brought, a RUN step updates apt's lists, another installs one small pa
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -22,6 +21,8 @@ from dockerlab.core.errors import CourseError
 from dockerlab.core.settings import Site
 from dockerlab.course.precondition import Check
 from dockerlab.engine import endpoint, object_labels, process_marks
+from dockerlab.engine.command import NoDockerCommand
+from dockerlab.engine.command import docker as docker_command
 from dockerlab.images import base_images
 
 SECONDS = 240
@@ -145,26 +146,9 @@ def _by_command(line: str) -> str:
     """The same by `docker build`, whose image goes nowhere (`--output type=cacheonly`). Asks the engine."""
     with process_marks.folder("doctor") as folder:
         _dockerfile(folder, line)
-        command = [
-            "docker",
-            "build",
-            "--no-cache",
-            "--progress",
-            "plain",
-            "--output",
-            "type=cacheonly",
-            folder,
-        ]
+        options = ("--no-cache", "--progress", "plain", "--output", "type=cacheonly")
         try:
-            done = subprocess.run(
-                command,
-                capture_output=True,
-                text=True,
-                timeout=SECONDS,
-                stdin=subprocess.DEVNULL,
-                env=endpoint.environment(),
-                check=False,
-            )
-        except (OSError, subprocess.SubprocessError) as error:
+            done = docker_command("build", *options, str(folder), timeout=SECONDS)
+        except NoDockerCommand as error:
             return str(error)
     return done.stdout + done.stderr if done.returncode else ""

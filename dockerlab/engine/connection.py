@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
-import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import docker
 
-from dockerlab.core.errors import redact
 from dockerlab.engine import naming, ownership
+from dockerlab.engine.command import NoDockerCommand
+from dockerlab.engine.command import docker as docker_command
 from dockerlab.engine.endpoint import (
     endpoints,
     hand_on_proxies,
@@ -92,17 +92,9 @@ def _product(info: Mapping[str, Any], version: Mapping[str, Any]) -> str:
 
 def plugin_version(plugin: str) -> str | None:
     """The version of a plugin of the `docker` command (`buildx`, `compose`), or None where it is missing."""
-    if not shutil.which("docker"):
-        return None
     try:
-        done = subprocess.run(
-            ["docker", plugin, "version"],
-            capture_output=True,
-            text=True,
-            timeout=20,
-            stdin=subprocess.DEVNULL,  # speaks to no engine
-        )
-    except (OSError, subprocess.SubprocessError):
+        done = docker_command(plugin, "version", timeout=20, env=os.environ)  # speaks to no engine
+    except NoDockerCommand:
         return None
     found = re.search(r"\bv?(\d+\.\d+\.\d+)", done.stdout)
     return found[1] if done.returncode == 0 and found else None
@@ -122,16 +114,9 @@ def builder_in_use() -> Builder | None:
     if not plugin_version("buildx"):
         return None
     try:
-        done = subprocess.run(
-            ["docker", "buildx", "inspect"],
-            capture_output=True,
-            text=True,
-            timeout=20,
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        return Builder("", "", redact(str(error)))
+        done = docker_command("buildx", "inspect", timeout=20, env=os.environ)
+    except NoDockerCommand as error:
+        return Builder("", "", str(error))
     return parse_builder(done.stdout, done.stderr)
 
 
@@ -150,11 +135,8 @@ def parse_builder(output: str, errors: str = "") -> Builder:
 def command_reaches() -> tuple[str, str]:
     """The id of the engine that the `docker` command reaches and, where that is none, what it says instead."""
     try:
-        command = ["docker", "info", "--format", "{{.ID}}"]
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL, check=False
-        )
-    except (OSError, subprocess.SubprocessError) as error:
+        done = docker_command("info", "--format", "{{.ID}}", timeout=20, env=os.environ)
+    except NoDockerCommand as error:
         return "", str(error)
     return done.stdout.strip(), " ".join(done.stderr.split())
 

@@ -6,7 +6,6 @@ import hashlib
 import secrets
 import shlex
 import string
-import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +19,8 @@ from dockerlab.core.errors import CourseError
 from dockerlab.core.fetch import fetch
 from dockerlab.course.grading import folders
 from dockerlab.course.grading.judging import NotStarted, Outcome, Submission, bounds, waiting
-from dockerlab.engine import connection, endpoint, ownership
+from dockerlab.engine import connection, ownership
+from dockerlab.engine.command import docker as docker_command
 from dockerlab.images import base_images, secret_scan
 from dockerlab.lessons.lesson09_security import attack_surface
 
@@ -92,20 +92,17 @@ def _image(submission: Submission) -> str:
         options = ownership.build_options(submission.client, tag, submission.image_labels())
         secret = submission.scratch() / "token"
         secret.write_text(TOKEN, encoding="utf-8")
-        command = [
-            "docker",
-            "buildx",
-            "build",
-            "--quiet",
-            "--load",
-            "--build-arg",
-            f"TOKEN={TOKEN}",
-            "--secret",
-            f"id=token,src={secret}",
-            *options,
-        ]
+        options = ["--build-arg", f"TOKEN={TOKEN}", "--secret", f"id=token,src={secret}", *options]
         with waiting("the build", BUILD_SECONDS):
-            done = _docker([*command, str(_folder(submission))], BUILD_SECONDS)
+            done = docker_command(
+                "buildx",
+                "build",
+                "--quiet",
+                "--load",
+                *options,
+                str(_folder(submission)),
+                timeout=BUILD_SECONDS,
+            )
         if done.returncode:
             lines = [
                 line.strip()
@@ -118,20 +115,6 @@ def _image(submission: Submission) -> str:
         return tag
 
     return submission.cached("image", make)
-
-
-def _docker(command: Sequence[str], seconds: float) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
-            list(command), capture_output=True, text=True, timeout=seconds, env=endpoint.environment()
-        )
-    except FileNotFoundError as error:
-        raise CourseError("The docker command is not there.", fix="Run `dockerlab doctor`.") from error
-    except subprocess.TimeoutExpired as error:
-        raise CourseError(
-            f"`{' '.join(command[:3])}` took longer than {seconds} s.",
-            fix="Run it by hand and see where it waits.",
-        ) from error
 
 
 def run_line(text: str, values: dict[str, str]) -> tuple[list[str], int]:
@@ -195,8 +178,8 @@ def _service(submission: Submission) -> tuple[Container, str]:
         submission.state["key file"] = values["KEY_FILE"]
         # How many processes there may be is one of the promises.
         bounded = bounds(words[: words.index(tag)], processes=False, memory=True)
-        done = _docker(
-            ["docker", "run", "-d", "--name", name, "-p", f"127.0.0.1::{port}", *labels, *bounded, *words], 60
+        done = docker_command(
+            "run", "-d", "--name", name, "-p", f"127.0.0.1::{port}", *labels, *bounded, *words
         )
         if done.returncode:
             raise CourseError(

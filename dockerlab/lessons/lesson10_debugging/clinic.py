@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +25,8 @@ from dockerlab.core.settings import ROOT
 from dockerlab.core.text import Text
 from dockerlab.course import cleanup
 from dockerlab.course.workbench import Bench, free_port
-from dockerlab.engine import endpoint, object_labels, ownership
+from dockerlab.engine import object_labels, ownership
+from dockerlab.engine.command import docker as docker_command
 from dockerlab.images.build import build
 from dockerlab.lessons.lesson10_debugging import docker_run_options
 
@@ -146,12 +146,8 @@ class Ward:
             self.client, self.bench.tag(key), self.labels | {object_labels.KIND_LABEL: "image"}
         )
         (folder / "hello").write_bytes(elf.program(built, f"hello from {built}\n"))
-        done = subprocess.run(
-            ["docker", "build", "-q", "--platform", f"linux/{built}", *options, str(folder)],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            env=endpoint.environment(),
+        done = docker_command(
+            "build", "-q", "--platform", f"linux/{built}", *options, str(folder), timeout=120
         )
         if done.returncode:
             raise CourseError(
@@ -307,14 +303,7 @@ class Ward:
 
 def docker(*words: str) -> str:
     """What a `docker` command prints, errors too. Asks the engine."""
-    done = subprocess.run(
-        ["docker", *words],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        stdin=subprocess.DEVNULL,
-        env=endpoint.environment(),
-    )
+    done = docker_command(*words)
     return done.stdout + done.stderr
 
 

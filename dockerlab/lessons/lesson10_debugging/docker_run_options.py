@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dockerlab.core.errors import CourseError
-from dockerlab.engine.endpoint import environment
+from dockerlab.engine.command import docker
 
 OPTIONS = "options.txt"
 # What whoever starts the set-up decides.
@@ -68,17 +67,7 @@ def start(
     """
     shown = shlex.join(["docker", "run", "-d", "--name", name, *options, image, *command])
     marks = [word for key, value in labels.items() for word in ("--label", f"{key}={value}")]
-    try:
-        done = subprocess.run(
-            ["docker", "run", "-d", *options, "--name", name, *marks, image, *command],
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            stdin=subprocess.DEVNULL,
-            env=environment(),
-        )
-    except subprocess.TimeoutExpired as error:
-        raise CourseError(f"`docker run` of {name} did not return.", fix="Look at `docker ps -a`.") from error
+    done = docker("run", "-d", *options, "--name", name, *marks, image, *command, timeout=PATIENCE)
     return Started(name, shown, done.returncode, done.stderr.strip())
 
 

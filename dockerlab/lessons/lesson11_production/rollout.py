@@ -6,8 +6,6 @@ Release 3 is bad: it names a model that nobody put into the image. Its server ru
 from __future__ import annotations
 
 import fnmatch
-import shutil
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -23,6 +21,7 @@ from dockerlab.core.errors import CourseError
 from dockerlab.core.settings import ROOT
 from dockerlab.detection import variants
 from dockerlab.engine import endpoint, naming, ownership
+from dockerlab.engine.command import docker as docker_command
 from dockerlab.images.base_images import DEBIAN, SLIM, ensure
 from dockerlab.images.build import build
 
@@ -101,25 +100,7 @@ def config(stack_file: Path, image: str = "image") -> str:
 
 
 def _docker(*arguments: str, image: str) -> str:
-    if not shutil.which("docker"):
-        raise StackRefused(
-            "There is no `docker` command on this machine.", fix="Run `make engine`, then `dockerlab doctor`."
-        )
-    try:
-        done = subprocess.run(
-            ["docker", *arguments],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            stdin=subprocess.DEVNULL,
-            check=False,
-            env={**endpoint.environment(), "IMAGE": image},
-        )
-    except subprocess.TimeoutExpired as error:
-        raise StackRefused(
-            f"`docker {' '.join(arguments[:2])}` took longer than a minute.",
-            fix="Look at `docker service ps`.",
-        ) from error
+    done = docker_command(*arguments, env={**endpoint.environment(), "IMAGE": image}, raises=StackRefused)
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["it says nothing"]
         raise StackRefused(
