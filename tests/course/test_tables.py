@@ -15,7 +15,7 @@ from dockerlab.core.settings import ROOT
 from dockerlab.course import grading
 from dockerlab.course.authoring import notebooks, tables
 from dockerlab.course.authoring.regions import BuildError
-from dockerlab.course.authoring.tables import coverage, lessons, overview, reference, shell
+from dockerlab.course.authoring.tables import coverage, ground, lessons, overview, reference, shell
 from dockerlab.course.grading.judging import Criterion, Lab, Outcome
 
 HELLO = """\
@@ -388,6 +388,58 @@ class TestOverview:
     def test_an_opening_must_say_both(self, course: Path, lost: str) -> None:
         (course / "sources/notebooks/01_say_hello.py").write_text(HELLO.replace(lost, "nothing"))
         with pytest.raises(BuildError, match="01_say_hello"):
+            tables.derived(course, load)
+
+
+class TestGround:
+    """What the course stands on; tests/repository/test_ground.py has the rules of an entry and of the calendar."""
+
+    ENTRIES = """\
+[[thing]]
+kind = "action"
+name = "actions/checkout"
+version = "v6"
+commit = "0123456789abcdef"
+runtime = "node 24"
+used = ["one.yml", "two.yml"]
+ends = 2028-04-30
+source = "https://example.org/runtimes"
+checked = 2026-11-30
+
+[[thing]]
+kind = "release"
+name = "Debian"
+version = "12"
+used = ["Makefile"]
+ends = "2026-10"
+source = "https://example.org/debian"
+checked = 2026-11-30
+accepted_until = 2027-01-31
+why = "this | that"
+note = "bookworm"
+"""
+
+    def test_each_kind_has_its_heading_and_each_thing_its_row(self, course: Path) -> None:
+        (course / "docs").mkdir()
+        (course / ground.SOURCE).write_text(self.ENTRIES)
+        assert "docs/ground.md: missing" in tables.stale(course, load)
+        write(course)
+        assert tables.stale(course, load) == []
+        page = (course / tables.GROUND).read_text()
+        assert page.index(f"## {ground.KINDS['release']}") < page.index(f"## {ground.KINDS['action']}")
+        assert f"## {ground.KINDS['package']}" not in page
+        assert (
+            "| `Debian 12` | [2026-10](https://example.org/debian) | `Makefile` | 2026-11-30 "
+            "| accepted until 2027-01-31; this \\| that; bookworm |" in page
+        )
+        assert "| `one.yml`, `two.yml` | 2026-11-30 | runs on node 24, commit `0123456789ab` |" in page
+        (course / ground.SOURCE).write_text(self.ENTRIES.replace("bookworm", "trixie"))
+        assert tables.stale(course, load) == ["docs/ground.md: its table differs from its source"]
+
+    def test_an_entry_that_is_not_complete_is_refused(self, course: Path) -> None:
+        (course / "docs").mkdir()
+        (course / ground.SOURCE).write_text(self.ENTRIES.replace('why = "this | that"\n', ""))
+        with pytest.raises(BuildError, match="Debian: it needs a `why`"):
             tables.derived(course, load)
 
 

@@ -1,6 +1,7 @@
-"""The course's tables, made from its lessons: what is covered where, the command reference, and the list of lessons in the README.
+"""The course's tables: what is covered where, the command reference and the list of lessons in the README, made from its lessons; and what
+the course stands on, made from docs/ground.toml.
 
-Nothing here needs an engine or runs a cell: `derived` reads sources/, `problems` also the built notebooks; `load`
+Nothing here needs an engine or runs a cell: `derived` reads sources/ and docs/ground.toml, `problems` also the built notebooks; `load`
 gives the lab of a number, whose criteria a table may name.
 """
 
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from dockerlab.course.authoring.tables import coverage, lessons, overview, reference
+from dockerlab.course.authoring.tables import coverage, ground, lessons, overview, reference
 
 if TYPE_CHECKING:
     from dockerlab.course.grading.judging import Lab
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 SYLLABUS = PurePosixPath("notebooks/SYLLABUS.md")
 REFERENCE = PurePosixPath(f"notebooks/{reference.STEM}.ipynb")
 README = PurePosixPath("README.md")
+GROUND = PurePosixPath("docs/ground.md")
 
 
 def derived(root: Path, load: Callable[[str], Lab]) -> dict[PurePosixPath, bytes]:
@@ -29,6 +31,8 @@ def derived(root: Path, load: Callable[[str], Lab]) -> dict[PurePosixPath, bytes
         files[REFERENCE] = reference.render(root, found)
     if (root / README).is_file():
         files[README] = overview.splice((root / README).read_text(encoding="utf-8"), found).encode()
+    if (root / ground.SOURCE).is_file():
+        files[GROUND] = ground.render(ground.read(root)).encode()
     return files
 
 
@@ -40,7 +44,7 @@ def stale(root: Path, load: Callable[[str], Lab]) -> list[str]:
         if not file.is_file():
             found.append(f"{path}: missing")
         elif file.read_bytes() != content:
-            found.append(f"{path}: its table differs from the lessons")
+            found.append(f"{path}: its table differs from its source")
     return found
 
 
