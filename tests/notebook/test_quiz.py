@@ -8,7 +8,7 @@ import pytest
 
 from dockerlab.core.errors import CourseError
 from dockerlab.notebook.guess import beside, guess_box
-from dockerlab.notebook.quiz import QUIZ_FOLDER, Quiz
+from dockerlab.notebook.quiz import LETTERS, QUIZ_FOLDER, Option, Question, Quiz
 
 OPTION = '[[question.options]]\ntext = "{text}"\nfeedback = "{feedback}"\n{right}'
 
@@ -25,10 +25,69 @@ def _quiz(folder: Path, *rights: str, feedback: str = "because") -> Quiz:
     return Quiz.load("09", folder)
 
 
+def _all_questions() -> list[Question]:
+    return [
+        question for path in sorted(QUIZ_FOLDER.glob("*.toml")) for question in Quiz.load(path.stem).questions
+    ]
+
+
+def _question(right: str, *wrong: str) -> Question:
+    return Question(
+        "What then?", (Option(right, "because", True), *(Option(text, "because") for text in wrong))
+    )
+
+
+def _longest_right(questions: list[Question]) -> tuple[float, float]:
+    """The share of questions whose longest option is right (a tie counts in parts), and what guessing gives."""
+    share = chance = 0.0
+    for question in questions:
+        lengths = [len(option.text) for option in question.options]
+        longest = [option for option in question.options if len(option.text) == max(lengths)]
+        share += sum(option.right for option in longest) / len(longest)
+        chance += 1 / len(question.options)
+    return share / len(questions), chance / len(questions)
+
+
+def _positions(questions: list[Question]) -> list[tuple[str, float, float]]:
+    """For each letter, the share of questions in which it is right, and what equal use of all positions gives."""
+    rows = []
+    for position, letter in enumerate(LETTERS):
+        having = [question for question in questions if len(question.options) > position]
+        share = sum(question.options[position].right for question in having) / len(questions)
+        chance = sum(1 / len(question.options) for question in having) / len(questions)
+        rows.append((letter, share, chance))
+    return rows
+
+
 @pytest.mark.parametrize("path", sorted(QUIZ_FOLDER.glob("*.toml")), ids=lambda path: path.stem)
 def test_every_quiz_of_the_course_is_fair(path: Path) -> None:
     quiz = Quiz.load(path.stem)
     assert len(quiz.questions) >= 3
+
+
+def test_the_longest_option_is_right_about_as_often_as_chance_has_it() -> None:
+    share, chance = _longest_right(_all_questions())
+    assert abs(share - chance) <= 0.05, (
+        f"longest option right in {share:.1%} of the questions, chance {chance:.1%}"
+    )
+
+
+def test_every_position_holds_the_right_option_about_equally_often() -> None:
+    for letter, share, chance in _positions(_all_questions()):
+        assert share > 0 and abs(share - chance) <= 0.10, (
+            f"{letter} right in {share:.1%}, chance {chance:.1%}"
+        )
+
+
+def test_a_course_with_a_pattern_is_noticed() -> None:
+    long_first = [_question("a long one", "short", "brief")] * 4
+    assert _longest_right(long_first) == pytest.approx((1.0, 1 / 3))
+    shares = [share for _, share, _ in _positions(long_first)]
+    chances = [chance for _, _, chance in _positions(long_first)]
+    assert shares == [1.0, 0.0, 0.0, 0.0]
+    assert chances == pytest.approx([1 / 3, 1 / 3, 1 / 3, 0.0])
+    tied = [_question("same", "size", "tiny", "one")]
+    assert _longest_right(tied) == pytest.approx((1 / 3, 1 / 4))
 
 
 def test_answers_work_without_widgets(tmp_path: Path) -> None:
