@@ -29,9 +29,11 @@ def typed(command: str, lines: Sequence[str], timeout: float = 30) -> str:
     child.logfile_read = screen
     try:
         for line in lines:
-            child.expect(PROMPT)
+            if child.expect([PROMPT, pexpect.EOF]):
+                break  # it ended before it asked for this line
             child.sendline(line)
-        child.expect(pexpect.EOF)
+        else:
+            child.expect(pexpect.EOF)
     except pexpect.TIMEOUT as error:
         raise CourseError(
             f"{command} did not end within {timeout:.0f} s.", fix="End what you type with `exit`."

@@ -110,6 +110,10 @@ def test_typing_at_a_shell_shows_the_screen() -> None:
     assert "a terminal" in screen.splitlines()
 
 
+def test_a_program_that_ends_by_itself_is_not_typed_at() -> None:
+    assert typed("sh -c 'echo no shell here'", ["exit", "again"]) == "no shell here"
+
+
 def test_a_program_that_never_ends_is_ended() -> None:
     with pytest.raises(CourseError, match="did not end"):
         typed("cat", [], timeout=0.5)
