@@ -31,8 +31,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Raises SystemExit(2) for a command line that cannot be read.
     """
+    words = list(sys.argv[1:] if argv is None else argv)
     try:
-        return app.main(args=argv, prog_name="dockerlab", standalone_mode=False) or 0
+        with app.make_context("dockerlab", words) as context:
+            return app.invoke(context) or 0
+    except click.exceptions.Exit as end:
+        return end.exit_code
     except (click.Abort, KeyboardInterrupt):
         print("Stopped.", file=sys.stderr)
         return 130

@@ -13,7 +13,6 @@ import pytest
 import requests
 from docker.errors import ImageNotFound
 
-from dockerlab.core import settings
 from dockerlab.detection import benchmark, variants
 from dockerlab.images import image, image_report
 from dockerlab.images.build_report import BuildReport, Step
@@ -88,7 +87,7 @@ def test_edited_code_is_built_but_not_measured_anew(
 ) -> None:
     first = variants.ensure_rung(NAME, client)
     count, before = len(builds), client.images.get(variants.RUNGS[NAME].tag).id
-    (settings.ASSETS / "detection-api/app/main.py").write_text("one = 2\n")
+    (variants.ASSETS / "detection-api/app/main.py").write_text("one = 2\n")
     assert variants.ensure_rung(NAME, client) == first
     assert [options.get("no_cache") for options in builds[count:]] == [None]
     assert client.images.get(variants.RUNGS[NAME].tag).id != before
@@ -101,10 +100,10 @@ def test_another_dockerfile_is_measured_anew(
 ) -> None:
     variants.ensure_rung(NAME, client)
     count = len(builds)
-    (settings.ASSETS / "detection-api/Dockerfile.other").write_text("FROM scratch\nLABEL a=b\n")
+    (variants.ASSETS / "detection-api/Dockerfile.other").write_text("FROM scratch\nLABEL a=b\n")
     variants.ensure_rung(NAME, client)
     assert len(builds) == count, "the Dockerfile of another rung counts for nothing"
-    own = settings.ASSETS / "detection-api/Dockerfile.tiny"
+    own = variants.ASSETS / "detection-api/Dockerfile.tiny"
     own.write_text(own.read_text() + "RUN touch /another\n")
     variants.ensure_rung(NAME, client)
     assert builds[count]["no_cache"]
