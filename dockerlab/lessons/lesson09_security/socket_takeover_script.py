@@ -19,11 +19,8 @@ def ask(method, path, body=None):
 
 
 wish = {
-    "Image": image,
-    "User": "0",
-    "Cmd": ["cat", "/host/harbour-master.txt"],
-    "HostConfig": {"Binds": [f"{folder}:/host"]},
-    "Labels": json.loads(labels),
+    "Image": image, "User": "0", "Cmd": ["cat", "/host/harbour-master.txt"],
+    "HostConfig": {"Binds": [f"{folder}:/host"]}, "Labels": json.loads(labels),
 }
 box = json.loads(ask("POST", "/containers/create", wish))["Id"]
 ask("POST", f"/containers/{box}/start")
