@@ -35,7 +35,6 @@ from dockerlab.engine import naming
 CELL_TIMEOUT = 1800  # seconds; the first build of a lesson may install PyTorch
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 NOTEBOOK = workspace.NOTEBOOK
-CourseBuildError = BuildError
 
 
 def read_source(path: Path) -> NotebookNode:

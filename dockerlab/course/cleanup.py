@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -15,6 +14,7 @@ from docker.errors import APIError, DockerException, NotFound
 from docker.models.containers import Container
 
 from dockerlab.containers import swarm
+from dockerlab.core import ipython
 from dockerlab.engine import naming, object_labels, ownership, process_marks
 from dockerlab.engine.ownership import OwnImage
 from dockerlab.images.base_images import give_back
@@ -152,7 +152,7 @@ def begin(client: docker.DockerClient, label: str = "") -> None:
     sweep(client)
     if label:
         remove_labelled(client, label)
-    if "IPython" in sys.modules and sys.modules["IPython"].get_ipython():
+    if ipython.shell() is not None:
         ownership.mark_commands(client)
 
 

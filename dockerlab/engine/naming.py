@@ -11,7 +11,6 @@ import datetime as dt
 import hashlib
 import os
 import re
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -21,6 +20,7 @@ import docker
 import requests
 from docker.errors import APIError, DockerException, NotFound
 
+from dockerlab.core import ipython
 from dockerlab.core.errors import CourseError
 from dockerlab.engine import object_labels, process_marks
 from dockerlab.engine.reach import reach
@@ -82,7 +82,7 @@ def _find(client: docker.DockerClient) -> None:
 
 def follow(client: docker.DockerClient) -> None:
     """From now on cells of this notebook use this learner's names; where they are not plain, say so once. Asks the engine."""
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    shell = ipython.shell()
     if shell is None or os.environ.get(SETTING) == "plain":
         return
     _clients[:] = [client]

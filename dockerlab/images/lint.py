@@ -38,7 +38,7 @@ class Finding:
 
 
 def hadolint(dockerfile: Path) -> list[Finding]:
-    """Run hadolint on a file. Raises LintFailed where it is not installed or cannot parse the file."""
+    """Run hadolint on a file. Raises ProgramMissing where it is not installed, LintFailed where it cannot parse the file."""
     # Exit code 1 says only that there are findings.
     return parse_hadolint(_output([tool("hadolint"), "--no-color", "-f", "json", str(dockerfile)], ok=(0, 1)))
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 
 import docker
 
-from dockerlab.core import markup, programs
+from dockerlab.core import ipython, markup, programs
 from dockerlab.engine import connection, error_messages
 
 
@@ -19,7 +18,7 @@ def start(timeout: float = 120) -> docker.DockerClient:
 
 def prepare() -> None:
     """Let this notebook show tables and errors of docker-py as the course does, and find `!dockerlab`. May be called again."""
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    shell = ipython.shell()
     if shell is None:
         return
     os.environ["PATH"] = programs.search_path()

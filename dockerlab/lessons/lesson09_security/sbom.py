@@ -27,7 +27,7 @@ class NoSbom(CourseError):
 
 
 def syft() -> str:
-    """The path of the `syft` that came with the course's environment. Raises LintFailed where it is not installed."""
+    """The path of the `syft` that came with the course's environment. Raises ProgramMissing where it is not installed."""
     return programs.tool("syft")
 
 
